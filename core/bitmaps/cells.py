@@ -1,0 +1,83 @@
+"""Values as cells: a tag (ValueType) and 64 bits, strings, lists and maps by their code in a dictionary."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.bitmaps.strings import BlobTable, StringTable
+from core.errors import StoreError
+from core.values import ABSENT, Value, ValueType, from_micros, to_micros, type_of
+
+Tags = NDArray[np.uint8]
+Data = NDArray[np.int64]
+Ordinals = NDArray[np.uint32]
+Mask = NDArray[np.uint8]
+Words = NDArray[np.uint64]
+BLOCK_BITS: Final = 16
+BLOCK_ROWS: Final = 1 << BLOCK_BITS
+TYPES: Final = len(ValueType)
+
+
+def encode(values: Sequence[Value], strings: StringTable, blobs: BlobTable) -> tuple[Tags, Data]:
+    """Tags uint8[n] and data int64[n] of values; new strings, lists and maps enter the dictionaries.
+
+    Raises:
+        KeyError: for a Python type that is no value; OverflowError: for an int beyond 64 bits.
+    """
+    tags = np.fromiter((type_of(value) for value in values), np.uint8, len(values))
+    data = np.zeros(len(values), np.int64)
+    for tag in np.unique(tags).tolist():
+        rows = np.flatnonzero(tags == tag)
+        chosen = [values[row] for row in rows.tolist()]
+        if tag == ValueType.DOUBLE:
+            data[rows] = np.array(chosen, np.float64).view(np.int64)
+        elif tag == ValueType.STRING:
+            data[rows] = strings.intern_many(chosen)
+        elif tag == ValueType.TIMESTAMP:
+            data[rows] = [to_micros(value) for value in chosen]
+        elif tag in (ValueType.LIST, ValueType.MAP):
+            data[rows] = [blobs.intern(value) for value in chosen]
+        elif tag in (ValueType.BOOL, ValueType.INT):
+            data[rows] = np.array(chosen, np.int64)
+    return tags, data
+
+
+def decode(tags: Tags, data: Data, strings: StringTable, blobs: BlobTable) -> list[Value]:
+    """The Python values of cells, ABSENT where the tag is ABSENT."""
+    values: list[Value] = [ABSENT] * len(tags)
+    for tag in np.unique(tags).tolist():
+        if tag == ValueType.ABSENT:
+            continue
+        rows = np.flatnonzero(tags == tag)
+        chosen = data[rows]
+        found: Sequence[Value]
+        if tag == ValueType.NULL:
+            found = [None] * len(rows)
+        elif tag == ValueType.BOOL:
+            found = (chosen != 0).tolist()
+        elif tag == ValueType.INT:
+            found = chosen.tolist()
+        elif tag == ValueType.DOUBLE:
+            found = chosen.view(np.float64).tolist()
+        elif tag == ValueType.STRING:
+            found = strings.texts(chosen)
+        elif tag == ValueType.TIMESTAMP:
+            found = [from_micros(micros) for micros in chosen.tolist()]
+        else:
+            found = blobs.values_of(chosen)
+        for row, value in zip(rows.tolist(), found, strict=True):
+            values[row] = value
+    return values
+
+
+def check_codes(tags: Tags, data: NDArray[np.signedinteger], strings: StringTable, blobs: BlobTable) -> None:
+    """Refuse loaded cells whose codes lie outside their dictionary. Raises StoreError."""
+    texts = data[tags == ValueType.STRING]
+    others = data[(tags == ValueType.LIST) | (tags == ValueType.MAP)]
+    for codes, table in ((texts, strings), (others, blobs)):
+        if len(codes) and (int(codes.min()) < 0 or int(codes.max()) >= len(table)):
+            raise StoreError("a page refers to an entry that its dictionary lacks", code="STORE_DAMAGED")

@@ -1,0 +1,208 @@
+"""What can be asked of an engine. `Engine.submit` takes one of these and answers after the durable commit.
+
+Times are micros UTC. Each class names what its answer is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from core.messaging.definitions import MessageDefinition
+from core.profiles.records import EventRecord, ProfileChange, RecordError
+
+Outcome = Literal["sent", "failed", "ambiguous", "not_sent"]
+
+
+@dataclass(frozen=True, slots=True)
+class Ingest:
+    """Take events and profile changes. Answer: IngestResult.
+
+    A RecordError stands for a record that could not be read, so that indexes stay those of the request. An
+    import names itself and the offset of its first record in its source.
+    """
+
+    events: Sequence[EventRecord | RecordError]
+    changes: Sequence[ProfileChange | RecordError]
+    imported: bool = False
+    import_id: str = ""
+    offset: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class MergeUsers:
+    """Make two ids one user. Answer: whether two users with history became one."""
+
+    distinct_id: str
+    other_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteUser:
+    """Delete a user. Answer: None."""
+
+    distinct_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class UpdateSettings:
+    """Change a project's settings; None leaves one as it is. Answer: Settings."""
+
+    sandbox: bool | None = None
+    allowed_addresses: list[str] | None = None
+    time_zone: str | None = None
+    etag: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class MoveClock:
+    """Move a manual clock. Answer: users selected on the way, by message key."""
+
+    to: int
+
+
+@dataclass(frozen=True, slots=True)
+class SaveAudience:
+    """Save an audience by expression or by ids. Answer: AudienceDefinition."""
+
+    name: str
+    description: str = ""
+    expression: str | None = None
+    ids: list[str] | None = None
+    create_missing: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteAudience:
+    """Delete an audience that nothing uses. Answer: None."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class CreateMessage:
+    """Create a draft. Answer: MessageDefinition."""
+
+    definition: MessageDefinition
+
+
+@dataclass(frozen=True, slots=True)
+class UpdateMessage:
+    """Change fields of a message. Answer: MessageDefinition."""
+
+    key: str
+    changes: dict[str, object]
+    etag: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LaunchMessage:
+    """Make a draft live. Answer: MessageDefinition."""
+
+    key: str
+    existing: Literal["send", "skip"] | None = None
+    etag: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PauseMessages:
+    """Pause live messages; None: all. Answer: list of MessageDefinition."""
+
+    keys: list[str] | None
+
+
+@dataclass(frozen=True, slots=True)
+class ResumeMessage:
+    """Judge everybody again and go on. Answer: MessageDefinition."""
+
+    key: str
+    max_recipients: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class EndMessage:
+    """End a message; what is queued is skipped. Answer: MessageDefinition."""
+
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class ResolveAmbiguous:
+    """An operator's word on ambiguous hand-offs; no ids: all of the message. Answer: how many."""
+
+    key: str
+    distinct_ids: list[str]
+    resolution: Literal["offer_again", "mark_sent", "mark_failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Begin:
+    """Ask leave to hand off. Answer: the ordinals granted."""
+
+    key: str
+    ordinals: list[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Skip:
+    """Take queued users out, by reason: found while rendering. Answer: None."""
+
+    key: str
+    reasons: dict[str, list[int]]
+
+
+@dataclass(frozen=True, slots=True)
+class Divert:
+    """Lay rendered messages of a sandbox in the inbox instead of handing them off. Answer: how many."""
+
+    key: str
+    ordinals: list[int]
+    entries: list[object] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Ack:
+    """What became of one hand-off."""
+
+    idempotency_key: str
+    outcome: Outcome
+    detail: str = ""
+    provider_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledge:
+    """Record outcomes. Answer: how many changed something; a repeated one does not."""
+
+    acks: Sequence[Ack]
+
+
+@dataclass(frozen=True, slots=True)
+class Lose:
+    """Hand-offs that began and whose worker is gone; None: all that began. Answer: how many."""
+
+    idempotency_keys: list[str] | None
+
+
+Command = (
+    Ingest
+    | MergeUsers
+    | DeleteUser
+    | UpdateSettings
+    | MoveClock
+    | SaveAudience
+    | DeleteAudience
+    | CreateMessage
+    | UpdateMessage
+    | LaunchMessage
+    | PauseMessages
+    | ResumeMessage
+    | EndMessage
+    | ResolveAmbiguous
+    | Begin
+    | Skip
+    | Divert
+    | Acknowledge
+    | Lose
+)

@@ -1,0 +1,439 @@
+"""The engine of one project: orders commands, commits groups, publishes versions. No rule lives here.
+
+One writer thread takes what is waiting, decides it as a group (core/group.py), appends the group to the log in
+one durable transaction, publishes the new version, and only then answers. Readers pin `version` and see only
+that. Checkpoints run in a thread of their own, from a version that no longer changes.
+"""
+
+from __future__ import annotations
+
+import heapq
+import logging
+import secrets
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from core import commands
+from core.bitmaps.population import Population
+from core.errors import Exhausted, MusterError, StoreError, Unavailable
+from core.group import Asked, Broken, decide, replay, to_log
+from core.profiles.identity import Users
+from core.requests import Requests
+from core.settings import Settings, check_settings
+from core.storage.store import Store
+from core.version import ClockMoved, Version
+
+_log = logging.getLogger(__name__)
+_MICROS: Final = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class EngineConfig:
+    """Bounds of an engine.
+
+    Arguments:
+        group_records: about how many records are committed together.
+        queue_records: how many may wait before requests are refused.
+        checkpoint_bytes: log bytes after which a checkpoint starts.
+        checkpoint_seconds: time after which one starts if anything changed.
+        horizon_seconds: how long old checkpoints and log are kept.
+    """
+
+    group_records: int = 50_000
+    queue_records: int = 1_000_000
+    checkpoint_bytes: int = 64 << 20
+    checkpoint_seconds: float = 300.0
+    horizon_seconds: float = 30 * 86_400.0
+
+
+@dataclass(slots=True)
+class _Waiting:
+    asked: Asked
+    future: Future[Any]
+    records: int
+
+
+class Closed(Unavailable):
+    """The engine is closed."""
+
+    code = "ENGINE_CLOSED"
+
+
+def _weight(command: commands.Command) -> int:
+    if isinstance(command, commands.Ingest):
+        return 1 + len(command.events) + len(command.changes)
+    return 1
+
+
+class Engine:
+    """One project's state machine over its store. Thread-safe."""
+
+    def __init__(self, store: Store, version: Version, requests: Requests, clock: Callable[[], int], config: EngineConfig):
+        self._store = store
+        self._version = version
+        self._requests = requests
+        self._clock = clock
+        self._config = config
+        self._ready = threading.Condition()
+        self._waiting: deque[_Waiting] = deque()
+        self._waiting_records = 0
+        self._closing = False
+        self._stopped = ""
+        self._listeners: list[Callable[[Version], None]] = []
+        self._log_bytes = 0
+        self._commit_seconds = 0.0
+        self._last_checkpoint = time.monotonic()
+        self._checkpoint: threading.Thread | None = None
+        self._checkpoint_failed: tuple[Version, dict[bytes, bytes | None]] | None = None
+        self._writer = threading.Thread(target=self._write, name=f"engine-{version.settings.name}", daemon=True)
+
+    # Opening and closing
+
+    @classmethod
+    def create(cls, folder: Path, settings: Settings, now: int) -> None:
+        """Make a project's store, with its first checkpoint.
+
+        Arguments:
+            folder: must not hold a store.
+            now: where the project's clock starts, micros UTC.
+
+        Raises:
+            InvalidInput: for the settings; StoreError: where the folder cannot be used.
+        """
+        check_settings(settings)
+        store = Store.create(folder)
+        try:
+            version = Version(settings, now)
+            position = store.log.append([to_log(version.fork())])
+            store.pages.checkpoint(position, sorted(version.dirty_pages()), at=int(time.time() * _MICROS))
+        finally:
+            store.close()
+
+    @classmethod
+    def open(cls, folder: Path, *, clock: Callable[[], int], config: EngineConfig | None = None) -> Engine:
+        """Open a project's store: its checkpoint, then the log's tail, recorded decisions and all.
+
+        Arguments:
+            clock: gives the present in micros UTC; asked only for projects on real time.
+
+        Raises:
+            StoreError: STORE_NOT_FOUND, STORE_LOCKED, STORE_DAMAGED, STORE_TRUNCATED, STORE_FORMAT_NEWER.
+        """
+        store = Store.open(folder)
+        try:
+            version, requests = recover(store)
+        except BaseException:
+            store.close()
+            raise
+        engine = cls(store, version, requests, clock, config or EngineConfig())
+        engine._writer.start()
+        # Hand-offs that began before a crash and were never acknowledged: nobody knows, and that is recorded.
+        engine.submit(commands.Lose(None)).result()
+        return engine
+
+    def close(self) -> None:
+        """Commit what waits, make a checkpoint, close the store. Idempotent."""
+        with self._ready:
+            if self._closing:
+                return
+            self._closing = True
+            self._ready.notify_all()
+        self._writer.join()
+        if self._checkpoint is not None:
+            self._checkpoint.join()
+        if not self._stopped:
+            try:
+                self._start_checkpoint(wait=True)
+            except StoreError as error:
+                _log.warning("no checkpoint at close, the log has everything: %s", error)
+        self._store.close()
+
+    # Asking
+
+    @property
+    def version(self) -> Version:
+        """The newest durable version. Hold it to read consistently; it never changes."""
+        return self._version
+
+    def submit(self, command: commands.Command, request_id: str = "") -> Future[Any]:
+        """Ask for a command.
+
+        Arguments:
+            request_id: where set, a repetition within 24 hours gets the first answer and changes nothing.
+
+        Returns:
+            A future resolved after the durable commit, or failed with the command's MusterError.
+        """
+        future: Future[Any] = Future()
+        records = _weight(command)
+        with self._ready:
+            if self._closing:
+                future.set_exception(Closed("the engine is closed", mend="try again after the restart"))
+            elif self._waiting_records + records > self._config.queue_records:
+                future.set_exception(
+                    Exhausted("too much is waiting to be committed", mend="send less at once, and retry", code="QUEUE_FULL")
+                )
+            else:
+                self._waiting.append(_Waiting(Asked(command, request_id), future, records))
+                self._waiting_records += records
+                self._ready.notify_all()
+        return future
+
+    def tick(self) -> None:
+        """Let a project on real time decide what time alone decides; does not wait."""
+        with self._ready:
+            if not self._closing and not self._waiting and self._version.settings.clock == "real":
+                self._waiting.append(_Waiting(Asked(commands.Lose([])), Future(), 1))
+                self._waiting_records += 1
+                self._ready.notify_all()
+
+    def on_commit(self, listener: Callable[[Version], None]) -> Callable[[], None]:
+        """Call `listener` with each new version, from the writer thread: it must return at once.
+
+        Returns:
+            A function that ends it.
+        """
+        self._listeners.append(listener)
+        return lambda: self._listeners.remove(listener)
+
+    def import_offset(self, import_id: str) -> int:
+        """Where an import goes on."""
+        return self._version.imports.get(import_id, 0)
+
+    def health(self) -> str:
+        """Why writes are stopped, or ""."""
+        return self._stopped
+
+    @property
+    def waiting(self) -> int:
+        """Records waiting to be committed."""
+        return self._waiting_records
+
+    @property
+    def commit_seconds(self) -> float:
+        """How long the last commit took."""
+        return self._commit_seconds
+
+    def backup(self, destination: Path) -> int:
+        """Write a consistent copy of the store while running.
+
+        Returns:
+            Its size in bytes.
+        """
+        self._store.backup(destination)
+        return sum(item.stat().st_size for item in destination.rglob("*") if item.is_file())
+
+    def checkpoint(self) -> None:
+        """Make a checkpoint now and wait for it."""
+        self._exclusively(lambda: self._start_checkpoint(wait=True))
+
+    def load(self, fill: Callable[[Population, Users], None]) -> None:
+        """Bulk load: change the population outside the log and make a checkpoint of it, as one step.
+
+        Nothing is judged; a crash before the checkpoint is whole leaves the store as it was.
+        """
+
+        def run() -> None:
+            draft = self._version.fork()
+            fill(draft.population, draft.users)
+            draft.population.issue(draft.users.issued)
+            position = self._store.log.append([to_log(self._version.fork())])
+            self._version = draft.publish(position)
+            self._start_checkpoint(wait=True)
+
+        self._exclusively(run)
+
+    # The writer
+
+    def _exclusively(self, action: Callable[[], None]) -> None:
+        """Run something between groups, in the writer thread, and wait for it."""
+        future: Future[Any] = Future()
+        with self._ready:
+            if self._closing:
+                raise Closed("the engine is closed")
+            self._waiting.append(_Waiting(Asked(action), future, 0))  # type: ignore[arg-type]
+            self._ready.notify_all()
+        future.result()
+
+    def _take(self) -> list[_Waiting] | None:
+        with self._ready:
+            while not self._waiting:
+                if self._closing:
+                    return None
+                self._ready.wait()
+            group: list[_Waiting] = []
+            records = 0
+            while self._waiting and (not group or records < self._config.group_records):
+                alone = callable(self._waiting[0].asked.command)
+                if alone and group:
+                    break
+                item = self._waiting.popleft()
+                self._waiting_records -= item.records
+                if not item.future.set_running_or_notify_cancel():
+                    continue  # given up by the caller before it was begun
+                group.append(item)
+                records += item.records
+                if alone:
+                    break
+            return group
+
+    def _write(self) -> None:
+        while (group := self._take()) is not None:
+            if not group:
+                continue
+            action = group[0].asked.command
+            if callable(action):
+                try:
+                    action()
+                    group[0].future.set_result(None)
+                except Exception as error:
+                    group[0].future.set_exception(error)
+                continue
+            started = time.monotonic()
+            self._commit(group)
+            self._commit_seconds = time.monotonic() - started
+            self._settle_failed_checkpoint()
+            self._maybe_checkpoint()
+
+    def _commit(self, group: list[_Waiting]) -> None:
+        now = self._clock() if self._version.settings.clock == "real" else self._version.now
+        try:
+            position, draft = self._decide_and_append(group, now)
+        except StoreError as error:
+            self._stopped = str(error)
+            _log.error("commit failed, its requests fail: %s", error)
+            self._discard()
+            for item in group:
+                item.future.set_exception(Unavailable(f"nothing was changed: {error.message}", mend=error.mend, code=error.code))
+            return
+        self._stopped = ""
+        self._requests.absorb(draft.now)
+        self._version = draft.publish(position)
+        for item in group:
+            if item.asked.error is not None:
+                item.future.set_exception(item.asked.error)
+            else:
+                item.future.set_result(item.asked.answer)
+        for listener in list(self._listeners):
+            listener(self._version)
+
+    def _decide_and_append(self, group: list[_Waiting], now: int) -> tuple[int, Any]:
+        asked = [item.asked for item in group]
+        while True:
+            try:
+                draft = decide(self._version, now, asked, self._requests)
+                break
+            except Broken as broken:
+                _log.error("a %s failed unexpectedly and is refused", broken, exc_info=broken.asked.error)
+                self._discard()
+                asked = [one for one in asked if one is not broken.asked]
+                for one in asked:
+                    one.answer = one.error = None
+        if all(isinstance(step, ClockMoved) for step in draft.steps) and draft.settings.clock == "real":
+            # Time passed and nothing was decided: recovery finds the same from the instant before.
+            return self._version.position, draft
+        if not draft.steps:
+            return self._version.position, draft
+        record = to_log(draft)
+        position = self._store.log.append([record])
+        self._log_bytes += len(record)
+        return position, draft
+
+    def _discard(self) -> None:
+        self._requests.discard()
+        self._version.users.restore_table()
+
+    # Checkpoints
+
+    def _maybe_checkpoint(self) -> None:
+        if self._log_bytes == 0 or (self._checkpoint is not None and self._checkpoint.is_alive()):
+            return
+        age = time.monotonic() - self._last_checkpoint
+        if self._log_bytes >= self._config.checkpoint_bytes or age >= self._config.checkpoint_seconds:
+            self._start_checkpoint(wait=False)
+
+    def _start_checkpoint(self, *, wait: bool) -> None:
+        if self._checkpoint is not None:
+            self._checkpoint.join()
+        frozen = self._version
+        requests = self._requests.take_dirty()
+        draft = frozen.fork()
+        draft.clean()
+        self._version = draft.publish(frozen.position)
+        self._log_bytes = 0
+        self._last_checkpoint = time.monotonic()
+        failure: list[StoreError] = []
+
+        def run() -> None:
+            try:
+                at = int(time.time() * _MICROS)
+                self._store.pages.checkpoint(frozen.position, _pages(frozen, requests), at=at)
+                self._store.collect(at - int(self._config.horizon_seconds * _MICROS))
+            except StoreError as error:
+                _log.error("checkpoint at %d failed, the log has everything: %s", frozen.position, error)
+                failure.append(error)
+                self._checkpoint_failed = (frozen, requests)
+
+        if wait:
+            run()
+            self._settle_failed_checkpoint()
+            if failure:
+                raise failure[0]
+        else:
+            self._checkpoint = threading.Thread(target=run, name="checkpoint", daemon=True)
+            self._checkpoint.start()
+
+    def _settle_failed_checkpoint(self) -> None:
+        failed, self._checkpoint_failed = self._checkpoint_failed, None
+        if failed is not None:
+            draft = self._version.fork()
+            draft.soil(failed[0])
+            self._requests.soil(failed[1])
+            self._version = draft.publish(self._version.position)
+
+
+def _pages(frozen: Version, requests: dict[bytes, bytes | None]) -> Iterator[tuple[bytes, bytes | None]]:
+    """A version's changed pages in key order."""
+    rest = sorted([*frozen.small_pages(), *requests.items()], key=lambda page: page[0])
+    return heapq.merge(frozen.population.dirty_pages(), rest, key=lambda page: page[0])
+
+
+def recover(store: Store) -> tuple[Version, Requests]:
+    """The newest version that a store holds: its checkpoint and the log's tail."""
+    position = store.pages.position
+    version = Version.load(store.pages.scan, position)
+    requests = Requests.load(store.pages.scan)
+    return replay(version, store.log.read(position), requests), requests
+
+
+def new_uid() -> str:
+    """A uid for a new project's settings."""
+    return secrets.token_hex(6)
+
+
+def verify(folder: Path) -> list[str]:
+    """What is wrong with a store that no server has open; empty where all is well.
+
+    Checks every record and page, then recovers in memory and reconciles every message.
+    """
+    from core.storage.verify import verify as verify_store
+
+    problems = [str(problem) for problem in verify_store(folder)]
+    if problems:
+        return problems
+    store = Store.open(folder)
+    try:
+        version, _ = recover(store)
+    except MusterError as error:
+        return [str(error)]
+    finally:
+        store.close()
+    for definition in version.messages.all():
+        problems += [f"message {definition.key}: {text}" for text in version.messages.ledger(definition.key).problems()]
+    return problems

@@ -1,0 +1,63 @@
+"""Who may get another answer in a span of time, and when, from the time indexes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.evaluator.calendar_steps import beginnings
+from core.evaluator.time_leaves import Calendar, TimeUse
+from core.evaluator.time_terms import Constant, EventSource, PropertySource
+
+if TYPE_CHECKING:
+    from core.bitmaps.population import Population
+
+Ordinals = NDArray[np.uint32]
+Instants = NDArray[np.int64]
+
+
+def crossings(time_use: TimeUse, population: Population, after: int, upto: int) -> tuple[Ordinals, Instants]:
+    """The (user, instant) pairs at which a property or an event of a user may change the user's answer.
+
+    Arguments:
+        after, upto: micros UTC; the instants found lie in (after, upto].
+
+    Returns:
+        Ordinals uint32[n] and instants int64[n], sorted by (ordinal, instant), each pair once. Users who no longer
+        exist may be among them.
+    """
+    keys = [np.zeros((0, 2), np.int64)]
+    asked = {(leaf.source, offset) for leaf in time_use.leaves for offset in leaf.offsets}
+    for source, offset in asked:
+        found = _times(source, population, after - offset, upto - offset)
+        if found is not None and len(found[0]):
+            keys.append(np.stack([found[0].astype(np.int64), found[1] + offset], axis=1))
+    pairs = np.unique(np.concatenate(keys), axis=0)
+    return pairs[:, 0].astype(np.uint32), np.ascontiguousarray(pairs[:, 1])
+
+
+def _times(source: object, population: Population, after: int, upto: int) -> tuple[Ordinals, Instants] | None:
+    if isinstance(source, PropertySource):
+        column = population.column(source.name)
+        return None if column is None else column.time_between(after, upto)
+    if isinstance(source, EventSource):
+        table = population.events(source.name)
+        return None if table is None else table.between(after, upto)
+    return None
+
+
+def global_instants(time_use: TimeUse, after: int, upto: int) -> list[int]:
+    """The instants (micros UTC) in (after, upto] at which everybody's answer may change, ascending, each once."""
+    found: set[int] = set()
+    for leaf in time_use.leaves:
+        for offset in leaf.offsets:
+            if isinstance(leaf.source, Constant):
+                instant = leaf.source.instant + offset
+                if after < instant <= upto:
+                    found.add(instant)
+            elif isinstance(leaf.source, Calendar):
+                steps = beginnings(leaf.source.unit, leaf.source.zone, after - offset, upto - offset)
+                found.update(step + offset for step in steps)
+    return sorted(found)

@@ -1,0 +1,171 @@
+"""Steps that answer from an index or by scanning one column, and never look at a user by himself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from pyroaring import BitMap
+
+from core.evaluator.plan import Split, Step, Want, Words
+from core.evaluator.ranges import Bounds, bounds_of
+from core.evaluator.scan import scan
+from core.evaluator.vector import BOOL, DOUBLE, DURATION, INT, NULL, STRING, TIMESTAMP, UINT, Vector, is_error
+
+if TYPE_CHECKING:
+    from core.bitmaps.column import Column
+    from core.evaluator.batch import Batch
+    from core.evaluator.tree import Node
+
+
+class Fixed(Step):
+    """The same for everybody: true, false, or (None) an error."""
+
+    def __init__(self, text: str, position: int, answer: bool | None) -> None:
+        super().__init__(f"{text}: {'in error' if answer is None else str(answer).lower()} for all", position, 0.0)
+        self._answer = answer
+
+    def judge(self, batch: Batch, within: Words, want: Want) -> Split:
+        none = np.zeros_like(within)
+        if self._answer is None:
+            return Split(none, none.copy())
+        return Split(within.copy(), none) if self._answer else Split(none, within.copy())
+
+
+class Computed(Step):
+    """A condition that reads neither user nor events, such as one on `now`: computed once per batch."""
+
+    def __init__(self, text: str, position: int, node: Node) -> None:
+        super().__init__(f"{text}: once for all", position, 0.001)
+        self._node = node
+
+    def judge(self, batch: Batch, within: Words, want: Want) -> Split:
+        value = batch.run.constant(self._node)
+        none = np.zeros_like(within)
+        if value.tag() != BOOL:
+            return Split(none, none.copy())
+        return Split(within.copy(), none) if value.data[0] else Split(none, within.copy())
+
+
+class Members(Step):
+    """`audiences["x"]` where x is a list of users."""
+
+    def __init__(self, text: str, position: int, members: BitMap) -> None:
+        super().__init__(f"{text}: listed users", position, 0.02)
+        self._members = members
+
+    def judge(self, batch: Batch, within: Words, want: Want) -> Split:
+        true = batch.words_of(self._members)
+        return Split(true, within & ~true)
+
+
+class Presence(Step):
+    """`has(user.x)`: the presence bitmap; never in error."""
+
+    def __init__(self, text: str, position: int, name: str) -> None:
+        super().__init__(f"{text}: presence bitmap", position, 0.02)
+        self._name = name
+
+    def judge(self, batch: Batch, within: Words, want: Want) -> Split:
+        column = batch.run.population.column(self._name)
+        if column is None:
+            return Split(np.zeros_like(within), within.copy())
+        true = batch.words_of(column.presence)
+        return Split(true, within & ~true)
+
+
+class Comparison(Step):
+    """A property compared with constants: true where any of them compares so.
+
+    One constant for an operator, several for `in`. A bool or string that the column indexes is a bitmap; anything else
+    is a scan of the column, block by block. Where the constant turns out to be of a type that no scan can compare
+    (or in error), the general step decides.
+
+    Arguments:
+        name: the property.
+        function: CEL's comparison, the property on its left; `_==_` where there are several constants.
+        constants: expressions that read neither user nor events.
+        general: the same condition by the interpreter.
+    """
+
+    def __init__(
+        self, text: str, position: int, name: str, function: str, constants: Sequence[Node], general: Step, *, indexed: bool
+    ) -> None:
+        how = "value bitmaps" if indexed else "column scan"
+        super().__init__(f"{text}: {how}", position, 0.05 if indexed else 0.6)
+        self._name, self._function, self._constants, self._general = name, function, constants, general
+
+    def judge(self, batch: Batch, within: Words, want: Want) -> Split:
+        column = batch.run.population.column(self._name)
+        if column is None:
+            return Split(np.zeros_like(within), np.zeros_like(within))
+        bitmaps: list[BitMap] = []
+        bounds: list[Bounds] = []
+        for node in self._constants:
+            value = batch.run.constant(node)
+            if len(value) != 1 or is_error(value.tags)[0]:
+                return self._general.judge(batch, within, want)
+            bitmap = self._bitmap(batch, column, value)
+            if bitmap is not None:
+                bitmaps.append(bitmap)
+                continue
+            bound = self._bounds(batch, column, value)
+            if bound is None:
+                return self._general.judge(batch, within, want)
+            bounds.append(bound)
+        if not bounds:
+            return self._by_bitmaps(batch, column, bitmaps, within)
+        true, false = scan_column(batch, column, bounds[0], within)
+        for bound in bounds[1:]:
+            more = scan_column(batch, column, bound, within & ~true)
+            true |= more.true
+            false &= ~more.true
+        for bitmap in bitmaps:
+            members = batch.words_of(bitmap) & within
+            true |= members
+            false &= ~members
+        return Split(true, false)
+
+    def _bitmap(self, batch: Batch, column: Column, value: Vector) -> BitMap | None:
+        tag = value.tag()
+        if self._function not in ("_==_", "_!=_") or tag not in (BOOL, STRING):
+            return None
+        return column.value_bitmap(batch.run.space.decode(value)[0])
+
+    def _bounds(self, batch: Batch, column: Column, value: Vector) -> Bounds | None:
+        tag = value.tag()
+        if tag == STRING:
+            return bounds_of(self._function, tag, column.strings.find(batch.run.space.decode(value)[0]))
+        if tag == DOUBLE:
+            return bounds_of(self._function, tag, float(value.doubles[0]))
+        if tag in (NULL, BOOL, INT, UINT, TIMESTAMP, DURATION):
+            return bounds_of(self._function, tag, _as_int(value))
+        return None
+
+    def _by_bitmaps(self, batch: Batch, column: Column, bitmaps: Sequence[BitMap], within: Words) -> Split:
+        found = batch.words_of(bitmaps[0])
+        for bitmap in bitmaps[1:]:
+            found |= batch.words_of(bitmap)
+        present = batch.words_of(column.presence)
+        present &= within
+        others = present & ~found
+        found &= within
+        return Split(others, found) if self._function == "_!=_" else Split(found, others)
+
+
+def _as_int(value: Vector) -> int:
+    cell = int(value.data[0])
+    return cell & 0xFFFF_FFFF_FFFF_FFFF if value.tag() == UINT else cell
+
+
+def scan_column(batch: Batch, column: Column, bounds: Bounds, within: Words) -> Split:
+    """Scan the blocks of a batch that have users in `within`."""
+    true, false = np.zeros_like(within), np.zeros_like(within)
+    wanted = bounds.range()
+    blocks = column.blocks
+    for row, number in enumerate(batch.blocks.tolist()):
+        block = blocks.get(number)
+        if block is not None and within[row].any():
+            scan(block.tags, block.data, within[row], true[row], false[row], wanted)
+    return Split(true, false)

@@ -1,0 +1,242 @@
+"""What vectors read: users, their events, and the fields of each, as heaps over one population.
+
+The variable `user` is a map per row whose code is the user's ordinal, and `events` likewise; `user.age` is then a gather
+from a column, `events["X"]` a list per row that is a range of the block's event rows, and `e.amount` a gather from the
+event table's own column. Nothing is turned into Python values unless an expression asks for a whole map.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.evaluator.heaps import BlobHeap, Heap, SpanHeap, TextHeap
+from core.evaluator.vector import LIST, MAP, MISSING, REFERENCES, STRING, TIMESTAMP, Data, Index, Tags, Vector, errors
+from core.values import MAX_MICROS, MIN_MICROS, from_micros
+
+if TYPE_CHECKING:
+    from core.bitmaps.column import Column
+    from core.bitmaps.events import Chunk, EventRows, EventTable
+    from core.bitmaps.population import Population
+    from core.evaluator.space import Space
+
+BEFORE_ALL: Final = MIN_MICROS - 1
+
+Ordinals = NDArray[np.uint32]
+Now = int | tuple[Ordinals, Data]
+"""One instant for everybody, or sorted ordinals with an instant each; micros UTC."""
+
+
+class Sources:
+    """One population at one `now`, seen by vectors.
+
+    Arguments:
+        now: None only where no expression may use it and no event exists.
+    """
+
+    def __init__(self, population: Population, now: Now, space: Space) -> None:
+        self.population = population
+        self.space = space
+        self._now = now
+        self._slices: dict[tuple[str, int, int, int, int], tuple[EventRows, Vector]] = {}
+
+    def next_block(self) -> None:
+        """Forget the event rows of the block before."""
+        self._slices.clear()
+
+    def now_of(self, ordinals: Index) -> Data:
+        """The instant of each user, or one for all. For a user who has none it is any of the others'."""
+        if isinstance(self._now, tuple):
+            known, instants = self._now
+            places = np.searchsorted(known, ordinals)
+            found: Data = instants[np.minimum(places, len(known) - 1)]
+            return found
+        return np.full(1, self._now, np.int64)
+
+    def instant(self) -> int | None:
+        """The one instant for everybody, or None where each user has one."""
+        return None if isinstance(self._now, tuple) else self._now
+
+    def nows(self, ordinals: Index) -> Vector:
+        """The variable `now` of each row."""
+        instants = self.now_of(ordinals)
+        return Vector(np.full(len(instants), TIMESTAMP, np.uint8), instants)
+
+    def users(self, ordinals: Index) -> Vector:
+        """The variable `user` of each row."""
+        base = self.space.register_lasting("user", lambda: UserHeap(self))
+        return Vector(np.full(len(ordinals), MAP, np.uint8), ordinals + base)
+
+    def event_maps(self, ordinals: Index) -> Vector:
+        """The variable `events` of each row."""
+        base = self.space.register_lasting("events", lambda: EventMapHeap(self))
+        return Vector(np.full(len(ordinals), MAP, np.uint8), ordinals + base)
+
+    def property_of(self, name: str, ordinals: Index) -> Vector:
+        """One property of each user; MISSING where it has none."""
+        column = self.population.column(name)
+        if column is None or not len(ordinals):
+            return errors(len(ordinals), MISSING)
+        blocks = ordinals >> 16
+        first = int(blocks[0])
+        if bool((blocks == first).all()):
+            return self._of_block(column, first, ordinals & 0xFFFF)
+        tags = np.zeros(len(ordinals), np.uint8)
+        data = np.zeros(len(ordinals), np.int64)
+        for block in np.unique(blocks).tolist():
+            rows = np.flatnonzero(blocks == block)
+            part = self._of_block(column, block, ordinals[rows] & 0xFFFF)
+            tags[rows], data[rows] = part.tags, part.data
+        return Vector(tags, data)
+
+    def _of_block(self, column: Column, number: int, places: Index) -> Vector:
+        block = column.blocks.get(number)
+        if block is None:
+            return errors(len(places), MISSING)
+        return self.referring(block.tags[places], block.data[places], ("column", column.name), column.strings, column.blobs)
+
+    def referring(self, tags: Tags, data: Data, owner: tuple[str, ...], strings: Any, blobs: Any) -> Vector:
+        """Stored tags and data as a vector: codes become references into the owner's dictionaries."""
+        refers = REFERENCES[tags]
+        if not bool(refers.any()):
+            return Vector(tags, data)
+        space = self.space
+        texts = tags == STRING
+        if bool(texts.any()):
+            base = space.register_lasting((*owner, "strings"), lambda: TextHeap(space, strings))
+            data = np.where(texts, data + base, data)
+        others = refers & ~texts
+        if bool(others.any()):
+            base = space.register_lasting((*owner, "blobs"), lambda: BlobHeap(space, blobs.values_of))
+            data = np.where(others, data + base, data)
+        return Vector(tags, data)
+
+    def events_of(self, name: str, ordinals: Index, after: int = BEFORE_ALL) -> Vector:
+        """The list of each user's visible events of one name.
+
+        Arguments:
+            ordinals: ascending, repeats allowed where rows are elements of something else.
+            after: leave out events at or before this instant; the caller knows that they cannot matter.
+        """
+        counts = np.zeros(len(ordinals), np.int64)
+        starts = counts
+        flat = errors(0, MISSING)
+        table = self.population.events(name)
+        if table is not None and len(ordinals):
+            nows = self.now_of(ordinals)
+            rows, flat = self._slice(table, int(ordinals.min()), int(ordinals.max()), after, int(nows.max()))
+            starts = np.searchsorted(rows.ordinals, ordinals, "left").astype(np.int64)
+            ends = np.searchsorted(rows.ordinals, ordinals, "right").astype(np.int64)
+            if len(nows) == 1:
+                counts = ends - starts
+            else:
+                counts = _visible(rows.times, starts, ends, nows)
+        base = self.space.register(SpanHeap(self.space, starts, counts, flat))
+        return Vector(np.full(len(ordinals), LIST, np.uint8), np.arange(len(ordinals), dtype=np.int64) + base)
+
+    def rows_of(self, table: EventTable, chunk: Chunk, rows: Index) -> Vector:
+        """Some events of one day (int64 positions in the chunk) as maps."""
+        base = self.space.register(EventHeap(self, table, chunk))
+        return Vector(np.full(len(rows), MAP, np.uint8), rows + base)
+
+    def _slice(self, table: EventTable, first: int, last: int, after: int, upto: int) -> tuple[EventRows, Vector]:
+        key = (table.name, first, last, after, upto)
+        found = self._slices.get(key)
+        if found is None:
+            rows = table.slice(first, last, after + 1, upto)
+            size = len(rows.ordinals)
+            base = self.space.register(EventHeap(self, table, rows))
+            flat = Vector(np.full(size, MAP, np.uint8), np.arange(size, dtype=np.int64) + base)
+            found = self._slices[key] = (rows, flat)
+        return found
+
+
+def _visible(times: Data, starts: Index, ends: Index, nows: Data) -> Data:
+    """How many of each user's events, ordered by time, are not later than the user's own instant."""
+    counts = np.zeros(len(starts), np.int64)
+    for row in np.flatnonzero(ends > starts).tolist():
+        counts[row] = np.searchsorted(times[starts[row] : ends[row]], nows[row], "right")
+    return counts
+
+
+class UserHeap(Heap):
+    """Profiles as maps; the code is the ordinal."""
+
+    def __init__(self, sources: Sources) -> None:
+        super().__init__(sources.space)
+        self._sources = sources
+
+    def fields(self, codes: Index, name: str) -> Vector:
+        return self._sources.property_of(name, codes)
+
+    def values(self, codes: Index) -> list[Any]:
+        maps: list[dict[str, Any]] = [{} for _ in range(len(codes))]
+        for name, column in self._sources.population.columns.items():
+            tags = self._sources.property_of(name, codes).tags
+            rows = np.flatnonzero(tags != MISSING)
+            for row, value in zip(rows.tolist(), column.gather(codes[rows].astype(np.uint32)), strict=True):
+                maps[row][name] = value
+        return maps
+
+
+class EventMapHeap(Heap):
+    """The variable `events` as maps from event name to list; the code is the ordinal."""
+
+    def __init__(self, sources: Sources) -> None:
+        super().__init__(sources.space)
+        self._sources = sources
+
+    def fields(self, codes: Index, name: str) -> Vector:
+        return self._sources.events_of(name, codes)
+
+    def values(self, codes: Index) -> list[Any]:
+        sources = self._sources
+        maps: list[dict[str, Any]] = [{} for _ in range(len(codes))]
+        for name in sources.population.event_tables:
+            for row, events in enumerate(sources.space.decode(sources.events_of(name, codes))):
+                if events:
+                    maps[row][name] = events
+        return maps
+
+
+class EventHeap(Heap):
+    """The events of a slice as maps; the code is the row in the slice."""
+
+    def __init__(self, sources: Sources, table: EventTable, rows: EventRows | Chunk) -> None:
+        super().__init__(sources.space)
+        self._sources, self._table, self._rows = sources, table, rows
+        self._fields: dict[str, Vector] = {}
+
+    def fields(self, codes: Index, name: str) -> Vector:
+        if name == "time":
+            return Vector(np.full(len(codes), TIMESTAMP, np.uint8), self._rows.times[codes])
+        stored = self._fields.get(name)
+        if stored is None:
+            stored = self._fields[name] = self._column(name)
+        return stored.spread(len(self._rows.ordinals)).take(codes) if len(codes) else errors(0, MISSING)
+
+    def _column(self, name: str) -> Vector:
+        column = self._rows.property(name)
+        if column is None:
+            return errors(len(self._rows.ordinals), MISSING)
+        tags, data = column
+        table = self._table
+        return self._sources.referring(
+            tags, data, ("events", table.name, name), table.strings(name), table.blobs(name)
+        )
+
+    def values(self, codes: Index) -> list[Any]:
+        maps: list[dict[str, Any]] = [{} for _ in range(len(codes))]
+        for name in self._table.property_names():
+            vector = self.fields(codes, name)
+            kept = np.flatnonzero(vector.tags != MISSING)
+            for row, value in zip(kept.tolist(), self.space.decode(vector.take(kept)), strict=True):
+                maps[row][name] = value
+        for row, micros in enumerate(self._rows.times[codes].tolist()):
+            maps[row]["time"] = from_micros(micros)
+        return maps
+
+
+__all__ = ["BEFORE_ALL", "MAX_MICROS", "Now", "Ordinals", "Sources"]

@@ -1,0 +1,295 @@
+"""Sets of users as bit words: one row of 1,024 words for each block of 65,536 users, bit i being user i.
+
+The set evaluator works on words, which it can combine and fill with no branch per user; `pyroaring.BitMap` is the
+form in which sets enter and leave. The bridge is the portable Roaring format (RoaringFormatSpec), read and written
+here directly, because pyroaring offers no access to its containers. Only bytes that pyroaring itself made are read,
+but every offset is still checked before use.
+
+Every function checks its arguments with the GIL held and then works in a `noexcept nogil` function.
+"""
+
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.string cimport memcpy, memset
+
+import numpy as np
+
+cdef extern from *:
+    """
+    #define word_trailing_zeros(w) ((uint32_t)__builtin_ctzll(w))
+    #define word_ones(w) ((uint32_t)__builtin_popcountll(w))
+    """
+    uint32_t word_trailing_zeros(uint64_t word) noexcept nogil
+    uint32_t word_ones(uint64_t word) noexcept nogil
+
+cdef enum:
+    WORDS = 1024  # words in a block
+    ARRAY_LIMIT = 4096  # the most values that a container holds as an array
+    COOKIE_PLAIN = 12346  # no run containers
+    COOKIE_RUNS = 12347  # run containers; the number of containers in the upper 16 bits
+    OFFSETS_FROM = 4  # with run containers, offsets are stored from this many containers on
+
+
+cdef inline uint16_t read_u16(const uint8_t* at) noexcept nogil:
+    cdef uint16_t value
+    memcpy(&value, at, 2)
+    return value
+
+
+cdef inline uint32_t read_u32(const uint8_t* at) noexcept nogil:
+    cdef uint32_t value
+    memcpy(&value, at, 4)
+    return value
+
+
+cdef void set_run(uint64_t* words, uint32_t first, uint32_t last) noexcept nogil:
+    """Set bits first..last, both included."""
+    cdef uint32_t start = first >> 6, end = last >> 6, w
+    cdef uint64_t head = (<uint64_t>0xFFFFFFFFFFFFFFFF) << (first & 63)
+    cdef uint64_t tail = (<uint64_t>0xFFFFFFFFFFFFFFFF) >> (63 - (last & 63))
+    if start == end:
+        words[start] |= head & tail
+        return
+    words[start] |= head
+    for w in range(start + 1, end):
+        words[w] = <uint64_t>0xFFFFFFFFFFFFFFFF
+    words[end] |= tail
+
+
+cdef int expand_all(
+    const uint8_t* data, size_t length, const uint32_t* blocks, size_t block_count, uint64_t* out
+) noexcept nogil:
+    """Expand the containers of the blocks asked for. Returns 0, or 1 where the bytes are no portable bitmap."""
+    cdef uint32_t cookie, count, i, cardinality, runs, r, first, extent
+    cdef size_t at, offset, b = 0, values
+    cdef const uint8_t* run_flags = NULL
+    cdef const uint8_t* keys
+    cdef uint64_t* words
+    cdef uint16_t key, value
+    cdef bint is_run
+    if length < 8:
+        return 1
+    cookie = read_u32(data)
+    if (cookie & 0xFFFF) == COOKIE_RUNS:
+        count = (cookie >> 16) + 1
+        run_flags = data + 4
+        at = 4 + (count + 7) // 8
+    elif cookie == COOKIE_PLAIN:
+        count = read_u32(data + 4)
+        at = 8
+    else:
+        return 1
+    if count > 65536 or at + <size_t>count * 4 > length:
+        return 1
+    keys = data + at
+    at += <size_t>count * 4
+    if run_flags == NULL or count >= OFFSETS_FROM:
+        at += <size_t>count * 4  # containers follow one another, so the offsets themselves are not needed
+    offset = at
+    for i in range(count):
+        key = read_u16(keys + 4 * i)
+        cardinality = <uint32_t>read_u16(keys + 4 * i + 2) + 1
+        is_run = run_flags != NULL and (run_flags[i >> 3] >> (i & 7)) & 1
+        if is_run:
+            if offset + 2 > length:
+                return 1
+            runs = read_u16(data + offset)
+            values = 2 + <size_t>runs * 4
+        elif cardinality <= ARRAY_LIMIT:
+            values = <size_t>cardinality * 2
+        else:
+            values = WORDS * 8
+        if offset + values > length:
+            return 1
+        while b < block_count and blocks[b] < key:
+            b += 1
+        if b == block_count:
+            return 0
+        if blocks[b] == key:
+            words = out + b * WORDS
+            if is_run:
+                for r in range(runs):
+                    first = read_u16(data + offset + 2 + 4 * r)
+                    extent = read_u16(data + offset + 4 + 4 * r)
+                    if first + extent > 65535:
+                        return 1
+                    set_run(words, first, first + extent)
+            elif cardinality <= ARRAY_LIMIT:
+                for r in range(cardinality):
+                    value = read_u16(data + offset + 2 * r)
+                    words[value >> 6] |= (<uint64_t>1) << (value & 63)
+            else:
+                memcpy(words, data + offset, WORDS * 8)
+        offset += values
+    return 0
+
+
+def expand(const uint8_t[::1] serialized, const uint32_t[::1] blocks):
+    """The words of some blocks of a set.
+
+    Arguments:
+        serialized: the set in the portable Roaring format, as `BitMap.serialize` gives it.
+        blocks: uint32[n], block numbers, strictly ascending.
+
+    Returns:
+        uint64[n, 1024]: row k holds the users of block `blocks[k]`.
+
+    Raises:
+        ValueError: the bytes are no portable Roaring bitmap.
+    """
+    cdef size_t n = blocks.shape[0]
+    cdef int failed
+    words = np.zeros((n, WORDS), np.uint64)
+    cdef uint64_t[:, ::1] view = words
+    if n == 0:
+        return words
+    if serialized.shape[0] == 0:
+        raise ValueError("empty bytes are no portable Roaring bitmap")
+    with nogil:
+        failed = expand_all(&serialized[0], serialized.shape[0], &blocks[0], n, &view[0, 0])
+    if failed:
+        raise ValueError("these bytes are no portable Roaring bitmap")
+    return words
+
+
+cdef size_t collapse_all(
+    const uint32_t* blocks, const uint32_t* counts, size_t block_count, const uint64_t* words, uint8_t* out
+) noexcept nogil:
+    """Write the portable format; blocks without users are left out. Returns the bytes written."""
+    cdef uint32_t containers = 0, i = 0, w, position
+    cdef size_t b, offset
+    cdef uint16_t key, last, value
+    cdef uint32_t cookie = COOKIE_PLAIN, place
+    cdef uint64_t word
+    cdef const uint64_t* row
+    for b in range(block_count):
+        if counts[b]:
+            containers += 1
+    memcpy(out, &cookie, 4)
+    memcpy(out + 4, &containers, 4)
+    offset = 8 + <size_t>containers * 8
+    for b in range(block_count):
+        if counts[b] == 0:
+            continue
+        key = <uint16_t>blocks[b]
+        last = <uint16_t>(counts[b] - 1)
+        place = <uint32_t>offset
+        memcpy(out + 8 + 4 * i, &key, 2)
+        memcpy(out + 10 + 4 * i, &last, 2)
+        memcpy(out + 8 + <size_t>containers * 4 + 4 * i, &place, 4)
+        i += 1
+        row = words + b * WORDS
+        if counts[b] > ARRAY_LIMIT:
+            memcpy(out + offset, row, WORDS * 8)
+            offset += WORDS * 8
+            continue
+        for w in range(WORDS):
+            word = row[w]
+            while word:
+                position = w * 64 + word_trailing_zeros(word)
+                value = <uint16_t>position
+                memcpy(out + offset, &value, 2)
+                offset += 2
+                word &= word - 1
+    return offset
+
+
+cdef void count_rows(const uint64_t* words, size_t block_count, uint32_t* counts) noexcept nogil:
+    cdef size_t b, w
+    cdef uint32_t total
+    for b in range(block_count):
+        total = 0
+        for w in range(WORDS):
+            total += word_ones(words[b * WORDS + w])
+        counts[b] = total
+
+
+cdef check_words(const uint64_t[:, ::1] words, size_t blocks):
+    if words.shape[0] != blocks or words.shape[1] != WORDS:
+        raise ValueError(f"words of shape ({words.shape[0]}, {words.shape[1]}) for {blocks} blocks of {WORDS} words")
+
+
+def collapse(const uint32_t[::1] blocks, const uint64_t[:, ::1] words):
+    """The portable Roaring format of a set given as words; `BitMap.deserialize` reads it.
+
+    Arguments:
+        blocks: uint32[n], block numbers below 65,536, strictly ascending.
+        words: uint64[n, 1024], row k holding the users of block `blocks[k]`.
+    """
+    cdef size_t n = blocks.shape[0], size, b, written
+    check_words(words, n)
+    counts = np.zeros(max(n, 1), np.uint32)
+    cdef uint32_t[::1] count_view = counts
+    if n == 0:
+        return COOKIE_PLAIN.to_bytes(4, "little") + bytes(4)
+    with nogil:
+        count_rows(&words[0, 0], n, &count_view[0])
+        size = 8 + 8 * n
+        for b in range(n):
+            size += 2 * count_view[b] if count_view[b] <= ARRAY_LIMIT else WORDS * 8
+    out = np.empty(size, np.uint8)
+    cdef uint8_t[::1] out_view = out
+    with nogil:
+        written = collapse_all(&blocks[0], &count_view[0], n, &words[0, 0], &out_view[0])
+    return out[:written].tobytes()
+
+
+def count(const uint64_t[:, ::1] words):
+    """How many users a set of words (uint64[n, 1024]) holds."""
+    cdef size_t n = words.shape[0], b
+    cdef uint64_t total = 0
+    check_words(words, n)
+    if n == 0:
+        return 0
+    counts = np.zeros(n, np.uint32)
+    cdef uint32_t[::1] view = counts
+    with nogil:
+        count_rows(&words[0, 0], n, &view[0])
+        for b in range(n):
+            total += view[b]
+    return total
+
+
+def positions(const uint64_t[::1] row):
+    """The users of one block's words (uint64[1024]) as int64 positions 0..65535, ascending."""
+    cdef uint32_t total = 0, at = 0
+    cdef uint64_t word
+    cdef size_t w
+    if row.shape[0] != WORDS:
+        raise ValueError(f"a block has {WORDS} words, not {row.shape[0]}")
+    for w in range(WORDS):
+        total += word_ones(row[w])
+    out = np.empty(total, np.int64)
+    cdef int64_t[::1] view = out
+    with nogil:
+        for w in range(WORDS):
+            word = row[w]
+            while word:
+                view[at] = <int64_t>(w * 64 + word_trailing_zeros(word))
+                at += 1
+                word &= word - 1
+    return out
+
+
+def scatter(const int64_t[::1] places, const uint8_t[::1] flags, uint64_t[::1] row):
+    """Set, in one block's words, the bit of every place whose flag is not 0.
+
+    Arguments:
+        places: int64[n], positions 0..65535.
+        flags: uint8[n] (a bool array viewed as bytes).
+        row: uint64[1024], changed in place.
+    """
+    cdef size_t i
+    cdef uint64_t place
+    cdef bint outside = False
+    if row.shape[0] != WORDS or places.shape[0] != flags.shape[0]:
+        raise ValueError(f"{places.shape[0]} places, {flags.shape[0]} flags, {row.shape[0]} words")
+    with nogil:
+        for i in range(<size_t>places.shape[0]):
+            place = <uint64_t>places[i]
+            if place > 65535:
+                outside = True
+                break
+            if flags[i]:
+                row[place >> 6] |= (<uint64_t>1) << (place & 63)
+    if outside:
+        raise ValueError("a place outside the block")

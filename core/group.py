@@ -1,0 +1,198 @@
+"""Decides one group of commands: a pure function of a version, an instant and the commands.
+
+First the clock's move is decided on what was known, then the commands are applied in order, then whoever they
+touched is judged. `replay` applies what such a group recorded, and decides nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from core import commands
+from core.codec import decode, encode, record
+from core.errors import FailedPrecondition, InvalidInput, MusterError, StaleEtag
+from core.messaging import handlers as messaging
+from core.messaging import judge
+from core.profiles import handlers as profiles
+from core.requests import MAX_REQUEST_ID_BYTES, Requests
+from core.settings import Settings, check_settings
+from core.values import MAX_MICROS
+from core.version import ClockMoved, Draft, SettingsChanged, Version
+
+FORMAT: Final = 1
+
+
+@record("answered")
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """Step of the log: what a request was answered."""
+
+    request_id: str
+    answer: Any
+
+
+@dataclass(slots=True)
+class Asked:
+    """A command with its request id, and once decided its answer or its error."""
+
+    command: commands.Command
+    request_id: str = ""
+    answer: Any = None
+    error: BaseException | None = None
+
+
+def _update_settings(work: Draft, command: commands.UpdateSettings) -> Settings:
+    present = work.settings
+    if command.etag and command.etag != present.etag:
+        raise StaleEtag("the project changed since it was read", field="etag", mend="read it again", code="STALE_ETAG")
+    fresh = replace(
+        present,
+        sandbox=present.sandbox if command.sandbox is None else command.sandbox,
+        allowed_addresses=present.allowed_addresses if command.allowed_addresses is None else command.allowed_addresses,
+        time_zone=present.time_zone if command.time_zone is None else command.time_zone,
+    )
+    check_settings(fresh)
+    work.do(SettingsChanged(fresh))
+    return fresh
+
+
+_HANDLERS: Final[dict[type, Callable[[Any, Any], Any]]] = {
+    commands.Ingest: profiles.ingest,
+    commands.MergeUsers: profiles.merge,
+    commands.DeleteUser: profiles.delete,
+    commands.UpdateSettings: _update_settings,
+    commands.SaveAudience: messaging.save_audience,
+    commands.DeleteAudience: messaging.delete_audience,
+    commands.CreateMessage: messaging.create,
+    commands.UpdateMessage: messaging.update,
+    commands.LaunchMessage: messaging.launch,
+    commands.PauseMessages: messaging.pause,
+    commands.ResumeMessage: messaging.resume,
+    commands.EndMessage: messaging.end,
+    commands.ResolveAmbiguous: messaging.resolve,
+    commands.Begin: messaging.begin,
+    commands.Skip: messaging.skip,
+    commands.Divert: messaging.divert,
+    commands.Acknowledge: messaging.acknowledge,
+    commands.Lose: messaging.lose,
+}
+
+
+def _selected(version: Version) -> dict[str, int]:
+    return {m.key: len(version.messages.ledger(m.key).selected) for m in version.messages.all()}
+
+
+def _move_clock(work: Draft, to: int) -> None:
+    after = work.now
+    if to > after:
+        work.do(ClockMoved(to))
+        judge.advance(work, after, to)
+
+
+def check_move(version: Version, to: int) -> None:
+    """Refuse a move of the clock that cannot be.
+
+    Raises:
+        FailedPrecondition: CLOCK_IS_REAL; InvalidInput: CLOCK_BACKWARDS, TIME_OUT_OF_RANGE.
+    """
+    if version.settings.clock != "manual":
+        raise FailedPrecondition(
+            "the project runs on real time", field="project", mend="make a project with a manual clock", code="CLOCK_IS_REAL"
+        )
+    if to < version.now:
+        raise InvalidInput("the clock never goes back", field="to", mend="a time from now on", code="CLOCK_BACKWARDS")
+    if to > MAX_MICROS:
+        raise InvalidInput("the time is out of range", field="to", mend="years 1 to 9999", code="TIME_OUT_OF_RANGE")
+
+
+class Broken(Exception):  # noqa: N818 - not a domain error: it never leaves the engine
+    """A command failed half-way for no reason of its own making: the draft is unusable."""
+
+    def __init__(self, asked: Asked) -> None:
+        super().__init__(type(asked.command).__name__)
+        self.asked = asked
+
+
+def decide(version: Version, now: int, group: Sequence[Asked], requests: Requests) -> Draft:
+    """Decide a group; answers and refusals are put into `group`.
+
+    Arguments:
+        version: the state before.
+        now: the group's instant in micros, not before `version.now`.
+        group: the commands in order; a MoveClock moves the clock where it stands.
+
+    Returns:
+        The draft, with its steps.
+
+    Raises:
+        Broken: where a command failed unexpectedly; nothing of the draft may be used.
+    """
+    draft = version.fork()
+    _move_clock(draft, now)
+    for asked in group:
+        known = _known(asked, requests, draft.now)
+        if known is not None:
+            asked.answer = known[0]
+            continue
+        done = len(draft.steps)
+        try:
+            asked.answer = _answer(draft, asked.command)
+        except MusterError as error:
+            asked.error = error
+            if len(draft.steps) != done:
+                raise Broken(asked) from error
+            continue
+        except Exception as error:
+            asked.error = error
+            raise Broken(asked) from error
+        if asked.request_id and asked.error is None and len(draft.steps) > done:
+            draft.steps.append(Answered(asked.request_id, asked.answer))
+            requests.add(asked.request_id, draft.now, asked.answer)
+    judge.judge_touched(draft)
+    return draft
+
+
+def _known(asked: Asked, requests: Requests, now: int) -> tuple[Any] | None:
+    if len(asked.request_id.encode()) > MAX_REQUEST_ID_BYTES:
+        asked.error = InvalidInput(
+            "the request id is too long", field="request_id", mend=f"at most {MAX_REQUEST_ID_BYTES} bytes", code="ID_TOO_LONG"
+        )
+        return (None,)
+    return requests.find(asked.request_id, now) if asked.request_id else None
+
+
+def _answer(draft: Draft, command: commands.Command) -> Any:
+    if isinstance(command, commands.MoveClock):
+        check_move(draft, command.to)
+        judge.judge_touched(draft)
+        draft.start_touching()
+        before = _selected(draft)
+        _move_clock(draft, command.to)
+        return {key: count - before.get(key, 0) for key, count in _selected(draft).items()}
+    return _HANDLERS[type(command)](draft, command)
+
+
+def to_log(draft: Draft) -> bytes:
+    """The log's record of a decided group."""
+    return encode([FORMAT, draft.steps])
+
+
+def replay(version: Version, records: Iterable[tuple[int, bytes]], requests: Requests) -> Version:
+    """Apply recorded groups, deciding nothing.
+
+    Arguments:
+        records: (position, bytes made by `to_log`), in order, from the version's position on.
+    """
+    for position, data in records:
+        _, steps = decode(data)
+        draft = version.fork()
+        for step in steps:
+            if isinstance(step, Answered):
+                requests.add(step.request_id, draft.now, step.answer)
+            else:
+                draft.apply(step)
+        requests.absorb(draft.now)
+        version = draft.publish(position)
+    return version

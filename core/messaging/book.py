@@ -1,0 +1,162 @@
+"""All messages of a project: definitions, ledgers, the inbox. The `apply` of every messaging effect is here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from difflib import get_close_matches
+from typing import Final
+
+from pyroaring import BitMap
+
+from core.codec import decode, encode
+from core.errors import NotFound
+from core.messaging.definitions import MessageDefinition
+from core.messaging.effects import DELETED, Caused, Defined, Inboxed, InboxEntry, Moved, Selected, is_open
+from core.messaging.ledger import Ledger
+
+_DEFINITION: Final = b"messages/definition/"
+_LEDGER: Final = b"messages/ledger/"
+_INBOX: Final = b"messages/inbox/"
+
+
+class Messages:
+    """One version of a project's messages."""
+
+    def __init__(self) -> None:
+        self._definitions: dict[str, MessageDefinition] = {}
+        self._ledgers: dict[str, Ledger] = {}
+        self._owned: set[str] = set()
+        self._dirty: frozenset[str] = frozenset()
+        # Only ever appended to, by the newest fork: each version sees its own length of the shared list.
+        self._inbox: list[InboxEntry] = []
+        self._inbox_length = 0
+        self._inbox_saved = 0
+
+    def fork(self) -> Messages:
+        """A copy that may be written; ledgers are copied when first written."""
+        twin = Messages.__new__(Messages)
+        twin._definitions = self._definitions
+        twin._ledgers = dict(self._ledgers)
+        twin._owned = set()
+        twin._dirty = self._dirty
+        twin._inbox, twin._inbox_length, twin._inbox_saved = self._inbox, self._inbox_length, self._inbox_saved
+        return twin
+
+    def get(self, key: str) -> MessageDefinition:
+        """The message of that key.
+
+        Raises:
+            NotFound: MESSAGE_NOT_FOUND, with the nearest key.
+        """
+        found = self._definitions.get(key)
+        if found is None:
+            near = get_close_matches(key, self._definitions, 1)
+            raise NotFound(
+                f"there is no message {key!r}",
+                field="key",
+                mend=f"did you mean {near[0]!r}?" if near else "create it first",
+                code="MESSAGE_NOT_FOUND",
+            )
+        return found
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._definitions
+
+    def all(self) -> Sequence[MessageDefinition]:
+        """Every message, by key."""
+        return [self._definitions[key] for key in sorted(self._definitions)]
+
+    def live(self) -> list[MessageDefinition]:
+        """The live messages, in the order of their launches."""
+        return sorted((m for m in self._definitions.values() if m.state == "live"), key=lambda m: (m.launched_at, m.key))
+
+    def ledger(self, key: str) -> Ledger:
+        """The ledger of a message, for reading."""
+        return self._ledgers[key]
+
+    def _writable(self, key: str) -> Ledger:
+        if key not in self._owned:
+            self._ledgers[key] = self._ledgers[key].fork()
+            self._owned.add(key)
+        return self._ledgers[key]
+
+    def apply(self, effect: Selected | Moved | Defined | Caused | Inboxed) -> None:
+        """Apply a decision."""
+        if isinstance(effect, Selected):
+            self._writable(effect.key).select(effect)
+        elif isinstance(effect, Moved):
+            self._writable(effect.key).move(effect)
+        elif isinstance(effect, Caused):
+            self._writable(effect.key).keep_causes(effect)
+        elif isinstance(effect, Defined):
+            key = effect.definition.key
+            self._definitions = {**self._definitions, key: effect.definition}
+            self._dirty |= {key}
+            if key not in self._ledgers:
+                self._ledgers[key] = Ledger()
+                self._owned.add(key)
+        else:
+            del self._inbox[self._inbox_length :]  # left by a discarded fork
+            self._inbox.extend(effect.entries)
+            self._inbox_length = len(self._inbox)
+
+    def absorb(self, merged: list[tuple[int, int]], deleted: BitMap) -> None:
+        """Follow merges and deletions of users: ledgers unite, and who is gone is not waited for."""
+        for key in list(self._ledgers):
+            for goes, stays in merged:
+                if goes in self._ledgers[key].selected:
+                    self._writable(key).unite(goes, stays)
+            if deleted and deleted.intersect(self._ledgers[key].selected):
+                self._skip_deleted(key, deleted)
+
+    def _skip_deleted(self, key: str, deleted: BitMap) -> None:
+        ledger = self._writable(key)
+        for state in ("queued", "deferred"):
+            users = ledger.state(state) & deleted
+            if users:
+                ledger.move(Moved(key, users, state, "", "skipped", DELETED))
+        for reason, skipped in ledger.reasons("skipped"):
+            users = skipped & deleted
+            if users and is_open(reason):
+                ledger.move(Moved(key, users, "skipped", reason, "skipped", DELETED))
+
+    @property
+    def inbox(self) -> Sequence[InboxEntry]:
+        """What a sandbox did not send, oldest first."""
+        return self._inbox[: self._inbox_length]
+
+    def dirty_pages(self) -> Iterator[tuple[bytes, bytes]]:
+        """Pages that changed since `clean`."""
+        for key in sorted(self._dirty):
+            yield _DEFINITION + key.encode(), encode(self._definitions[key])
+        for key in sorted(self._ledgers):
+            yield from self._ledgers[key].dirty_pages(_LEDGER + key.encode())
+        for number in range(self._inbox_saved, self._inbox_length):
+            yield _INBOX + number.to_bytes(8, "big"), encode(self._inbox[number])
+
+    def clean(self) -> None:
+        """Forget what is dirty: a checkpoint has it. The version must not be one that readers hold."""
+        self._dirty = frozenset()
+        self._inbox_saved = self._inbox_length
+        for key in self._ledgers:
+            self._writable(key).clean()
+
+    def soil(self, frozen: Messages) -> None:
+        """Mark again what `frozen` had not saved: its checkpoint failed."""
+        self._dirty |= frozen._dirty
+        self._inbox_saved = min(self._inbox_saved, frozen._inbox_saved)
+        for key, ledger in frozen._ledgers.items():
+            self._writable(key).soil(ledger)
+
+    @classmethod
+    def load(cls, scan: Callable[[bytes], Iterator[tuple[bytes, bytes]]]) -> Messages:
+        """The messages of a checkpoint."""
+        messages = cls()
+        for _, page in scan(_DEFINITION):
+            definition = decode(page)
+            messages._definitions[definition.key] = definition
+            messages._ledgers[definition.key] = Ledger.load(_LEDGER + definition.key.encode(), scan)
+        for _, page in scan(_INBOX):
+            messages._inbox.append(decode(page))
+        messages._inbox_length = messages._inbox_saved = len(messages._inbox)
+        return messages

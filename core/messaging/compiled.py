@@ -1,0 +1,124 @@
+"""A message made ready to judge and to render: parsed targeting, compiled content, gates as expressions."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final
+
+from core.codec import decode, encode
+from core.errors import InvalidExpression
+from core.evaluator.parse import Parsed, parse
+from core.evaluator.time_use import TimeUse, analyse, launch_problems
+from core.messaging.definitions import Asap, EmailSource, MessageDefinition, WebhookSource
+from core.messaging.work import View
+from core.render.email import EmailContent, compile_email
+from core.render.webhook import WebhookContent, compile_webhook
+
+_REACHABLE: Final = {
+    "email": r'user["$email"].matches("^[^@\\s]+@[^@\\s]+$")',
+    "webhook": "true",
+}
+"""Who can be reached on a channel, in the targeting language itself; who errs cannot."""
+
+ADDRESS_PROPERTY: Final = {"email": "$email"}
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """A message's working parts.
+
+    `needs` maps each property that the content cannot do without to the expression for having it; `reads` names
+    every profile property that decides whether an open skip may pass.
+    """
+
+    targeting: Parsed
+    time_use: TimeUse
+    reachable: Parsed
+    content: EmailContent | WebhookContent
+    needs: Mapping[str, Parsed]
+    reads: frozenset[str]
+
+    @property
+    def everything(self) -> bool:
+        """Whether any property at all may change the answer."""
+        return self.targeting.properties is None
+
+
+def compile_content(source: EmailSource | WebhookSource) -> EmailContent | WebhookContent:
+    """Compile a message's content.
+
+    Raises:
+        InvalidTemplate: with the field, as `message.email.subject`.
+    """
+    if isinstance(source, EmailSource):
+        return compile_email(
+            subject=source.subject,
+            from_=source.from_,
+            reply_to=source.reply_to or None,
+            preheader=source.preheader or None,
+            html=source.html or None,
+            text=source.text or None,
+            field="message.email",
+        )
+    return compile_webhook(
+        url=source.url,
+        headers=source.headers,
+        body=source.body or None,
+        properties=tuple(source.properties),
+        field="message.webhook",
+    )
+
+
+@lru_cache(maxsize=4096)
+def _content(encoded: bytes) -> EmailContent | WebhookContent:
+    return compile_content(decode(encoded))
+
+
+def has_value(name: str) -> str:
+    """The expression for having a property that is not null."""
+    return f"user[{json.dumps(name, ensure_ascii=False)}] != null"
+
+
+def compile_message(view: View, definition: MessageDefinition) -> Compiled:
+    """The working parts of a message against the project's audiences; parts are cached by their texts.
+
+    Raises:
+        InvalidExpression, InvalidTemplate: with the field.
+    """
+    try:
+        targeting = view.audiences.parse(definition.targeting)
+    except InvalidExpression as error:
+        error.field = "message.targeting"
+        raise
+    content = _content(encode(definition.content))
+    address = ADDRESS_PROPERTY.get(definition.channel)
+    return Compiled(
+        targeting=targeting,
+        time_use=analyse(targeting),
+        reachable=parse(_REACHABLE[definition.channel]),
+        content=content,
+        needs={name: parse(has_value(name)) for name in sorted(content.required)},
+        reads=frozenset(content.properties) | ({address} if address else frozenset()),
+    )
+
+
+def refuse_unknown_time(compiled: Compiled, definition: MessageDefinition) -> None:
+    """Refuse to launch what would have to be judged at every instant.
+
+    Raises:
+        InvalidExpression: TIME_USE_UNKNOWN, with the position.
+    """
+    if not isinstance(definition.schedule, Asap):
+        return
+    for problem in launch_problems(compiled.targeting):
+        problem.field = "message.targeting"
+        raise problem
+
+
+def listed_audiences(compiled: Compiled) -> frozenset[str]:
+    """The saved audiences that the targeting names."""
+    return frozenset(compiled.targeting.audiences)
+

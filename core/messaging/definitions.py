@@ -1,0 +1,189 @@
+"""What a message is: its words, its schedule, its content, and its place in life."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass, field, fields, replace
+from typing import Final, Literal
+
+from core.codec import encode, record
+from core.errors import InvalidInput
+from core.values import MAX_MICROS, MICROS_PER_SECOND, MIN_MICROS
+
+DEFAULT_EXPIRY: Final = 72 * 3600 * MICROS_PER_SECOND
+DEFAULT_WEBHOOK_BATCH: Final = 500
+MAX_WEBHOOK_BATCH: Final = 5_000
+_KEY: Final = re.compile(r"[a-z][a-z0-9_-]{0,62}\Z")
+
+State = Literal["draft", "live", "paused", "ended"]
+ChannelName = Literal["email", "webhook"]
+
+
+@record("asap")
+@dataclass(frozen=True, slots=True)
+class Asap:
+    """Sent the first time a user goes from not matching to matching; once ever."""
+
+
+@record("once")
+@dataclass(frozen=True, slots=True)
+class Once:
+    """Sent to everybody who matches at one instant, `at` in micros UTC."""
+
+    at: int
+
+
+@record("email_source")
+@dataclass(frozen=True, slots=True)
+class EmailSource:
+    """The templates of an e-mail, as written. `from_` and `reply_to` are addresses, not templates."""
+
+    subject: str
+    from_: str
+    reply_to: str = ""
+    preheader: str = ""
+    html: str = ""
+    text: str = ""
+
+
+@record("webhook_source")
+@dataclass(frozen=True, slots=True)
+class WebhookSource:
+    """A webhook as written: with `body` one request a user, without it batches of users with `properties`."""
+
+    url: str
+    headers: dict[str, str] = field(default_factory=dict)
+    body: str = ""
+    properties: list[str] = field(default_factory=list)
+    batch_size: int = 0
+    idempotent: bool = False
+
+
+@record("message")
+@dataclass(frozen=True, slots=True)
+class MessageDefinition:
+    """One message. Times and durations are micros; `revision` counts changes and is the etag's ground."""
+
+    key: str
+    title: str
+    targeting: str
+    schedule: Asap | Once
+    content: EmailSource | WebhookSource
+    max_recipients: int = 0
+    expires_after: int = 0
+    state: State = "draft"
+    pause_reason: str = ""
+    created_at: int = 0
+    launched_at: int = 0
+    fired_at: int = 0
+    paused_at: int = 0
+    revision: int = 0
+
+    @property
+    def channel(self) -> ChannelName:
+        """The channel that the content is for."""
+        return "email" if isinstance(self.content, EmailSource) else "webhook"
+
+    @property
+    def expiry(self) -> int:
+        """How long, in micros, what was queued may wait before a resume drops it."""
+        return self.expires_after or DEFAULT_EXPIRY
+
+    @property
+    def etag(self) -> str:
+        """Changes whenever the message does."""
+        return hashlib.blake2b(encode(self), digest_size=8).hexdigest()
+
+
+EDITABLE: Final = {
+    "draft": frozenset({"title", "targeting", "schedule", "content", "max_recipients", "expires_after"}),
+    "paused": frozenset({"title", "content", "max_recipients", "expires_after"}),
+    "live": frozenset({"title"}),
+    "ended": frozenset({"title"}),
+}
+"""What may be changed in each state. Targeting and schedule are settled by the launch."""
+
+
+def check_key(key: str, field: str = "message.key") -> None:
+    """Refuse a key that is no short lower-case name.
+
+    Raises:
+        InvalidInput: INVALID_KEY.
+    """
+    if not _KEY.match(key):
+        raise InvalidInput(
+            f"{key!r} is no key" if key else "the key is empty",
+            field=field,
+            mend="a lower-case letter, then up to 62 lower-case letters, digits, `-` or `_`",
+            code="INVALID_KEY",
+        )
+
+
+def check_definition(definition: MessageDefinition) -> None:
+    """Refuse a definition whose plain fields are wrong; targeting and templates are checked where they compile.
+
+    Raises:
+        InvalidInput: with the field.
+    """
+    check_key(definition.key)
+    if not definition.targeting.strip():
+        raise InvalidInput(
+            "there is no targeting", field="message.targeting", mend="write CEL, or `true` for everybody", code="NO_TARGETING"
+        )
+    schedule = definition.schedule
+    if not isinstance(schedule, Asap | Once):
+        raise InvalidInput("there is no schedule", field="message.schedule", mend="set asap or once", code="NO_SCHEDULE")
+    if isinstance(schedule, Once) and not MIN_MICROS <= schedule.at <= MAX_MICROS:
+        raise InvalidInput(
+            "the time is out of range", field="message.once.time", mend="years 0001 to 9999", code="TIME_OUT_OF_RANGE"
+        )
+    if not isinstance(definition.content, EmailSource | WebhookSource):
+        raise InvalidInput("there is no content", field="message.content", mend="set email or webhook", code="NO_CONTENT")
+    if definition.max_recipients < 0:
+        raise InvalidInput(
+            "a negative limit", field="message.max_recipients", mend="0 for no limit", code="INVALID_LIMIT"
+        )
+    if definition.expires_after < 0:
+        raise InvalidInput(
+            "a negative duration", field="message.expires_after", mend="a positive duration", code="INVALID_DURATION"
+        )
+    content = definition.content
+    if isinstance(content, WebhookSource) and not 0 <= content.batch_size <= MAX_WEBHOOK_BATCH:
+        raise InvalidInput(
+            f"a batch of {content.batch_size}",
+            field="message.webhook.batch_size",
+            mend=f"0 to {MAX_WEBHOOK_BATCH}",
+            code="INVALID_BATCH_SIZE",
+        )
+
+
+def changed(definition: MessageDefinition, changes: dict[str, object]) -> MessageDefinition:
+    """The definition with changes a client asked for.
+
+    Raises:
+        InvalidInput: UNKNOWN_FIELD, or NOT_EDITABLE for what the state has settled.
+    """
+    known = {item.name for item in fields(MessageDefinition)}
+    for name in changes:
+        if name not in known or name == "key":
+            raise InvalidInput(
+                f"{name!r} cannot be updated",
+                field="update_mask",
+                mend="one of " + ", ".join(sorted(EDITABLE["draft"])),
+                code="UNKNOWN_FIELD",
+            )
+        if name not in EDITABLE[definition.state]:
+            raise InvalidInput(
+                f"{name} cannot change while the message is {definition.state}",
+                field=f"message.{name}",
+                mend="end it and make a new message" if name in ("targeting", "schedule") else "pause the message first",
+                code="NOT_EDITABLE",
+            )
+    if "content" in changes and definition.state != "draft" and type(changes["content"]) is not type(definition.content):
+        raise InvalidInput(
+            "the channel cannot change after the launch", field="message.content", mend="make a new message", code="NOT_EDITABLE"
+        )
+    fresh = replace(definition, **changes, revision=definition.revision + 1)  # type: ignore[arg-type]
+    check_definition(fresh)
+    return fresh

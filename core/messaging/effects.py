@@ -1,0 +1,137 @@
+"""What a decision changes, as the log records it.
+
+Deciding reads a version and gives effects; applying effects never decides. Recovery applies the recorded
+effects and so cannot contradict what was decided, whatever release or time zone table it runs with.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final, Literal
+
+import numpy as np
+import numpy.typing as npt
+from pyroaring import BitMap
+
+from core.codec import record
+from core.messaging.definitions import MessageDefinition
+from core.values import Value
+
+DeliveryState = Literal["held_out", "skipped", "deferred", "queued", "begun", "sent", "failed", "ambiguous"]
+
+STATES: Final[tuple[DeliveryState, ...]] = (
+    "held_out",
+    "skipped",
+    "deferred",
+    "queued",
+    "begun",
+    "sent",
+    "failed",
+    "ambiguous",
+)
+
+OPEN_REASONS: Final = frozenset({"unreachable", "missing_property"})
+"""Skips that are judged again when what they read changes. Part before `:` of a reason."""
+
+MATCHED_AT_LAUNCH: Final = "matched_at_launch"
+BACKFILLED: Final = "backfilled"
+UNREACHABLE: Final = "unreachable"
+MISSING_PROPERTY: Final = "missing_property"
+MISSING_EVENT: Final = "missing_event"
+RENDER_FAILED: Final = "render_failed"
+NO_LONGER_MATCHES: Final = "no_longer_matches"
+EXPIRED: Final = "expired"
+ENDED: Final = "ended"
+MERGED: Final = "merged"
+DELETED: Final = "deleted"
+
+
+def is_open(reason: str) -> bool:
+    """Whether a skip for this reason is judged again when what it read changes."""
+    return reason.partition(":")[0] in OPEN_REASONS
+
+
+@record("selected")
+@dataclass(frozen=True, slots=True)
+class Selected:
+    """Users enter a message's ledger: each once, with the instant of the decision.
+
+    ordinals: uint32[n]; instants: int64[n] in micros, of the same order. `reason` is set for skips.
+    """
+
+    key: str
+    state: DeliveryState
+    reason: str
+    ordinals: npt.NDArray[np.uint32]
+    instants: npt.NDArray[np.int64]
+
+
+@record("moved")
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """Users of a message go from one state to another. Reasons belong to skips and failures."""
+
+    key: str
+    users: BitMap
+    source: DeliveryState
+    source_reason: str
+    target: DeliveryState
+    target_reason: str
+
+
+@record("defined")
+@dataclass(frozen=True, slots=True)
+class Defined:
+    """A message is created or changed, its state included."""
+
+    definition: MessageDefinition
+
+
+@record("caused")
+@dataclass(frozen=True, slots=True)
+class Caused:
+    """The event that made each user match, kept for templates that name `event`."""
+
+    key: str
+    events: dict[int, dict[str, Value]]
+
+
+@record("inbox_entry")
+@dataclass(frozen=True, slots=True)
+class InboxEntry:
+    """A message that a sandbox project did not send. `at` is micros of the project's clock."""
+
+    message_key: str
+    distinct_id: str
+    channel: str
+    at: int
+    to: str
+    subject: str = ""
+    html: str = ""
+    text: str = ""
+    url: str = ""
+    body: str = ""
+    idempotency_key: str = ""
+
+
+@record("inboxed")
+@dataclass(frozen=True, slots=True)
+class Inboxed:
+    """Messages laid in the inbox."""
+
+    entries: list[InboxEntry] = field(default_factory=list)
+
+
+@record("noted")
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """Events of Muster's own (`$campaign_delivery`, …): name, then ordinals uint32[n] and one map each."""
+
+    name: str
+    ordinals: npt.NDArray[np.uint32]
+    at: int
+    insert_ids: list[str]
+    properties: list[dict[str, Value]]
+
+
+Effect = Selected | Moved | Defined | Caused | Inboxed | Noted

@@ -1,0 +1,408 @@
+"""Answers the commands that concern messages and audiences: checks first, then hands decisions to the group."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Final
+
+import numpy as np
+from pyroaring import BitMap
+
+from core import commands
+from core.errors import AlreadyExists, FailedPrecondition, InvalidInput, NotFound, StaleEtag
+from core.evaluator.audience import AudienceDefinition, AudienceDeleted, AudienceSaved
+from core.messaging.compiled import compile_message, listed_audiences, refuse_unknown_time
+from core.messaging.definitions import Asap, MessageDefinition, Once, WebhookSource, changed, check_definition
+from core.messaging.effects import (
+    ENDED,
+    MATCHED_AT_LAUNCH,
+    Defined,
+    DeliveryState,
+    Inboxed,
+    InboxEntry,
+    Moved,
+    Noted,
+)
+from core.messaging.judge import MAX_RECIPIENTS, fire, judge_everybody, judge_queue_again, leave
+from core.messaging.keys import idempotency_key, read_key
+from core.messaging.work import Work
+from core.profiles.identity import NOBODY
+from core.profiles.steps import UsersIssued
+from core.profiles.validate import check_id
+
+DELIVERED: Final = "$campaign_delivery"
+FAILED: Final = "$campaign_failed"
+PROVIDER_REFUSED: Final = "provider_refused"
+
+
+def _etag(given: str, present: str, field: str) -> None:
+    if given and given != present:
+        raise StaleEtag(
+            "it changed since it was read", field=field, mend="read it again, then repeat the change", code="STALE_ETAG"
+        )
+
+
+def create(work: Work, command: commands.CreateMessage) -> MessageDefinition:
+    """Create a draft.
+
+    Raises:
+        InvalidInput and its kinds: with the field; AlreadyExists: MESSAGE_EXISTS.
+    """
+    definition = replace(
+        command.definition,
+        state="draft",
+        pause_reason="",
+        created_at=work.now,
+        launched_at=0,
+        fired_at=0,
+        paused_at=0,
+        revision=1,
+    )
+    check_definition(definition)
+    if definition.key in work.messages:
+        raise AlreadyExists(
+            f"there is a message {definition.key!r}", field="message.key", mend="take another key", code="MESSAGE_EXISTS"
+        )
+    compile_message(work, definition)
+    work.do(Defined(definition))
+    return definition
+
+
+def update(work: Work, command: commands.UpdateMessage) -> MessageDefinition:
+    """Change fields of a message.
+
+    Raises:
+        NotFound, StaleEtag, InvalidInput and its kinds.
+    """
+    present = work.messages.get(command.key)
+    _etag(command.etag, present.etag, "message.etag")
+    fresh = changed(present, command.changes)
+    compile_message(work, fresh)
+    work.do(Defined(fresh))
+    return fresh
+
+
+def launch(work: Work, command: commands.LaunchMessage) -> MessageDefinition:
+    """Make a draft live and judge everybody once.
+
+    Raises:
+        FailedPrecondition: NOT_A_DRAFT; InvalidInput: EXISTING_REQUIRED, SCHEDULE_IN_PAST; TIME_USE_UNKNOWN.
+    """
+    present = work.messages.get(command.key)
+    _etag(command.etag, present.etag, "etag")
+    if present.state != "draft":
+        raise FailedPrecondition(
+            f"the message is {present.state}",
+            field="key",
+            mend="resume it" if present.state == "paused" else "only a draft can be launched",
+            code="NOT_A_DRAFT",
+        )
+    compiled = compile_message(work, present)
+    refuse_unknown_time(compiled, present)
+    if isinstance(present.schedule, Asap) and command.existing is None:
+        raise InvalidInput(
+            "what becomes of those who match already is not said",
+            field="existing",
+            mend="EXISTING_SEND or EXISTING_SKIP",
+            code="EXISTING_REQUIRED",
+        )
+    if isinstance(present.schedule, Once) and present.schedule.at < work.now:
+        raise InvalidInput(
+            "the scheduled time is past", field="message.once.time", mend="a time from now on", code="SCHEDULE_IN_PAST"
+        )
+    live = replace(present, state="live", launched_at=work.now, revision=present.revision + 1)
+    work.do(Defined(live))
+    if isinstance(live.schedule, Asap):
+        skip = MATCHED_AT_LAUNCH if command.existing == "skip" else ""
+        judge_everybody(work, live, compiled, work.now, skip=skip)
+    elif live.schedule.at == work.now:
+        fire(work, live, work.now)
+    return work.messages.get(command.key)
+
+
+def pause(work: Work, command: commands.PauseMessages) -> list[MessageDefinition]:
+    """Pause messages: no leave to begin is given from here on.
+
+    Raises:
+        NotFound; FailedPrecondition: NOT_LIVE, where a named one is not live.
+    """
+    named = [work.messages.get(key) for key in command.keys] if command.keys is not None else work.messages.live()
+    for definition in named:
+        if definition.state not in ("live", "paused"):
+            raise FailedPrecondition(
+                f"the message is {definition.state}", field="key", mend="only a live message can be paused", code="NOT_LIVE"
+            )
+    for definition in named:
+        if definition.state == "live":
+            work.do(
+                Defined(
+                    replace(
+                        definition,
+                        state="paused",
+                        pause_reason="operator",
+                        paused_at=work.now,
+                        revision=definition.revision + 1,
+                    )
+                )
+            )
+    return [work.messages.get(definition.key) for definition in named]
+
+
+def resume(work: Work, command: commands.ResumeMessage) -> MessageDefinition:
+    """Judge everybody again and go on.
+
+    Raises:
+        FailedPrecondition: NOT_PAUSED, LIMIT_REACHED.
+    """
+    present = work.messages.get(command.key)
+    if present.state != "paused":
+        raise FailedPrecondition(
+            f"the message is {present.state}", field="key", mend="only a paused message can be resumed", code="NOT_PAUSED"
+        )
+    if command.max_recipients < 0:
+        raise InvalidInput("a negative limit", field="max_recipients", mend="0 to leave it as it is", code="INVALID_LIMIT")
+    if present.pause_reason == MAX_RECIPIENTS and command.max_recipients <= present.max_recipients:
+        raise FailedPrecondition(
+            f"the message paused because more than {present.max_recipients} would have been selected",
+            field="max_recipients",
+            mend=f"give a limit above {present.max_recipients}",
+            code="LIMIT_REACHED",
+        )
+    live = replace(
+        present,
+        state="live",
+        pause_reason="",
+        paused_at=0,
+        max_recipients=command.max_recipients or present.max_recipients,
+        revision=present.revision + 1,
+    )
+    compiled = compile_message(work, live)
+    work.do(Defined(live))
+    judge_queue_again(work, live, compiled)
+    if isinstance(live.schedule, Asap):
+        judge_everybody(work, live, compiled, work.now)
+    elif not live.fired_at and live.schedule.at <= work.now:
+        if work.now - live.schedule.at <= live.expiry:
+            fire(work, live, work.now)
+        else:
+            work.do(Defined(replace(live, state="ended", pause_reason="missed", revision=live.revision + 1)))
+    return work.messages.get(command.key)
+
+
+def end(work: Work, command: commands.EndMessage) -> MessageDefinition:
+    """End a message; who is queued is skipped.
+
+    Raises:
+        FailedPrecondition: ALREADY_ENDED.
+    """
+    present = work.messages.get(command.key)
+    if present.state == "ended":
+        raise FailedPrecondition("the message has ended", field="key", code="ALREADY_ENDED")
+    work.do(Defined(replace(present, state="ended", pause_reason="", revision=present.revision + 1)))
+    states: tuple[DeliveryState, ...] = ("queued", "deferred")
+    for state in states:
+        for reason, users in work.messages.ledger(command.key).reasons(state):
+            work.do(Moved(command.key, users.copy(), state, reason, "skipped", ENDED))
+    return work.messages.get(command.key)
+
+
+def begin(work: Work, command: commands.Begin) -> list[int]:
+    """Give leave to hand off to those who still may be sent to."""
+    definition = work.messages.get(command.key)
+    return [int(ordinal) for ordinal in leave(work, definition, BitMap(command.ordinals))]
+
+
+def skip(work: Work, command: commands.Skip) -> None:
+    """Take users out of the queue for reasons found while rendering."""
+    for reason, ordinals in command.reasons.items():
+        users = BitMap(ordinals) & work.messages.ledger(command.key).state("queued")
+        if users:
+            work.do(Moved(command.key, users, "queued", "", "skipped", reason))
+
+
+def _note(work: Work, name: str, key: str, ordinals: list[int], details: list[str]) -> None:
+    channel = work.messages.get(key).channel
+    work.do(
+        Noted(
+            name,
+            np.array(ordinals, np.uint32),
+            work.now,
+            [idempotency_key(work.settings.uid, key, ordinal) for ordinal in ordinals],
+            [
+                {"message_id": key, "message_type": channel, **({"detail": detail} if detail else {})}
+                for detail in details
+            ],
+        )
+    )
+
+
+def divert(work: Work, command: commands.Divert) -> int:
+    """Lay messages of a sandbox in the inbox: leave, hand-off and outcome in one durable step."""
+    definition = work.messages.get(command.key)
+    if not work.settings.sandbox:
+        return 0
+    granted = leave(work, definition, BitMap(command.ordinals))
+    entries = [
+        entry
+        for ordinal, entry in zip(command.ordinals, command.entries, strict=True)
+        if ordinal in granted and isinstance(entry, InboxEntry)
+    ]
+    if granted:
+        work.do(Moved(command.key, granted, "begun", "", "sent", ""))
+        work.do(Inboxed(entries))
+        _note(work, DELIVERED, command.key, list(granted), [""] * len(granted))
+    return len(granted)
+
+
+def acknowledge(work: Work, command: commands.Acknowledge) -> int:
+    """Record outcomes of hand-offs. One for a user whose outcome is known already changes nothing."""
+    moves: dict[tuple[str, DeliveryState, str, DeliveryState, str], BitMap] = {}
+    noted: dict[tuple[str, str], tuple[list[int], list[str]]] = {}
+    seen: set[tuple[str, int]] = set()
+    for ack in command.acks:
+        found = read_key(ack.idempotency_key, work.settings.uid)
+        if found is None or found[0] not in work.messages:
+            continue
+        key, ordinal = found[0], work.users.survivor(found[1])
+        place = work.messages.ledger(key).place(ordinal)
+        if place is None or (key, ordinal) in seen:
+            continue
+        state, reason = place
+        target: DeliveryState
+        if ack.outcome == "sent" and state in ("begun", "ambiguous", "queued", "failed"):
+            # Also from the queue: an operator offered it again, and then word came that it had been sent.
+            target = "sent"
+        elif ack.outcome == "failed" and state in ("begun", "ambiguous"):
+            target = "failed"
+        elif ack.outcome == "ambiguous" and state == "begun":
+            target = _unknown(work, key)
+        elif ack.outcome == "not_sent" and state in ("begun", "ambiguous"):
+            target = "queued"
+        else:
+            continue
+        seen.add((key, ordinal))
+        fresh = PROVIDER_REFUSED if target == "failed" else ""
+        moves.setdefault((key, state, reason, target, fresh), BitMap()).add(ordinal)
+        if target in ("sent", "failed"):
+            ordinals, details = noted.setdefault((DELIVERED if target == "sent" else FAILED, key), ([], []))
+            ordinals.append(ordinal)
+            details.append(ack.detail if target == "failed" else "")
+    for (key, state, reason, target, fresh), users in moves.items():
+        work.do(Moved(key, users, state, reason, target, fresh))
+    for (name, key), (ordinals, details) in noted.items():
+        _note(work, name, key, ordinals, details)
+    return len(seen)
+
+
+def _unknown(work: Work, key: str) -> DeliveryState:
+    """Where a hand-off of unknown outcome goes: back to the queue only if the receiver drops repeated keys."""
+    content = work.messages.get(key).content
+    return "queued" if isinstance(content, WebhookSource) and content.idempotent else "ambiguous"
+
+
+def lose(work: Work, command: commands.Lose) -> int:
+    """Hand-offs that began and whose worker is gone become ambiguous."""
+    by_message: dict[str, BitMap] = {}
+    if command.idempotency_keys is None:
+        by_message = {m.key: work.messages.ledger(m.key).state("begun").copy() for m in work.messages.all()}
+    else:
+        for text in command.idempotency_keys:
+            found = read_key(text, work.settings.uid)
+            if found is not None and found[0] in work.messages:
+                by_message.setdefault(found[0], BitMap()).add(work.users.survivor(found[1]))
+    count = 0
+    for key, users in by_message.items():
+        lost = users & work.messages.ledger(key).state("begun")
+        if lost:
+            work.do(Moved(key, lost, "begun", "", _unknown(work, key), ""))
+            count += len(lost)
+    return count
+
+
+_RESOLVED: Final[dict[str, tuple[DeliveryState, str]]] = {
+    "offer_again": ("queued", ""),
+    "mark_sent": ("sent", ""),
+    "mark_failed": ("failed", "operator"),
+}
+
+
+def resolve(work: Work, command: commands.ResolveAmbiguous) -> int:
+    """An operator's word on ambiguous hand-offs.
+
+    Raises:
+        NotFound: MESSAGE_NOT_FOUND, USER_NOT_FOUND; InvalidInput: RESOLUTION_REQUIRED.
+    """
+    ledger = work.messages.ledger(work.messages.get(command.key).key)
+    if command.resolution not in _RESOLVED:
+        raise InvalidInput(
+            "what is to become of them is not said", field="resolution", mend=", ".join(_RESOLVED), code="RESOLUTION_REQUIRED"
+        )
+    users = ledger.state("ambiguous").copy()
+    if command.distinct_ids:
+        named = BitMap()
+        for index, distinct_id in enumerate(command.distinct_ids):
+            ordinal = work.users.find(distinct_id)
+            if ordinal == NOBODY:
+                raise NotFound(
+                    f"there is no user {distinct_id!r}", field=f"distinct_ids[{index}]", code="USER_NOT_FOUND"
+                )
+            named.add(ordinal)
+        users &= named
+    if not users:
+        return 0
+    target, reason = _RESOLVED[command.resolution]
+    work.do(Moved(command.key, users, "ambiguous", "", target, reason))
+    if target == "sent":
+        _note(work, DELIVERED, command.key, list(users), [""] * len(users))
+    return len(users)
+
+
+def save_audience(work: Work, command: commands.SaveAudience) -> AudienceDefinition:
+    """Save an audience by expression or by ids.
+
+    Raises:
+        InvalidInput: INVALID_NAME, NO_MEMBERS, UNKNOWN_IDS with the first unknown ones; InvalidExpression.
+    """
+    if (command.expression is None) == (command.ids is None):
+        raise InvalidInput(
+            "give an expression or a list of ids", field="audience.members", mend="exactly one of the two", code="NO_MEMBERS"
+        )
+    members = None
+    work.audiences.check(AudienceDefinition(command.name, command.description, command.expression, None, work.now))
+    if command.ids is not None:
+        for index, distinct_id in enumerate(command.ids):
+            check_id(distinct_id, f"audience.ids.distinct_ids[{index}]")
+        found = work.users.find_many(command.ids)
+        unknown = np.flatnonzero(found < 0)
+        if len(unknown):
+            if not command.create_missing:
+                first = int(unknown[0])
+                raise InvalidInput(
+                    f"{len(unknown)} of {len(command.ids)} ids are unknown, the first is {command.ids[first]!r}",
+                    field=f"audience.ids.distinct_ids[{first}]",
+                    mend="leave them out, or set create_missing",
+                    code="UNKNOWN_IDS",
+                )
+            work.do(UsersIssued([command.ids[index] for index in unknown.tolist()]))
+            found = work.users.find_many(command.ids)
+        members = BitMap(found.astype(np.uint32))
+    definition = AudienceDefinition(command.name, command.description, command.expression, members, work.now)
+    work.do(AudienceSaved(definition))
+    return definition
+
+
+def delete_audience(work: Work, command: commands.DeleteAudience) -> None:
+    """Delete an audience that nothing uses.
+
+    Raises:
+        NotFound: AUDIENCE_NOT_FOUND; FailedPrecondition: AUDIENCE_IN_USE.
+    """
+    work.audiences.get(command.name)
+    using = [
+        m.key
+        for m in work.messages.all()
+        if m.state != "ended" and command.name in listed_audiences(compile_message(work, m))
+    ]
+    work.audiences.refuse_if_used(command.name, using)
+    work.do(AudienceDeleted(command.name))
+

@@ -1,0 +1,290 @@
+"""Reads messages from a pinned version: forecast, report, preview, explanation, deliveries, inbox."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from pyroaring import BitMap
+
+from core.evaluator.asking import LeafCount, NameWarning, explain_user, leaf_counts, warnings
+from core.messaging.compiled import compile_message
+from core.messaging.definitions import Asap, MessageDefinition, State
+from core.messaging.effects import STATES, InboxEntry, is_open
+from core.messaging.judge import matching
+from core.messaging.keys import idempotency_key
+from core.messaging.ledger import Ledger
+from core.messaging.render import HandOff, Obstacle, is_allowed, render_users
+from core.messaging.work import View
+from core.profiles.reading import find
+
+_ROWS: Final = 10_000
+_REASONS: Final = {
+    "unreachable": "there is no address to send to on this channel",
+    "missing_property": "the template needs a property that the user lacks",
+    "missing_event": "the template reads the event that caused the match, and time alone caused it",
+    "render_failed": "the user's values do not fit the template",
+    "backfilled": "the match came from an import or from an event that was too old to trigger",
+    "matched_at_launch": "the user matched already at the launch, which was told to skip those",
+    "no_longer_matches": "the user no longer matched when it was to be sent",
+    "expired": "it waited longer than the message's expires_after",
+    "ended": "the message ended before it was sent",
+    "merged": "the user was merged into another, whose delivery counts",
+    "deleted": "the user was deleted",
+    "provider_refused": "the provider refused it for good",
+    "operator": "an operator settled it",
+}
+"""What each reason means, for people."""
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """What a launch would do now. `missing`: of the reachable, how many lack each property the template needs."""
+
+    matching: int
+    reachable: int
+    missing: dict[str, int]
+    warnings: list[NameWarning]
+    leaves: list[LeafCount]
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Users by present state; `skipped` is (reason, open, users). They add up to `selected`."""
+
+    selected: int
+    held_out: int
+    skipped: list[tuple[str, bool, int]]
+    deferred: int
+    queued: int
+    begun: int
+    sent: int
+    failed: int
+    ambiguous: int
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A message accounted for. `per_day`: (start of a UTC day in micros, users selected)."""
+
+    definition: MessageDefinition
+    counts: Counts
+    reconciled: bool
+    problems: list[str]
+    per_day: list[tuple[int, int]]
+    now: int
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """A message as one user would read it now, or the first obstacle. `explanation` is the evaluator's tree."""
+
+    rendered: HandOff | None
+    would_send: bool
+    reason: str
+    detail: str
+    explanation: Any
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryExplanation:
+    """Why one user did or did not get a message. `gates`: (name, passed, detail), in their order."""
+
+    state: str
+    reason: str
+    decided_at: int | None
+    gates: list[tuple[str, bool, str]]
+    explanation: Any
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryRow:
+    """One (message, user) pair with the instant of the decision and the present state."""
+
+    message_key: str
+    distinct_id: str
+    decided_at: int
+    state: str
+    reason: str
+    idempotency_key: str
+
+
+def message(view: View, key: str) -> MessageDefinition:
+    """One message.
+
+    Raises:
+        NotFound: MESSAGE_NOT_FOUND.
+    """
+    return view.messages.get(key)
+
+
+def messages_page(
+    view: View, after: str, limit: int, state: State | None = None
+) -> tuple[list[MessageDefinition], str | None]:
+    """Messages by key.
+
+    Arguments:
+        after: the key to go on after, "" to begin.
+
+    Returns:
+        The messages, and the key to go on after, None on the last page.
+    """
+    found = [m for m in view.messages.all() if m.key > after and state in (None, m.state)]
+    return found[:limit], found[limit - 1].key if len(found) > limit else None
+
+
+def forecast(view: View, key: str) -> Forecast:
+    """What launching a message now would do; users already selected are left out.
+
+    Raises:
+        NotFound: MESSAGE_NOT_FOUND.
+    """
+    definition = view.messages.get(key)
+    compiled = compile_message(view, definition)
+    matched = matching(view, compiled.targeting, None, view.now) - view.messages.ledger(key).selected
+    reachable = matching(view, compiled.reachable, matched, view.now)
+    missing = {name: len(reachable - matching(view, parsed, reachable, view.now)) for name, parsed in compiled.needs.items()}
+    return Forecast(
+        len(matched),
+        len(reachable),
+        {name: count for name, count in missing.items() if count},
+        warnings(view.population, compiled.targeting),
+        leaf_counts(view.population, compiled.targeting, view.now),
+    )
+
+
+def counts(ledger: Ledger) -> Counts:
+    """A ledger's users by present state."""
+    sizes = {state: len(ledger.state(state)) for state in STATES}
+    skipped = [(reason, is_open(reason), len(users)) for reason, users in ledger.reasons("skipped")]
+    del sizes["skipped"]
+    return Counts(selected=len(ledger.selected), skipped=skipped, **sizes)
+
+
+def report(view: View, key: str) -> Report:
+    """A message accounted for, with the proof.
+
+    Raises:
+        NotFound: MESSAGE_NOT_FOUND.
+    """
+    definition = view.messages.get(key)
+    ledger = view.messages.ledger(key)
+    problems = ledger.problems()
+    return Report(definition, counts(ledger), not problems, problems, ledger.per_day(), view.now)
+
+
+def describe(reason: str) -> str:
+    """A reason in words."""
+    name, _, rest = reason.partition(":")
+    text = _REASONS.get(name, name)
+    return f"{text}: {rest}" if rest else text
+
+
+def preview(view: View, key: str, distinct_id: str) -> Preview:
+    """A message as one user would read it, and whether the user would get it now.
+
+    Raises:
+        NotFound: MESSAGE_NOT_FOUND, USER_NOT_FOUND.
+    """
+    definition = view.messages.get(key)
+    ordinal = find(view, distinct_id)
+    compiled = compile_message(view, definition)
+    explained = explain_user(view, compiled.targeting, ordinal)
+    result = render_users(view, definition, compiled, [ordinal])[0]
+    rendered = result if isinstance(result, HandOff) else None
+    if ordinal in view.messages.ledger(key).selected:
+        state, reason = view.messages.ledger(key).place(ordinal) or ("", "")
+        return Preview(rendered, False, "once", f"already selected: {state} {describe(reason)}".rstrip(), explained)
+    if not matching(view, compiled.targeting, BitMap([ordinal]), view.now):
+        return Preview(rendered, False, "match", "the user does not match the targeting", explained)
+    if isinstance(result, Obstacle):
+        return Preview(None, False, result.reason, result.detail, explained)
+    detail = "" if not view.settings.sandbox or is_allowed(view, result) else "the project is a sandbox: it would land in the inbox"
+    return Preview(rendered, True, "", detail, explained)
+
+
+def explain_delivery(view: View, key: str, distinct_id: str) -> DeliveryExplanation:
+    """Why one user did or did not get a message: present state, and every gate as it stands now.
+
+    Raises:
+        NotFound: MESSAGE_NOT_FOUND, USER_NOT_FOUND.
+    """
+    definition = view.messages.get(key)
+    ordinal = find(view, distinct_id)
+    compiled = compile_message(view, definition)
+    ledger = view.messages.ledger(key)
+    place = ledger.place(ordinal)
+    user = BitMap([ordinal])
+    matches = bool(matching(view, compiled.targeting, user, view.now))
+    reachable = bool(matching(view, compiled.reachable, user, view.now))
+    lacking = [name for name, parsed in compiled.needs.items() if not matching(view, parsed, user, view.now)]
+    once = "once ever" if isinstance(definition.schedule, Asap) else "once for its one occurrence"
+    backfilled = place is not None and place[1] == "backfilled"
+    gates = [
+        ("live", definition.state == "live", f"the message is {definition.state}" + (f" ({definition.pause_reason})" if definition.pause_reason else "")),
+        ("match", matches, "the targeting matches now" if matches else "the targeting does not match now"),
+        ("once", place is None, f"selected before, and this message selects {once}" if place else "not selected before"),
+        ("backfilled", not backfilled, describe("backfilled") if backfilled else "no import or late event decided it"),
+        ("reachable", reachable, f"can be reached by {definition.channel}" if reachable else f"cannot be reached by {definition.channel}"),
+        ("properties", not lacking, f"lacks {', '.join(lacking)}" if lacking else "has all that the template needs"),
+    ]
+    state, reason = place or ("none", "")
+    return DeliveryExplanation(
+        state, reason, ledger.decided_at(ordinal), gates, explain_user(view, compiled.targeting, ordinal)
+    )
+
+
+def deliveries(view: View, key: str) -> Iterator[list[DeliveryRow]]:
+    """Every decision with its present state, in the order of deciding, in parts.
+
+    Arguments:
+        key: a message, or "" for all.
+
+    Raises:
+        NotFound: MESSAGE_NOT_FOUND.
+    """
+    wanted = [view.messages.get(key)] if key else view.messages.all()
+    for definition in wanted:
+        ledger = view.messages.ledger(definition.key)
+        places = [(state, reason, users) for state in STATES for reason, users in ledger.reasons(state)]
+        for ordinals, instants in ledger.decisions():
+            for first in range(0, len(ordinals), _ROWS):
+                part, times = ordinals[first : first + _ROWS], instants[first : first + _ROWS]
+                of_row: dict[int, tuple[str, str]] = {}
+                inside = BitMap(part)
+                for state, reason, users in places:
+                    of_row.update(dict.fromkeys(inside & users, (state, reason)))
+                yield [
+                    DeliveryRow(
+                        definition.key,
+                        distinct_id,
+                        int(instant),
+                        *of_row[int(ordinal)],
+                        idempotency_key(view.settings.uid, definition.key, int(ordinal)),
+                    )
+                    for ordinal, instant, distinct_id in zip(part, times, view.users.names(np.asarray(part)), strict=True)
+                ]
+
+
+def inbox_page(
+    view: View, message_key: str, distinct_id: str, limit: int, before: int
+) -> tuple[list[InboxEntry], int | None, int]:
+    """What the sandbox kept, newest first.
+
+    Arguments:
+        message_key, distinct_id: only these, where not "".
+        before: how many to pass over.
+
+    Returns:
+        The entries, how many to pass over for the next page (None on the last), and how many there are in all.
+    """
+    found = [
+        entry
+        for entry in reversed(view.messages.inbox)
+        if message_key in ("", entry.message_key) and distinct_id in ("", entry.distinct_id)
+    ]
+    page = found[before : before + limit]
+    end = before + len(page)
+    return page, end if end < len(found) else None, len(found)

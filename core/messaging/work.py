@@ -1,0 +1,34 @@
+"""What messaging sees of a version: to read it, and, while a group is at work, to change it."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from core.bitmaps.population import Population
+from core.evaluator.audience import AudienceDeleted, Audiences, AudienceSaved
+from core.messaging.book import Messages
+from core.messaging.effects import Effect
+from core.profiles.identity import Users
+from core.profiles.steps import UsersIssued
+from core.profiles.touched import Touched
+from core.settings import Settings
+
+
+class View(Protocol):
+    """One version, read only. `now` is micros UTC."""
+
+    now: int
+    settings: Settings
+    population: Population
+    users: Users
+    audiences: Audiences
+    messages: Messages
+
+
+class Work(View, Protocol):
+    """The version that a group is changing."""
+
+    touched: Touched
+
+    def do(self, step: Effect | UsersIssued | AudienceSaved | AudienceDeleted) -> None:
+        """Apply a decision and record it for the log."""

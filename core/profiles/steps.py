@@ -1,0 +1,104 @@
+"""The profile package's part of the log: validated records, and how each is applied.
+
+Applying is deterministic, so that the log needs to hold no result of these steps.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from core.codec import record
+from core.profiles.ingest import People, add_events, change_profiles, delete_user, merge_users
+from core.profiles.records import EventRecord, ProfileChange, RecordError
+from core.profiles.touched import Touched
+
+
+class Changing(People, Protocol):
+    """The version that a group is changing. `now` is micros UTC; `imports` maps an import to its next offset."""
+
+    now: int
+    touched: Touched
+    imports: dict[str, int]
+
+
+@record("events_added")
+@dataclass(frozen=True, slots=True)
+class EventsAdded:
+    """Events to store; those before `oldest_live` (micros), and all of an import, trigger nothing."""
+
+    events: list[EventRecord]
+    imported: bool
+    oldest_live: int
+
+
+@record("profiles_changed")
+@dataclass(frozen=True, slots=True)
+class ProfilesChanged:
+    """Changes to apply in order; `places` are their indexes in the batch."""
+
+    changes: list[ProfileChange]
+    places: list[int]
+    imported: bool
+
+
+@record("users_merged")
+@dataclass(frozen=True, slots=True)
+class UsersMerged:
+    """Two ids become one user."""
+
+    distinct_id: str
+    other_id: str
+
+
+@record("user_deleted")
+@dataclass(frozen=True, slots=True)
+class UserDeleted:
+    """A user is deleted."""
+
+    ordinal: int
+
+
+@record("users_issued")
+@dataclass(frozen=True, slots=True)
+class UsersIssued:
+    """Ids that become users with nothing known of them."""
+
+    distinct_ids: list[str]
+
+
+@record("import_advanced")
+@dataclass(frozen=True, slots=True)
+class ImportAdvanced:
+    """Everything of an import below this offset is taken."""
+
+    import_id: str
+    next_offset: int
+
+
+ProfileStep = EventsAdded | ProfilesChanged | UsersMerged | UserDeleted | UsersIssued | ImportAdvanced
+
+
+def apply(work: Changing, step: ProfileStep) -> int | bool | list[RecordError] | None:
+    """Apply a step.
+
+    Returns:
+        EventsAdded: how many were duplicates; ProfilesChanged: what the present values did not allow;
+        UsersMerged: whether two histories became one; otherwise None.
+    """
+    if isinstance(step, EventsAdded):
+        return add_events(
+            work, step.events, work.now, work.touched, imported=step.imported, oldest_live=step.oldest_live
+        )
+    if isinstance(step, ProfilesChanged):
+        return change_profiles(work, step.changes, step.places, work.touched, live=not step.imported)
+    if isinstance(step, UsersMerged):
+        return merge_users(work, step.distinct_id, step.other_id, work.touched)
+    if isinstance(step, UserDeleted):
+        delete_user(work, step.ordinal, work.touched)
+    elif isinstance(step, UsersIssued):
+        work.users.resolve(step.distinct_ids)
+        work.population.issue(work.users.issued)
+    else:
+        work.imports = {**work.imports, step.import_id: step.next_offset}
+    return None

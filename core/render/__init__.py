@@ -1,0 +1,38 @@
+"""What does this user read? Templates compiled once, rendered in bulk."""
+
+from core.render.email_content import EmailContent, compile_email
+from core.render.printing import Escape
+from core.render.results import (
+    Missing,
+    MissingProperty,
+    Rendered,
+    RenderedEmail,
+    RenderedWebhook,
+    RenderError,
+    RenderFailed,
+    RenderRow,
+)
+from core.render.template import Template, compile_template
+from core.render.webhook_content import WebhookContent, compile_webhook
+
+Content = EmailContent | WebhookContent
+"""The compiled templates of one channel: `render_many`, `properties`, `required`, `needs_event`, `requires_event`."""
+
+__all__ = [
+    "Content",
+    "EmailContent",
+    "Escape",
+    "Missing",
+    "MissingProperty",
+    "RenderError",
+    "RenderFailed",
+    "RenderRow",
+    "Rendered",
+    "RenderedEmail",
+    "RenderedWebhook",
+    "Template",
+    "WebhookContent",
+    "compile_email",
+    "compile_template",
+    "compile_webhook",
+]

@@ -1,0 +1,113 @@
+"""What goes into a rendering and what comes out of it: rows in, plain fields, a missing property or a failure out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from core.errors import FailedPrecondition
+from core.values import Value
+
+Source = Literal["user", "event", "message", "project"]
+"""Whose property a template read."""
+
+
+@dataclass(frozen=True, slots=True)
+class RenderRow:
+    """Everything one user's rendering may read.
+
+    Arguments:
+        user: the profile's properties; a content's `properties` says which ones are needed.
+        event: the event that caused the match (its properties and `time`, an aware datetime), None where there
+            is none, as in a scheduled message.
+        message: `id` and `key` of the message.
+        project: facts of the project, such as its `id` and `name`.
+        distinct_id: the user's id, read in templates as `distinct_id`.
+    """
+
+    user: Mapping[str, Value]
+    event: Mapping[str, Value] | None = None
+    message: Mapping[str, Value] = field(default_factory=dict)
+    project: Mapping[str, Value] = field(default_factory=dict)
+    distinct_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """A value that the template needs is not there, and no default stands in for it: the user is skipped.
+
+    Arguments:
+        property: the name of the property, as a profile or an event spells it; "" where the whole event is missing.
+        path: the place inside it, such as `address.city` or `items[].price`; equal to `property` at the top.
+        source: whose property it is.
+        field: which part of the content asked for it, such as `email.subject`.
+    """
+
+    property: str
+    path: str
+    source: Source = "user"
+    field: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RenderFailed:
+    """The values are there but do not fit the template: a list where a number is wanted, a too long result.
+
+    Arguments:
+        code: stable, UPPER_SNAKE; `PROPERTY_TYPE`, `OUTPUT_TOO_LARGE`, `TOO_MANY_STEPS`, `HEADER_UNSAFE`, …
+        message: what is wrong, in one sentence.
+        field: which part of the content failed, such as `webhook.body`.
+    """
+
+    code: str
+    message: str
+    field: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RenderedEmail:
+    """One email's plain fields. `from_` and `reply_to` are RFC 5322 mailboxes, not yet encoded for the wire.
+
+    `html` already has the preheader in it; `text` is None where the message has no text part of its own.
+    """
+
+    subject: str
+    from_: str
+    reply_to: str | None
+    preheader: str | None
+    html: str | None
+    text: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class RenderedWebhook:
+    """One webhook request: an absolute http(s) URL, header values safe to send, and a JSON text."""
+
+    url: str
+    headers: Mapping[str, str]
+    body: str
+
+
+Rendered = RenderedEmail | RenderedWebhook
+
+
+class MissingProperty(FailedPrecondition):
+    """Raised by `Template.render` where a bulk rendering returns `Missing`."""
+
+    code = "PROPERTY_MISSING"
+
+    def __init__(self, property: str, path: str, source: Source, *, field: str = "") -> None:
+        name = path if source == "user" else f"{source}.{path}" if path else source
+        super().__init__(
+            f"the template needs {name!r}, which is missing", field=field, mend='give it a default: | default("…")'
+        )
+        self.property = property
+        self.path = path
+        self.source = source
+
+
+class RenderError(FailedPrecondition):
+    """Raised by `Template.render` where a bulk rendering returns `RenderFailed`; `code` says which kind."""
+
+    code = "RENDER_FAILED"

@@ -1,0 +1,58 @@
+"""What a project is: its name, its clock, its sandbox."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass, field
+from typing import Final, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from core.codec import encode, record
+from core.errors import InvalidInput
+
+ClockKind = Literal["real", "manual"]
+_NAME: Final = re.compile(r"[a-z][a-z0-9_-]{0,62}\Z")
+
+
+@record("settings")
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """A project's settings. `uid` makes idempotency keys unique across stores; times are micros UTC."""
+
+    name: str
+    uid: str
+    clock: ClockKind = "real"
+    sandbox: bool = True
+    allowed_addresses: list[str] = field(default_factory=list)
+    time_zone: str = "UTC"
+    created_at: int = 0
+
+    @property
+    def etag(self) -> str:
+        """Changes whenever the settings do."""
+        return hashlib.blake2b(encode(self), digest_size=8).hexdigest()
+
+
+def check_settings(settings: Settings) -> None:
+    """Refuse a bad name or time zone.
+
+    Raises:
+        InvalidInput: INVALID_NAME, INVALID_TIME_ZONE.
+    """
+    if not _NAME.match(settings.name):
+        raise InvalidInput(
+            f"{settings.name!r} is no project name",
+            field="name",
+            mend="a lower-case letter, then up to 62 lower-case letters, digits, `-` or `_`",
+            code="INVALID_NAME",
+        )
+    try:
+        ZoneInfo(settings.time_zone)
+    except (ZoneInfoNotFoundError, ValueError) as error:
+        raise InvalidInput(
+            f"{settings.time_zone!r} is no time zone",
+            field="time_zone",
+            mend="an IANA name such as Europe/Berlin",
+            code="INVALID_TIME_ZONE",
+        ) from error

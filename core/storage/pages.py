@@ -1,0 +1,253 @@
+"""Checkpoints: the folded state as pages, each in as many versions as retained checkpoints need.
+
+A page is written under its key and the number of its checkpoint, in many short transactions; one last small
+transaction enters the checkpoint into the list and so makes it current. Until then readers see the one before.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, Final
+
+from core.errors import InvalidInput, NotFound, StoreError
+from core.storage import pagekeys
+from core.storage.checkpoints import (
+    CHECKPOINTS,
+    UNCOLLECTED,
+    UNFINISHED,
+    Checkpoint,
+    get_mark,
+    put_row,
+    retained,
+    rows,
+    set_mark,
+)
+from core.storage.collection import collect_superseded, remove_version
+from core.storage.environment import Environment
+from core.storage.pagescan import PAGES, find_page, scan_pages
+from core.storage.pagevalues import seal
+
+MAX_KEY_BYTES: Final = 4096
+MAX_PAGE_BYTES: Final = 1 << 30
+_SLICE_PAGES: Final = 4096
+_SLICE_BYTES: Final = 8 << 20
+# The list of checkpoints and its marks: a handful of small keys.
+_SMALL_PUTS: Final = 4
+
+
+class Pages:
+    """The checkpoints of an open store. One thread makes and collects them; any thread reads.
+
+    What an unfinished checkpoint left behind is never read, and removed before the next one is made.
+    """
+
+    def __init__(self, environment: Environment) -> None:
+        self._environment = environment
+        self._making = threading.Lock()
+        self._pinning = threading.Lock()
+        self._pinned: Counter[int] = Counter()
+        self._checkpoints: list[Checkpoint] = []
+        self._refresh()
+
+    def _refresh(self) -> int | None:
+        """Learn from the disk which checkpoints are complete, and the number of an unfinished one."""
+        with self._environment.read() as transaction:
+            self._checkpoints = rows(self._environment, transaction)
+            return get_mark(self._environment, transaction, UNFINISHED)
+
+    @property
+    def position(self) -> int:
+        """Log position of the current checkpoint; 0 where there is none."""
+        return self._checkpoints[-1].position if self._checkpoints else 0
+
+    def checkpoints(self) -> list[Checkpoint]:
+        """The checkpoints that can be read, oldest first."""
+        return list(self._checkpoints)
+
+    # Writing
+
+    def checkpoint(self, position: int, pages: Iterable[tuple[bytes, bytes | None]], *, at: int) -> Checkpoint:
+        """Fold changed pages into a new checkpoint and make it current, atomically.
+
+        Arguments:
+            position: the last log record that the pages contain; not before the current checkpoint's.
+            pages: (key, bytes, or None where the page is gone), keys strictly ascending; pages not named stay.
+            at: when, micros UTC.
+
+        Raises:
+            InvalidInput: CHECKPOINT_BACKWARDS, PAGES_OUT_OF_ORDER, PAGE_KEY, PAGE_TOO_LONG.
+            StoreError: DISK_FULL, STORE_MAP_FULL, STORE_WRITE_FAILED. The checkpoint before stays current.
+        """
+        with self._making:
+            self._remove_unfinished()
+            if position < self.position:
+                raise InvalidInput(
+                    f"a checkpoint at {position} after one at {self.position}",
+                    field="position",
+                    mend="checkpoints follow the log",
+                    code="CHECKPOINT_BACKWARDS",
+                )
+            number = self._checkpoints[-1].number + 1 if self._checkpoints else 1
+            self._mark("pages.begin", UNFINISHED, number)
+            try:
+                self._write_pages(number, position, pages)
+                return self._switch(Checkpoint(number, position, at))
+            except BaseException:
+                # Where the disk does not answer even now, the next checkpoint or the next opening tries again.
+                with suppress(StoreError):
+                    self._remove_unfinished()
+                raise
+
+    def _write_pages(self, number: int, position: int, pages: Iterable[tuple[bytes, bytes | None]]) -> None:
+        batch: list[tuple[bytes, bytes]] = []
+        size = 0
+        last: bytes | None = None
+        for key, payload in pages:
+            _check_page(key, payload, last)
+            last = key
+            stored = pagekeys.version_of(pagekeys.stem_of(key), number)
+            value = seal(stored, position, key if pagekeys.is_cut(key) else b"", payload)
+            batch.append((stored, value))
+            size += len(value) + len(stored)
+            if size >= _SLICE_BYTES or len(batch) >= _SLICE_PAGES:
+                self._put(batch, size)
+                batch, size = [], 0
+        if batch:
+            self._put(batch, size)
+
+    def _put(self, batch: list[tuple[bytes, bytes]], size: int) -> None:
+        def work(transaction: Any) -> None:
+            transaction.cursor(self._environment.database(PAGES)).putmulti(batch)
+
+        self._environment.write("pages.slice", work, put_bytes=size, puts=len(batch))
+
+    def _switch(self, checkpoint: Checkpoint) -> Checkpoint:
+        def work(transaction: Any) -> None:
+            put_row(self._environment, transaction, checkpoint)
+            set_mark(self._environment, transaction, UNFINISHED, None)
+
+        # After a failure at the very last step the checkpoint may be complete all the same: then the disk decides,
+        # in `_remove_unfinished`.
+        self._environment.write("pages.switch", work, puts=_SMALL_PUTS)
+        self._checkpoints = [*self._checkpoints, checkpoint]
+        return checkpoint
+
+    def _mark(self, place: str, mark: bytes, number: int | None) -> None:
+        def work(transaction: Any) -> None:
+            set_mark(self._environment, transaction, mark, number)
+
+        self._environment.write(place, work, puts=_SMALL_PUTS)
+
+    def _remove_unfinished(self) -> None:
+        number = self._refresh()
+        if number is not None:
+            remove_version(self._environment, number)
+            self._mark("pages.collect", UNFINISHED, None)
+
+    def collect(self, horizon: int, *, spacing: int = 0) -> list[Checkpoint]:
+        """Drop checkpoints that are no longer needed, and the page versions that only they needed.
+
+        Arguments:
+            horizon: micros UTC; any time from here on stays restorable (see `checkpoints.retained`).
+            spacing: least micros between two checkpoints kept within the horizon.
+
+        Returns:
+            The checkpoints that are left.
+
+        Raises:
+            StoreError: as `checkpoint`. What was not collected is collected the next time.
+        """
+        with self._making:
+            with self._pinning:
+                kept = retained(self._checkpoints, horizon, spacing, set(self._pinned))
+                dropped = [one for one in self._checkpoints if one not in kept]
+                if dropped:
+                    self._drop(dropped)
+                    self._checkpoints = kept
+            with self._environment.read() as transaction:
+                uncollected = get_mark(self._environment, transaction, UNCOLLECTED) is not None
+            if uncollected:
+                collect_superseded(self._environment, [one.number for one in kept])
+                self._mark("pages.collect", UNCOLLECTED, None)
+            return list(kept)
+
+    def _drop(self, dropped: list[Checkpoint]) -> None:
+        def work(transaction: Any) -> None:
+            for one in dropped:
+                transaction.delete(pagekeys.NUMBER.pack(one.number), db=self._environment.database(CHECKPOINTS))
+            set_mark(self._environment, transaction, UNCOLLECTED, 1)
+
+        self._environment.write("pages.drop", work, puts=len(dropped) + _SMALL_PUTS)
+
+    # Reading
+
+    def scan(self, prefix: bytes, *, at_position: int | None = None) -> Iterator[tuple[bytes, bytes]]:
+        """The pages whose keys begin with a prefix, in key order, of one checkpoint throughout.
+
+        Read in short transactions; values are copies. The checkpoint is kept while the iteration lasts.
+
+        Arguments:
+            at_position: log position of a retained checkpoint; None for the current one.
+
+        Raises:
+            NotFound: CHECKPOINT_GONE where there is no such checkpoint.
+            StoreError: STORE_DAMAGED, with the key, where a checksum does not fit.
+        """
+        with self._pin(at_position) as number:
+            yield from scan_pages(self._environment, prefix, number)
+
+    def get(self, key: bytes, *, at_position: int | None = None) -> bytes | None:
+        """One page's bytes; None where there is none. Arguments and errors as `scan`."""
+        with self._pin(at_position) as number:
+            return find_page(self._environment, key, number)
+
+    @contextmanager
+    def _pin(self, at_position: int | None) -> Iterator[int]:
+        with self._pinning:
+            number = self._number_at(at_position)
+            self._pinned[number] += 1
+        try:
+            yield number
+        finally:
+            with self._pinning:
+                self._pinned[number] -= 1
+                if not self._pinned[number]:
+                    del self._pinned[number]
+
+    def _number_at(self, position: int | None) -> int:
+        if position is None:
+            return self._checkpoints[-1].number if self._checkpoints else 0
+        for one in reversed(self._checkpoints):
+            if one.position == position:
+                return one.number
+        known = [one.position for one in self._checkpoints]
+        raise NotFound(
+            f"there is no checkpoint at position {position}",
+            field="at_position",
+            mend=f"the earliest is at {known[0]}" if known else "there is none yet",
+            code="CHECKPOINT_GONE",
+        )
+
+
+def _check_page(key: bytes, payload: bytes | None, last: bytes | None) -> None:
+    if not key or len(key) > MAX_KEY_BYTES:
+        raise InvalidInput(
+            f"a page key of {len(key)} bytes", field="pages", mend=f"1 to {MAX_KEY_BYTES} bytes", code="PAGE_KEY"
+        )
+    if last is not None and key <= last:
+        raise InvalidInput(
+            f"page {key!r} comes after {last!r}",
+            field="pages",
+            mend="send keys strictly ascending",
+            code="PAGES_OUT_OF_ORDER",
+        )
+    if payload is not None and len(payload) > MAX_PAGE_BYTES:
+        raise InvalidInput(
+            f"page {key!r} has {len(payload)} bytes",
+            field="pages",
+            mend=f"at most {MAX_PAGE_BYTES} bytes",
+            code="PAGE_TOO_LONG",
+        )

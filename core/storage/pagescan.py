@@ -1,0 +1,154 @@
+"""Reads pages as of one checkpoint, in short read transactions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+from core.errors import StoreError
+from core.storage import pagekeys
+from core.storage.environment import Environment
+from core.storage.pagevalues import PageValue, peek_whole_key, unseal
+
+PAGES: Final = b"pages"
+_SLICE_VERSIONS: Final = 8192
+_SLICE_BYTES: Final = 8 << 20
+
+
+def find_page(environment: Environment, key: bytes, number: int) -> bytes | None:
+    """One page as of a checkpoint.
+
+    Arguments:
+        number: of the checkpoint.
+
+    Returns:
+        A copy of its bytes; None where there is no such page.
+
+    Raises:
+        StoreError: STORE_DAMAGED.
+    """
+    stem = pagekeys.stem_of(key)
+    with environment.read() as transaction:
+        cursor = transaction.cursor(environment.database(PAGES))
+        # The newest version up to `number` stands just before where `number + 1` would.
+        found = cursor.prev() if cursor.set_range(pagekeys.version_of(stem, number + 1)) else cursor.last()
+        if not found or bytes(cursor.key())[: -pagekeys.NUMBER.size] != stem:
+            return None
+        page = _open(environment, bytes(cursor.key()), cursor.value())
+    return page.payload
+
+
+def scan_pages(environment: Environment, prefix: bytes, number: int) -> Iterator[tuple[bytes, bytes]]:
+    """The pages with a prefix as of a checkpoint, in key order.
+
+    Arguments:
+        number: of the checkpoint; versions of later ones are not seen.
+
+    Raises:
+        StoreError: STORE_DAMAGED.
+    """
+    start = seek = pagekeys.seek_of(prefix)
+    while True:
+        found, next_start, cut_head = _slice(environment, start, seek, prefix, number)
+        yield from found
+        if cut_head is not None:
+            yield from _cut_group(environment, cut_head, prefix, number)
+            next_start = _after_cut_group(cut_head)
+        if next_start is None:
+            return
+        start = next_start
+
+
+def _slice(
+    environment: Environment, start: bytes, seek: bytes, prefix: bytes, number: int
+) -> tuple[list[tuple[bytes, bytes]], bytes | None, bytes | None]:
+    """Pages from a stored key on; where to go on, None at the end; the head of a group of cut keys met, if any."""
+    found: list[tuple[bytes, bytes]] = []
+    size = versions = 0
+    candidate: tuple[pagekeys.StoredKey, bytes, memoryview] | None = None
+
+    def settle() -> int:
+        if candidate is None or not candidate[0].head.startswith(prefix):
+            return 0
+        page = _open(environment, candidate[1], candidate[2])
+        if page.payload is None:
+            return 0
+        found.append((candidate[0].head, page.payload))
+        return len(page.payload)
+
+    with environment.read() as transaction:
+        cursor = transaction.cursor(environment.database(PAGES))
+        more = cursor.set_range(start)
+        stem = b""
+        while more:
+            stored = bytes(cursor.key())
+            if not stored.startswith(seek):
+                break
+            key = _take_apart(environment, stored)
+            if key.stem != stem:
+                size += settle()
+                candidate = None
+                if key.cut:
+                    return found, None, stored[: len(key.stem) - pagekeys.CUT_TAIL_BYTES]
+                # Never stop between two versions of one page.
+                if versions >= _SLICE_VERSIONS or size >= _SLICE_BYTES:
+                    return found, stored, None
+                stem = key.stem
+            if key.number <= number:
+                candidate = (key, stored, cursor.value())
+            versions += 1
+            more = cursor.next()
+        settle()
+    return found, None, None
+
+
+def _after_cut_group(escaped_head: bytes) -> bytes:
+    # The end mark of cut keys is 00 01; 00 02 stands after all of them and before any longer head.
+    return escaped_head + b"\x00\x02"
+
+
+def _cut_group(
+    environment: Environment, escaped_head: bytes, prefix: bytes, number: int
+) -> Iterator[tuple[bytes, bytes]]:
+    """The pages whose keys were cut to one head, sorted by their whole keys."""
+    keys: set[bytes] = set()
+    start = first = escaped_head + pagekeys.CUT_END
+    done = False
+    while not done:
+        done = True
+        with environment.read() as transaction:
+            cursor = transaction.cursor(environment.database(PAGES))
+            more = cursor.set_range(start)
+            versions = 0
+            while more and bytes(cursor.key()).startswith(first):
+                if versions >= _SLICE_VERSIONS:
+                    start, done = bytes(cursor.key()), False
+                    break
+                whole = peek_whole_key(cursor.value())
+                if whole.startswith(prefix):
+                    keys.add(whole)
+                versions += 1
+                more = cursor.next()
+    for key in sorted(keys):
+        payload = find_page(environment, key, number)
+        if payload is not None:
+            yield key, payload
+
+
+def _take_apart(environment: Environment, stored: bytes) -> pagekeys.StoredKey:
+    key = pagekeys.take_apart(stored)
+    if key is None:
+        raise environment.damaged(f"{stored!r} is no page key")
+    return key
+
+
+def _open(environment: Environment, stored: bytes, value: Any) -> PageValue:
+    page = unseal(stored, value)
+    if page is None:
+        raise _wrong_checksum(environment, stored)
+    return page
+
+
+def _wrong_checksum(environment: Environment, stored: bytes) -> StoreError:
+    key = _take_apart(environment, stored)
+    return environment.damaged(f"page {key.head!r} of checkpoint {key.number} has a wrong checksum")

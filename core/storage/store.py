@@ -1,0 +1,195 @@
+"""A project's store: one folder with the log, the pages, a lock and a format number."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Final
+
+from core.errors import StoreError
+from core.storage.backup import write_backup
+from core.storage.checkpoints import CHECKPOINTS, STATE
+from core.storage.environment import Environment
+from core.storage.failures import damaged, store_error
+from core.storage.faults import NO_FAULTS, Faults
+from core.storage.folder import (
+    LOG_FOLDER,
+    PAGES_FOLDER,
+    FolderLock,
+    check_creatable,
+    check_format,
+    remove_interrupted,
+    sync_folder,
+    write_format,
+)
+from core.storage.log import RECORDS, Log
+from core.storage.pages import Pages
+from core.storage.pagescan import PAGES
+
+LOG_DATABASES: Final = (RECORDS,)
+PAGES_DATABASES: Final = (PAGES, CHECKPOINTS, STATE)
+LOG_MAP_SIZE: Final = 64 << 30
+PAGES_MAP_SIZE: Final = 256 << 30
+MAP_LIMIT: Final = 16 << 40
+# How far apart the checkpoints that are kept within the horizon are at least; the log leads to any time between.
+KEPT_SPACING: Final = 6 * 3600 * 1_000_000
+
+
+class Store:
+    """An open store, made by `create` or `open`; exclusive to this process. Thread-safe."""
+
+    def __init__(self, folder: Path, lock: FolderLock, log: Environment, pages: Environment) -> None:
+        self._folder = folder
+        self._lock = lock
+        self._environments = (log, pages)
+        self._closed = False
+        self.log = Log(log)
+        self.pages = Pages(pages)
+        if self.pages.position > self.log.last_position:
+            raise damaged(
+                folder, f"its checkpoint is at {self.pages.position}, its log ends at {self.log.last_position}"
+            )
+
+    @property
+    def folder(self) -> Path:
+        """Where the store is."""
+        return self._folder
+
+    @classmethod
+    def create(
+        cls,
+        folder: Path | str,
+        *,
+        log_map_size: int = LOG_MAP_SIZE,
+        pages_map_size: int = PAGES_MAP_SIZE,
+        map_limit: int = MAP_LIMIT,
+        faults: Faults = NO_FAULTS,
+    ) -> Store:
+        """Make an empty store and open it.
+
+        Arguments:
+            folder: absent, empty, or with the traces of an interrupted making; its parent exists.
+            log_map_size, pages_map_size: as for `open`.
+
+        Raises:
+            StoreError: STORE_EXISTS, STORE_FOLDER_NOT_EMPTY, STORE_LOCKED, DISK_FULL, STORE_WRITE_FAILED.
+        """
+        folder = Path(folder)
+        check_creatable(folder)
+        try:
+            folder.mkdir(exist_ok=True)
+            lock = FolderLock(folder)
+            try:
+                check_creatable(folder)  # another process may have been faster
+                remove_interrupted(folder)
+                for name, databases, size in (
+                    (LOG_FOLDER, LOG_DATABASES, log_map_size),
+                    (PAGES_FOLDER, PAGES_DATABASES, pages_map_size),
+                ):
+                    (folder / name).mkdir()
+                    Environment(
+                        folder / name, databases, map_size=size, map_limit=map_limit, create=True, faults=faults
+                    ).close()
+                write_format(folder)
+                sync_folder(folder.absolute().parent)
+            finally:
+                lock.release()
+        except OSError as error:
+            raise store_error(error, folder, "make the store") from error
+        return cls.open(
+            folder, log_map_size=log_map_size, pages_map_size=pages_map_size, map_limit=map_limit, faults=faults
+        )
+
+    @classmethod
+    def open(
+        cls,
+        folder: Path | str,
+        *,
+        log_map_size: int = LOG_MAP_SIZE,
+        pages_map_size: int = PAGES_MAP_SIZE,
+        map_limit: int = MAP_LIMIT,
+        faults: Faults = NO_FAULTS,
+    ) -> Store:
+        """Open a store for this process alone.
+
+        Arguments:
+            log_map_size, pages_map_size: bytes of address space reserved at first; disk is used as it is needed.
+            map_limit: up to where a full map grows, by doubling.
+            faults: told of each write, for tests.
+
+        Raises:
+            StoreError: STORE_NOT_FOUND, STORE_LOCKED, STORE_FORMAT_NEWER, STORE_TRUNCATED, STORE_DAMAGED,
+                STORE_OPEN_FAILED. Nothing was touched.
+        """
+        folder = Path(folder)
+        check_format(folder)
+        lock = FolderLock(folder)
+        opened: list[Environment] = []
+        try:
+            for name, databases, size in (
+                (LOG_FOLDER, LOG_DATABASES, log_map_size),
+                (PAGES_FOLDER, PAGES_DATABASES, pages_map_size),
+            ):
+                opened.append(
+                    Environment(
+                        folder / name, databases, map_size=size, map_limit=map_limit, create=False, faults=faults
+                    )
+                )
+            return cls(folder, lock, *opened)
+        except BaseException:
+            for environment in opened:
+                environment.close()
+            lock.release()
+            raise
+
+    def collect(self, horizon: int, *, spacing: int = KEPT_SPACING) -> None:
+        """Drop checkpoints and log that no time from the horizon on needs.
+
+        Arguments:
+            horizon: micros UTC; every time from here on stays restorable, by a checkpoint and the log after it.
+            spacing: least micros between two of the checkpoints kept; the newest is always kept.
+
+        Raises:
+            StoreError: as a checkpoint; what was not collected is collected the next time.
+        """
+        kept = self.pages.collect(horizon, spacing=spacing)
+        if kept:
+            self.log.truncate_before(kept[0].position + 1)
+
+    def backup(self, destination: Path | str) -> None:
+        """Write a consistent, compacted copy while running; it can be opened as a store.
+
+        Arguments:
+            destination: absent or an empty folder; its parent exists.
+
+        Raises:
+            StoreError: BACKUP_DESTINATION, DISK_FULL, STORE_WRITE_FAILED. The destination is as it was.
+        """
+        log, pages = self._environments
+        # The pages first: a log copied later has all that they contain, as long as nothing of it is truncated.
+        with self.log.keep:
+            write_backup(Path(destination), pages=pages, log=log)
+
+    def close(self) -> None:
+        """Wait for whoever reads or writes, then close and unlock. Idempotent."""
+        if self._closed:
+            return
+        self._closed = True
+        for environment in self._environments:
+            environment.close()
+        self._lock.release()
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def is_store(folder: Path | str) -> bool:
+    """Whether a folder holds a complete store, of whatever format; reads nothing else and takes no lock."""
+    try:
+        check_format(Path(folder))
+    except StoreError as error:
+        return error.code == "STORE_FORMAT_NEWER"
+    return os.access(folder, os.R_OK)

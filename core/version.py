@@ -1,0 +1,195 @@
+"""One version of a project: everything a reader pins, and the fork that a group changes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from pyroaring import BitMap
+
+from core.bitmaps.population import Population
+from core.codec import decode, encode, record
+from core.errors import StoreError
+from core.evaluator.audience import AudienceDeleted, Audiences, AudienceSaved
+from core.messaging.book import Messages
+from core.messaging.effects import Caused, Defined, Inboxed, Moved, Noted, Selected
+from core.profiles.identity import Users
+from core.profiles.steps import (
+    EventsAdded,
+    ImportAdvanced,
+    ProfilesChanged,
+    UserDeleted,
+    UsersIssued,
+    UsersMerged,
+    apply,
+)
+from core.profiles.touched import Touched
+from core.settings import Settings
+
+Scan = Callable[[bytes], Iterator[tuple[bytes, bytes]]]
+_PROJECT: Final = b"project/"
+_PROFILE_STEPS: Final = (EventsAdded, ProfilesChanged, UsersMerged, UserDeleted, UsersIssued, ImportAdvanced)
+_MESSAGE_STEPS: Final = (Selected, Moved, Defined, Caused, Inboxed)
+
+
+@record("settings_changed")
+@dataclass(frozen=True, slots=True)
+class SettingsChanged:
+    """Step of the log: the project's settings are these now."""
+
+    settings: Settings
+
+
+@record("clock_moved")
+@dataclass(frozen=True, slots=True)
+class ClockMoved:
+    """Step of the log: the project is at this instant now, in micros."""
+
+    to: int
+
+
+class Version:
+    """A project at one position of its log. Published versions never change; `fork` before writing.
+
+    `now` is micros UTC: the instant up to which the project has been decided.
+    """
+
+    def __init__(self, settings: Settings, now: int) -> None:
+        self.position = 0
+        self.now = now
+        self.settings = settings
+        self.population = Population()
+        self.users = Users()
+        self.audiences = Audiences()
+        self.messages = Messages()
+        self.imports: dict[str, int] = {}
+
+    def fork(self) -> Draft:
+        """A version to change."""
+        return Draft(self)
+
+    def dirty_pages(self) -> Iterator[tuple[bytes, bytes | None]]:
+        """What changed since the last checkpoint, in no particular order."""
+        yield from self.population.dirty_pages()
+        yield from self.small_pages()
+
+    def small_pages(self) -> Iterator[tuple[bytes, bytes | None]]:
+        """The same without the population's pages, which come in key order and may be many."""
+        yield _PROJECT + b"state", encode([self.now, self.settings, self.imports])
+        yield from self.users.dirty_pages()
+        yield from self.audiences.dirty_pages()
+        yield from self.messages.dirty_pages()
+
+    @classmethod
+    def load(cls, scan: Scan, position: int) -> Version:
+        """The version that a checkpoint holds.
+
+        Raises:
+            StoreError: where the checkpoint lacks the project's state.
+        """
+        for _, page in scan(_PROJECT):
+            now, settings, imports = decode(page)
+            version = cls(settings, now)
+            version.imports = imports
+            version.population = Population.load(scan)
+            version.users = Users.load(scan)
+            version.audiences = Audiences.load(scan)
+            version.messages = Messages.load(scan)
+            version.position = position
+            return version
+        raise StoreError("the checkpoint has no project in it", code="STORE_DAMAGED")
+
+
+class Draft(Version):
+    """A fork that a group changes step by step; each step is kept for the log."""
+
+    def __init__(self, base: Version) -> None:
+        self.position = base.position
+        self.now = base.now
+        self.settings = base.settings
+        self.population = base.population.fork()
+        self.users = base.users.fork()
+        self.audiences = base.audiences.fork()
+        self.messages = base.messages.fork()
+        self.imports = base.imports
+        self.steps: list[object] = []
+        self.start_touching()
+
+    def start_touching(self) -> None:
+        """Whoever was touched so far is judged: begin to gather anew."""
+        self.touched = Touched()
+        self._absorbed_merges = self._absorbed_deletions = 0
+
+    def do(self, step: Any) -> Any:
+        """Apply a step and keep it for the log. Returns what applying gives."""
+        self.steps.append(step)
+        return self.apply(step)
+
+    def apply(self, step: Any) -> Any:
+        """Apply a step, decided now or recorded before; nothing is decided here."""
+        if isinstance(step, _PROFILE_STEPS):
+            result = apply(self, step)
+            self._absorb()
+            return result
+        if isinstance(step, _MESSAGE_STEPS):
+            self.messages.apply(step)
+        elif isinstance(step, Noted):
+            self._note(step)
+        elif isinstance(step, AudienceSaved):
+            self.audiences.save(step)
+        elif isinstance(step, AudienceDeleted):
+            self.audiences.delete(step)
+        elif isinstance(step, SettingsChanged):
+            self.settings = step.settings
+        elif isinstance(step, ClockMoved):
+            self.now = step.to
+        else:
+            raise StoreError(f"the log holds a step {type(step).__name__} that cannot be applied", code="STORE_DAMAGED")
+        return None
+
+    def _absorb(self) -> None:
+        """Let messages and audiences follow merges and deletions at once, before anything else is decided."""
+        merged = self.touched.merged[self._absorbed_merges :]
+        if not merged and len(self.touched.deleted) == self._absorbed_deletions:
+            return
+        self.messages.absorb(merged, self.touched.deleted)
+        self.audiences.absorb(merged, self.touched.deleted)
+        self._absorbed_merges, self._absorbed_deletions = len(self.touched.merged), len(self.touched.deleted)
+
+    def _note(self, step: Noted) -> None:
+        """Muster's own events of users; one already noted, by its insert id, is not noted twice."""
+        count = len(step.ordinals)
+        self.population.writable_events(step.name).append(
+            step.ordinals,
+            np.full(count, step.at, np.int64),
+            np.full(count, self.now, np.int64),
+            [""] * count,
+            step.insert_ids,
+            step.properties,
+        )
+        self.touched.event(step.name, BitMap(step.ordinals), live=True)
+
+    def publish(self, position: int) -> Version:
+        """The immutable version that this draft becomes once its commit is durable."""
+        version = Version.__new__(Version)
+        version.position = position
+        version.now = self.now
+        version.settings = self.settings
+        version.population, version.users = self.population, self.users
+        version.audiences, version.messages = self.audiences, self.messages
+        version.imports = self.imports
+        return version
+
+    def clean(self) -> None:
+        """Forget what is dirty: a checkpoint of the version this forks will have it."""
+        for part in (self.population, self.users, self.audiences, self.messages):
+            part.clean()
+
+    def soil(self, frozen: Version) -> None:
+        """Mark again what a failed checkpoint of `frozen` had to save."""
+        self.population.soil(frozen.population)
+        self.users.soil(frozen.users)
+        self.audiences.soil(frozen.audiences)
+        self.messages.soil(frozen.messages)

@@ -1,0 +1,326 @@
+"""The server's one configuration object, and where each of its values may come from.
+
+Every field of `Config` is an option. Its value is the last one given of: the default, the TOML file (named by
+`--config` or `MUSTER_CONFIG`), the variable `MUSTER_<NAME>`, the command line's flag. Names derive from the
+field's: `http_listen` is the TOML key `http_listen`, the variable `MUSTER_HTTP_LISTEN` and the flag
+`--http-listen`.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, field, fields
+from pathlib import Path
+from typing import Any, Final, get_type_hints
+
+from core.errors import InvalidInput
+from server.names import nearest
+
+ENV_PREFIX: Final = "MUSTER_"
+_TRUE: Final = frozenset({"1", "true", "yes", "on"})
+_FALSE: Final = frozenset({"0", "false", "no", "off"})
+
+
+def _about(
+    help: str, *, choices: tuple[str, ...] = (), least: float | None = None, secret: bool = False
+) -> dict[str, Any]:
+    """What the table of options says of a field of `Config` beside its name, type and default."""
+    return {"help": help, "choices": choices, "least": least, "secret": secret}
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Everything that can be set about a server. See the module's docstring for where values come from."""
+
+    store: Path = field(default=Path("muster-store"), metadata=_about("folder that holds the projects"))
+    listen: str = field(
+        default="127.0.0.1:7171", metadata=_about("address of the gRPC services; port 0 takes a free one")
+    )
+    http_listen: str = field(
+        default="127.0.0.1:7172", metadata=_about("address of the HTTP gateway; empty turns it off")
+    )
+    ready_file: Path | None = field(
+        default=None, metadata=_about("file to write once the server serves: gRPC address, then HTTP address")
+    )
+    log_level: str = field(
+        default="info", metadata=_about("least severity that is logged", choices=("debug", "info", "warning", "error"))
+    )
+    log_format: str = field(default="text", metadata=_about("how log lines look", choices=("text", "json")))
+
+    token_file: Path | None = field(
+        default=None, metadata=_about("file of access tokens; without one only loopback addresses are served")
+    )
+    tls_cert: Path | None = field(
+        default=None, metadata=_about("PEM file of the certificate chain; read again when it changes")
+    )
+    tls_key: Path | None = field(default=None, metadata=_about("PEM file of the certificate's private key"))
+
+    max_message_bytes: int = field(default=32 * 1024 * 1024, metadata=_about("largest request taken", least=65_536))
+    threads: int = field(default=8, metadata=_about("threads for reads and other blocking work", least=1))
+    max_waiting: int = field(
+        default=1_000, metadata=_about("blocking calls that may wait for a thread before new ones are refused", least=1)
+    )
+    stop_grace_seconds: float = field(
+        default=10.0, metadata=_about("how long running calls may take to end at shutdown", least=0)
+    )
+
+    group_records: int = field(
+        default=50_000, metadata=_about("about how many records share one durable commit", least=1)
+    )
+    queue_records: int = field(
+        default=1_000_000, metadata=_about("how many records may wait for a commit before requests are refused", least=1)
+    )
+    checkpoint_seconds: float = field(
+        default=300.0, metadata=_about("longest time between checkpoints of a store that changes", least=0.1)
+    )
+    checkpoint_bytes: int = field(
+        default=64 << 20, metadata=_about("log bytes after which a checkpoint is made", least=4_096)
+    )
+    horizon_days: float = field(default=30.0, metadata=_about("how long old checkpoints and log are kept", least=0))
+    lease_seconds: float = field(
+        default=30.0, metadata=_about("how long a batch offered to a worker stays its own unbegun", least=1)
+    )
+
+    smtp_host: str = field(
+        default="", metadata=_about("SMTP server of the embedded email worker; empty: no such worker")
+    )
+    smtp_port: int = field(default=587, metadata=_about("its port", least=1))
+    smtp_security: str = field(
+        default="starttls", metadata=_about("how the connection is secured", choices=("plain", "starttls", "tls"))
+    )
+    smtp_user: str = field(default="", metadata=_about("user name; empty: no authentication"))
+    smtp_password_file: Path | None = field(default=None, metadata=_about("file that holds the password"))
+    webhook: bool = field(default=False, metadata=_about("run the embedded webhook worker"))
+    webhook_secret: str = field(
+        default="", metadata=_about("secret that signs webhook requests (`whsec_…`)", secret=True)
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One row of the table of options.
+
+    Arguments:
+        name: the field of `Config`, which is also the TOML key.
+        type: `str`, `int`, `float`, `bool` or `Path`.
+        optional: whether it may be unset (None).
+        default: its value where nothing says otherwise.
+        help: one line.
+        choices: the words allowed; empty: any.
+        least: the least number allowed, None: any.
+        secret: must not be printed.
+    """
+
+    name: str
+    type: type
+    optional: bool
+    default: object
+    help: str
+    choices: tuple[str, ...]
+    least: float | None
+    secret: bool
+
+    @property
+    def variable(self) -> str:
+        """The environment variable, such as `MUSTER_HTTP_LISTEN`."""
+        return ENV_PREFIX + self.name.upper()
+
+    @property
+    def flag(self) -> str:
+        """The command line's flag, such as `--http-listen`."""
+        return "--" + self.name.replace("_", "-")
+
+    def convert(self, value: object, source: str) -> object:
+        """The value as `Config` holds it.
+
+        Arguments:
+            value: a text from a variable or a flag, or a typed value from TOML.
+            source: where it stands, for the error.
+
+        Raises:
+            InvalidInput: OPTION_VALUE, where it is no such value.
+        """
+        if value is None or (value == "" and self.optional):
+            if self.optional:
+                return None
+            raise self._refusal("no value", source)
+        converted = self._typed(value, source)
+        if self.choices and converted not in self.choices:
+            close = nearest(str(converted), self.choices)
+            hint = f"; did you mean {close!r}?" if close else ""
+            raise self._refusal(
+                f"{converted!r} is none of the choices", source, f"one of {', '.join(self.choices)}{hint}"
+            )
+        if self.least is not None and isinstance(converted, int | float) and not converted >= self.least:
+            raise self._refusal(f"{converted} is too small", source, f"at least {self.least:g}")
+        return converted
+
+    def _typed(self, value: object, source: str) -> object:
+        if self.type is bool:
+            if isinstance(value, bool):
+                return value
+            word = str(value).strip().lower()
+            if word in _TRUE or word in _FALSE:
+                return word in _TRUE
+            raise self._refusal(f"{value!r} is neither true nor false", source, "true or false")
+        if isinstance(value, bool) or (self.type is int and isinstance(value, float)):
+            raise self._refusal(f"{value!r} is no {self.type.__name__}", source)
+        if self.type is Path:
+            return Path(str(value)).expanduser()
+        try:
+            return self.type(value)
+        except (TypeError, ValueError):
+            raise self._refusal(f"{value!r} is no {self.type.__name__}", source) from None
+
+    def _refusal(self, message: str, source: str, mend: str = "") -> InvalidInput:
+        kind = self.type.__name__.lower()
+        return InvalidInput(message, field=source, mend=mend or f"a {kind}", code="OPTION_VALUE")
+
+
+def _table() -> tuple[Option, ...]:
+    hints = get_type_hints(Config)
+    rows = []
+    for item in fields(Config):
+        hint = hints[item.name]
+        kinds = [kind for kind in getattr(hint, "__args__", (hint,)) if kind is not type(None)]
+        assert item.default is not MISSING
+        rows.append(
+            Option(
+                item.name,
+                kinds[0],
+                item.default is None,
+                item.default,
+                item.metadata["help"],
+                item.metadata["choices"],
+                item.metadata["least"],
+                item.metadata["secret"],
+            )
+        )
+    return tuple(rows)
+
+
+OPTIONS: Final = _table()
+"""Every option, in the order of `Config`'s fields."""
+
+_BY_NAME: Final = {option.name: option for option in OPTIONS}
+
+
+def load(
+    flags: Mapping[str, object] | None = None,
+    *,
+    environ: Mapping[str, str] | None = None,
+    file: Path | str | None = None,
+) -> Config:
+    """Gather the configuration: default < TOML file < environment < flags, then check it as a whole.
+
+    Arguments:
+        flags: by option name, what the command line said; None values count as not said.
+        environ: the environment; the process's own where it is not given.
+        file: the TOML file; `MUSTER_CONFIG` where it is not given, none where that is unset too.
+
+    Raises:
+        InvalidInput: CONFIG_UNREADABLE, OPTION_UNKNOWN (with the nearest name), OPTION_VALUE, and what `check` raises.
+    """
+    environ = os.environ if environ is None else environ
+    values: dict[str, Any] = {}
+    path = file or environ.get(f"{ENV_PREFIX}CONFIG")
+    if path:
+        values.update(_from_file(Path(path)))
+    for option in OPTIONS:
+        if option.variable in environ:
+            values[option.name] = option.convert(environ[option.variable], option.variable)
+    for name, value in (flags or {}).items():
+        if value is not None:
+            option = _known(name, f"--{name}")
+            values[name] = option.convert(value, option.flag)
+    config = Config(**values)
+    check(config)
+    return config
+
+
+def _known(name: str, source: str) -> Option:
+    option = _BY_NAME.get(name)
+    if option is None:
+        close = nearest(name, _BY_NAME)
+        raise InvalidInput(
+            f"there is no option {name!r}",
+            field=source,
+            mend=f"did you mean {close!r}?" if close else "see `muster serve --help`",
+            code="OPTION_UNKNOWN",
+        )
+    return option
+
+
+def _from_file(path: Path) -> dict[str, object]:
+    try:
+        with path.open("rb") as file:
+            table = tomllib.load(file)
+    except OSError as error:
+        raise InvalidInput(
+            f"the configuration cannot be read: {error.strerror}", field=str(path), code="CONFIG_UNREADABLE"
+        ) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InvalidInput(f"not TOML: {error}", field=str(path), code="CONFIG_UNREADABLE") from error
+    return {name: _known(name, str(path)).convert(value, f"{path}: {name}") for name, value in table.items()}
+
+
+def split_address(address: str, source: str) -> tuple[str, int]:
+    """Host and port of `host:port` or `[v6]:port`.
+
+    Raises:
+        InvalidInput: OPTION_VALUE.
+    """
+    host, colon, port = address.rpartition(":")
+    bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
+    if not colon or not bare or not port.isdecimal() or int(port) > 65_535 or (":" in bare and bare == host):
+        raise InvalidInput(
+            f"{address!r} is no address", field=source, mend="host:port, such as 127.0.0.1:7171", code="OPTION_VALUE"
+        )
+    return bare, int(port)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach the host: a loopback IP, or the name `localhost`."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def check(config: Config) -> None:
+    """Refuse what each option allows but not all together.
+
+    Raises:
+        InvalidInput: LOOPBACK_ONLY (an address others can reach, without a token file), TLS_INCOMPLETE,
+            OPTION_VALUE.
+    """
+    for option, address in (("listen", config.listen), ("http_listen", config.http_listen)):
+        if not address and option == "http_listen":
+            continue
+        host, _ = split_address(address, option)
+        if config.token_file is None and not is_loopback(host):
+            raise InvalidInput(
+                f"{address} can be reached from other machines, and there is no token file",
+                field=option,
+                mend="give --token-file (MUSTER_TOKEN_FILE), or listen on 127.0.0.1",
+                code="LOOPBACK_ONLY",
+            )
+    if (config.tls_cert is None) != (config.tls_key is None):
+        raise InvalidInput(
+            "a certificate and its key belong together",
+            field="tls_key" if config.tls_key is None else "tls_cert",
+            mend="give both --tls-cert and --tls-key",
+            code="TLS_INCOMPLETE",
+        )
+    if config.smtp_user and config.smtp_password_file is None:
+        raise InvalidInput(
+            "an SMTP user without a password",
+            field="smtp_password_file",
+            mend="give the file that holds it",
+            code="OPTION_VALUE",
+        )

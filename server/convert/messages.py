@@ -1,0 +1,208 @@
+"""Message definitions between protobuf and core, and what an update mask changes."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from google.protobuf import field_mask_pb2
+from muster.v1 import message_pb2
+
+from core.errors import InvalidInput
+from core.messaging.definitions import Asap, EmailSource, MessageDefinition, Once, WebhookSource
+from core.render.results import Rendered, RenderedEmail
+from server.convert.times import duration, duration_micros, micros, timestamp
+from server.names import nearest
+
+STATES: Final = {
+    "draft": message_pb2.MESSAGE_STATE_DRAFT,
+    "live": message_pb2.MESSAGE_STATE_LIVE,
+    "paused": message_pb2.MESSAGE_STATE_PAUSED,
+    "ended": message_pb2.MESSAGE_STATE_ENDED,
+}
+"""A message's state in core's words."""
+
+_EDITABLE: Final = ("title", "targeting", "asap", "once", "email", "webhook", "max_recipients", "expires_after")
+_FIELD_OF: Final = {"asap": "schedule", "once": "schedule", "email": "content", "webhook": "content"}
+_ONEOFS: Final = ("schedule", "content")
+
+
+def definition(message: message_pb2.Message) -> MessageDefinition:
+    """What a client asks for; output-only fields are not read.
+
+    Raises:
+        InvalidInput: NO_SCHEDULE, NO_CONTENT, TIME_OUT_OF_RANGE, DURATION_OUT_OF_RANGE.
+    """
+    return MessageDefinition(
+        key=message.key,
+        title=message.title,
+        targeting=message.targeting,
+        schedule=_schedule(message),
+        content=_content(message),
+        max_recipients=message.max_recipients,
+        expires_after=duration_micros(message.expires_after, "message.expires_after")
+        if message.HasField("expires_after")
+        else 0,
+    )
+
+
+def _schedule(message: message_pb2.Message) -> Asap | Once:
+    kind = message.WhichOneof("schedule")
+    if kind == "asap":
+        return Asap()
+    if kind == "once":
+        if not message.once.HasField("time"):
+            raise InvalidInput(
+                "there is no time", field="message.once.time", mend="set the instant to send at", code="NO_SCHEDULE"
+            )
+        return Once(micros(message.once.time, "message.once.time"))
+    raise InvalidInput("there is no schedule", field="message.schedule", mend="set asap or once", code="NO_SCHEDULE")
+
+
+def _content(message: message_pb2.Message) -> EmailSource | WebhookSource:
+    kind = message.WhichOneof("content")
+    if kind == "email":
+        email = message.email
+        return EmailSource(
+            subject=email.subject,
+            from_=getattr(email, "from"),
+            reply_to=email.reply_to,
+            preheader=email.preheader,
+            html=email.html,
+            text=email.text,
+        )
+    if kind == "webhook":
+        webhook = message.webhook
+        return WebhookSource(
+            url=webhook.url,
+            headers=dict(webhook.headers),
+            body=webhook.body,
+            properties=list(webhook.properties),
+            batch_size=webhook.batch_size,
+            idempotent=webhook.idempotent,
+        )
+    raise InvalidInput("there is no content", field="message.content", mend="set email or webhook", code="NO_CONTENT")
+
+
+def message(found: MessageDefinition) -> message_pb2.Message:
+    """A definition as clients see it."""
+    made = message_pb2.Message(
+        key=found.key,
+        title=found.title,
+        targeting=found.targeting,
+        max_recipients=found.max_recipients,
+        state=STATES[found.state],
+        pause_reason=found.pause_reason,
+        etag=found.etag,
+    )
+    if isinstance(found.schedule, Once):
+        made.once.time.CopyFrom(timestamp(found.schedule.at))
+    else:
+        made.asap.SetInParent()
+    source = found.content
+    if isinstance(source, EmailSource):
+        made.email.CopyFrom(
+            message_pb2.EmailContent(
+                subject=source.subject,
+                reply_to=source.reply_to,
+                preheader=source.preheader,
+                html=source.html,
+                text=source.text,
+                **{"from": source.from_},
+            )
+        )
+    else:
+        made.webhook.CopyFrom(
+            message_pb2.WebhookContent(
+                url=source.url,
+                headers=source.headers,
+                body=source.body,
+                properties=source.properties,
+                batch_size=source.batch_size,
+                idempotent=source.idempotent,
+            )
+        )
+    if found.expires_after:
+        made.expires_after.CopyFrom(duration(found.expires_after))
+    if found.created_at:
+        made.create_time.CopyFrom(timestamp(found.created_at))
+    if found.launched_at:
+        made.launch_time.CopyFrom(timestamp(found.launched_at))
+    return made
+
+
+def paths(mask: field_mask_pb2.FieldMask, sent: message_pb2.Message) -> list[str]:
+    """The paths to update, checked: those of the mask, or every field that was sent where it is empty.
+
+    `schedule` and `content` stand for whichever of theirs was sent.
+
+    Raises:
+        InvalidInput: UNKNOWN_FIELD, with the nearest path.
+    """
+    if not mask.paths:
+        return [item.name for item, _ in sent.ListFields() if item.name in _EDITABLE]
+    found = []
+    for path in mask.paths:
+        if path in _ONEOFS:
+            kind = sent.WhichOneof(path)
+            if kind is None:
+                raise InvalidInput(
+                    f"the mask names {path}, and none was sent", field=f"message.{path}", mend="send one", code="NO_VALUE"
+                )
+            path = kind
+        top, _, rest = path.partition(".")
+        kind = sent.DESCRIPTOR.fields_by_name.get(top)
+        known = top in _EDITABLE and (not rest or (kind.message_type and rest in kind.message_type.fields_by_name))
+        if not known:
+            near = nearest(path, _EDITABLE)
+            raise InvalidInput(
+                f"{path!r} cannot be updated",
+                field="update_mask",
+                mend=f"did you mean {near!r}?" if near else f"one of {', '.join(_EDITABLE)}",
+                code="UNKNOWN_FIELD",
+            )
+        found.append(path)
+    return found
+
+
+def changes(present: MessageDefinition, sent: message_pb2.Message, wanted: list[str]) -> dict[str, object]:
+    """What an update changes, by field of `MessageDefinition`.
+
+    Arguments:
+        present: the message as it is, which fills in what a path such as `email.subject` leaves alone.
+        sent: the client's message.
+        wanted: checked paths.
+
+    Raises:
+        InvalidInput: as `definition`.
+    """
+    merged = message(present)
+    for path in wanted:
+        # Another kind of schedule or content replaces the present one as a whole.
+        top = path.partition(".")[0]
+        if top in _FIELD_OF and merged.WhichOneof(_FIELD_OF[top]) != top:
+            merged.ClearField(merged.WhichOneof(_FIELD_OF[top]))
+            getattr(merged, top).SetInParent()
+    field_mask_pb2.FieldMask(paths=wanted).MergeMessage(
+        sent, merged, replace_message_field=True, replace_repeated_field=True
+    )
+    for path in wanted:
+        if path == "asap" and sent.HasField("asap"):
+            merged.asap.SetInParent()  # a message without fields is lost in a merge
+    fresh = definition(merged)
+    names = {_FIELD_OF.get(path.partition(".")[0], path) for path in wanted}
+    return {name: getattr(fresh, name) for name in sorted(names)}
+
+
+def rendered(found: Rendered, to: str) -> message_pb2.Rendered:
+    """A rendered message. `to` is the address on the channel, empty for webhooks."""
+    if isinstance(found, RenderedEmail):
+        return message_pb2.Rendered(
+            to=to,
+            subject=found.subject,
+            reply_to=found.reply_to or "",
+            preheader=found.preheader or "",
+            html=found.html or "",
+            text=found.text or "",
+            **{"from": found.from_},
+        )
+    return message_pb2.Rendered(url=found.url, headers=dict(found.headers), body=found.body)

@@ -1,0 +1,111 @@
+"""The one table from domain errors to gRPC status, and the status' details on the wire.
+
+A failed call carries, in the trailing metadata `grpc-status-details-bin`, a `google.rpc.Status` with one
+`google.rpc.ErrorInfo`: `reason` is the stable code, `domain` is "muster", and `metadata` holds `field`, `mend`
+and, for expressions and templates, `position`, `line` and `column`. No text of an unknown exception is sent.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import grpc
+from google.protobuf import any_pb2
+from google.rpc import error_details_pb2, status_pb2
+
+from core.errors import (
+    AlreadyExists,
+    Exhausted,
+    FailedPrecondition,
+    InvalidExpression,
+    InvalidInput,
+    InvalidTemplate,
+    MusterError,
+    NotFound,
+    StaleEtag,
+    StoreError,
+    Unavailable,
+)
+
+DOMAIN: Final = "muster"
+DETAILS_KEY: Final = "grpc-status-details-bin"
+_MOST_DETAIL: Final = 1_000  # characters; trailing metadata beyond 8 KiB is dropped by many peers
+
+
+class Unauthenticated(MusterError):
+    """The call carries no token, or none that is known."""
+
+    code = "UNAUTHENTICATED"
+
+
+class PermissionDenied(MusterError):
+    """The token is known but may not do this."""
+
+    code = "PERMISSION_DENIED"
+
+
+STATUS: Final[dict[type[MusterError], grpc.StatusCode]] = {
+    InvalidInput: grpc.StatusCode.INVALID_ARGUMENT,
+    InvalidExpression: grpc.StatusCode.INVALID_ARGUMENT,
+    InvalidTemplate: grpc.StatusCode.INVALID_ARGUMENT,
+    NotFound: grpc.StatusCode.NOT_FOUND,
+    AlreadyExists: grpc.StatusCode.ALREADY_EXISTS,
+    StaleEtag: grpc.StatusCode.ABORTED,
+    FailedPrecondition: grpc.StatusCode.FAILED_PRECONDITION,
+    Exhausted: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    Unavailable: grpc.StatusCode.UNAVAILABLE,
+    StoreError: grpc.StatusCode.FAILED_PRECONDITION,
+    Unauthenticated: grpc.StatusCode.UNAUTHENTICATED,
+    PermissionDenied: grpc.StatusCode.PERMISSION_DENIED,
+    MusterError: grpc.StatusCode.INTERNAL,
+}
+"""By class; a subclass that is not listed counts as its nearest listed base."""
+
+BY_CODE: Final[dict[str, grpc.StatusCode]] = {
+    "REQUEST_TOO_LARGE": grpc.StatusCode.RESOURCE_EXHAUSTED,
+    "STORE_LOCKED": grpc.StatusCode.UNAVAILABLE,
+}
+"""By code, where one code means another status than the rest of its class."""
+
+
+def status_of(error: MusterError) -> grpc.StatusCode:
+    """The gRPC status of a domain error."""
+    if error.code in BY_CODE:
+        return BY_CODE[error.code]
+    for cls in type(error).__mro__:
+        if cls in STATUS:
+            return STATUS[cls]
+    raise AssertionError("MusterError itself is in the table")
+
+
+def error_info(error: MusterError) -> error_details_pb2.ErrorInfo:
+    """The error's code, field, mend and position as `google.rpc.ErrorInfo`."""
+    metadata = {"field": error.field[:_MOST_DETAIL], "mend": error.mend[:_MOST_DETAIL]}
+    if isinstance(error, InvalidExpression) and error.position >= 0:
+        metadata["position"] = str(error.position)
+    if isinstance(error, InvalidTemplate) and error.line > 0:
+        metadata["line"] = str(error.line)
+        metadata["column"] = str(error.column)
+    return error_details_pb2.ErrorInfo(
+        reason=error.code, domain=DOMAIN, metadata={key: _readable(text) for key, text in metadata.items() if text}
+    )
+
+
+def status_details(error: MusterError) -> bytes:
+    """The serialised `google.rpc.Status` for the trailing metadata."""
+    code = status_of(error).value[0]
+    packed = any_pb2.Any()
+    packed.Pack(error_info(error))
+    status: bytes = status_pb2.Status(code=code, message=sentence(error), details=[packed]).SerializeToString()
+    return status
+
+
+def sentence(error: MusterError) -> str:
+    """The error's message, short enough for a status."""
+    text = _readable(error.message)
+    return text if len(text) <= _MOST_DETAIL else text[: _MOST_DETAIL - 1] + "…"
+
+
+def _readable(text: str) -> str:
+    """The text without lone surrogates, which no protobuf string can hold."""
+    return text.encode("utf-8", "replace").decode("utf-8")

@@ -1,0 +1,131 @@
+"""IngestService: events, profile updates, imports, merges."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+from collections.abc import AsyncIterator
+from typing import Any, Final
+
+from muster.v1 import ingest_pb2, ingest_pb2_grpc
+
+from core.commands import Ingest, MergeUsers
+from core.errors import InvalidInput
+from core.profiles.records import MAX_ID_BYTES, IngestResult
+from server.blocking import Pool, settled
+from server.convert import records
+from server.projects import Project, Projects
+
+_IN_FLIGHT: Final = 8  # batches of one import that may wait for their commit: enough for groups, bounded memory
+
+
+class IngestService(ingest_pb2_grpc.IngestServiceServicer):  # type: ignore[misc]
+    """See proto/muster/v1/ingest.proto.
+
+    Arguments:
+        projects: the registry.
+        pool: where batches are converted.
+    """
+
+    def __init__(self, projects: Projects, pool: Pool) -> None:
+        self._projects = projects
+        self._pool = pool
+
+    async def Track(self, request: ingest_pb2.TrackRequest, context: Any) -> ingest_pb2.TrackResponse:  # noqa: N802
+        """Store events."""
+        project = self._projects.get(request.project)
+        events = await self._pool.run(lambda: [records.event(one) for one in request.events])
+        result: IngestResult = await project.submit(Ingest(events, []), request.request_id)
+        return ingest_pb2.TrackResponse(
+            accepted=result.accepted, duplicates=result.duplicates, errors=records.errors(result.errors)
+        )
+
+    async def UpdateProfiles(  # noqa: N802
+        self, request: ingest_pb2.UpdateProfilesRequest, context: Any
+    ) -> ingest_pb2.UpdateProfilesResponse:
+        """Change profiles."""
+        project = self._projects.get(request.project)
+        changes = await self._pool.run(lambda: [records.change(one) for one in request.updates])
+        result: IngestResult = await project.submit(Ingest([], changes), request.request_id)
+        return ingest_pb2.UpdateProfilesResponse(accepted=result.accepted, errors=records.errors(result.errors))
+
+    async def Import(  # noqa: N802
+        self, requests: AsyncIterator[ingest_pb2.ImportRequest], context: Any
+    ) -> AsyncIterator[ingest_pb2.ImportResponse]:
+        """Load history, batch after batch; each answer is the offset that is durable.
+
+        Batches are submitted as they come and answered in order as they commit, so that several share a commit.
+        """
+        first = await anext(aiter(requests), None)
+        if first is None:
+            return
+        project = self._projects.get(first.project)
+        import_id = _import_id(first)
+        if not first.events and not first.updates:
+            yield ingest_pb2.ImportResponse(next_offset=project.engine.import_offset(import_id))
+            first = None
+        pending: asyncio.Queue[concurrent.futures.Future[IngestResult] | None] = asyncio.Queue(_IN_FLIGHT)
+        reader = asyncio.create_task(self._submit_all(project, import_id, first, requests, pending))
+        try:
+            while (future := await pending.get()) is not None:
+                result = await settled(future)
+                yield ingest_pb2.ImportResponse(
+                    next_offset=result.next_offset,
+                    accepted=result.accepted,
+                    duplicates=result.duplicates,
+                    errors=records.errors(result.errors),
+                )
+            await reader
+        finally:
+            reader.cancel()
+
+    async def _submit_all(
+        self,
+        project: Project,
+        import_id: str,
+        first: ingest_pb2.ImportRequest | None,
+        requests: AsyncIterator[ingest_pb2.ImportRequest],
+        pending: asyncio.Queue[concurrent.futures.Future[IngestResult] | None],
+    ) -> None:
+        try:
+            if first is not None:
+                await pending.put(await self._submit(project, import_id, first))
+            async for request in requests:
+                await pending.put(await self._submit(project, import_id, request))
+        finally:
+            # Also after an error: what was taken before it is still answered, then the error ends the stream.
+            await pending.put(None)
+
+    async def _submit(
+        self, project: Project, import_id: str, request: ingest_pb2.ImportRequest
+    ) -> concurrent.futures.Future[IngestResult]:
+        def convert() -> Ingest:
+            return Ingest(
+                [records.event(one) for one in request.events],
+                [records.change(one) for one in request.updates],
+                imported=True,
+                import_id=import_id,
+                offset=request.offset,
+            )
+
+        return project.engine.submit(await self._pool.run(convert))
+
+    async def MergeUsers(  # noqa: N802
+        self, request: ingest_pb2.MergeUsersRequest, context: Any
+    ) -> ingest_pb2.MergeUsersResponse:
+        """Make two ids one user."""
+        project = self._projects.get(request.project)
+        merged = await project.submit(MergeUsers(request.distinct_id, request.other_id), request.request_id)
+        return ingest_pb2.MergeUsersResponse(merged=merged)
+
+
+def _import_id(request: ingest_pb2.ImportRequest) -> str:
+    import_id: str = request.import_id
+    if not import_id or len(import_id.encode()) > MAX_ID_BYTES:
+        raise InvalidInput(
+            "the import has no name" if not import_id else f"the import's name is over {MAX_ID_BYTES} bytes",
+            field="import_id",
+            mend=f"1 to {MAX_ID_BYTES} bytes, the same each time this source is sent",
+            code="IMPORT_ID_MISSING" if not import_id else "ID_TOO_LONG",
+        )
+    return import_id

@@ -1,0 +1,190 @@
+"""ProjectService: projects, their clocks, inboxes and backups."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Final
+
+from google.protobuf import timestamp_pb2
+from muster.v1 import project_pb2, project_pb2_grpc
+
+from core.commands import MoveClock, UpdateSettings
+from core.errors import InvalidInput
+from core.messaging import reading
+from core.settings import ClockKind, Settings
+from core.version import Version
+from server.auth import CALLER
+from server.blocking import Pool
+from server.convert.times import micros, timestamp
+from server.paging import Pages, page_size
+from server.projects import Projects
+
+_KINDS: Final[dict[int, ClockKind]] = {
+    project_pb2.CLOCK_KIND_UNSPECIFIED: "real",
+    project_pb2.CLOCK_KIND_REAL: "real",
+    project_pb2.CLOCK_KIND_MANUAL: "manual",
+}
+
+
+class ProjectService(project_pb2_grpc.ProjectServiceServicer):  # type: ignore[misc]
+    """See proto/muster/v1/project.proto.
+
+    Arguments:
+        projects: the registry.
+        pool: where reads, creations and backups run.
+    """
+
+    def __init__(self, projects: Projects, pool: Pool) -> None:
+        self._projects = projects
+        self._pool = pool
+
+    async def CreateProject(  # noqa: N802
+        self, request: project_pb2.CreateProjectRequest, context: Any
+    ) -> project_pb2.CreateProjectResponse:
+        """Create a project."""
+        CALLER.get().require(request.name)
+        if request.clock not in _KINDS:
+            raise InvalidInput(
+                "a clock of no known kind", field="clock", mend="CLOCK_KIND_REAL or CLOCK_KIND_MANUAL", code="CLOCK_KIND"
+            )
+        clock = _KINDS[request.clock]
+        start = micros(request.start_time, "start_time") if request.HasField("start_time") else None
+        if start is not None and clock == "real":
+            raise InvalidInput(
+                "a real clock starts at the server's time",
+                field="start_time",
+                mend="leave it out, or make the clock manual",
+                code="CLOCK_IS_REAL",
+            )
+        settings = Settings(
+            name=request.name,
+            uid="",
+            clock=clock,
+            sandbox=not request.live,
+            allowed_addresses=list(request.allowed_addresses),
+            time_zone=request.time_zone or "UTC",
+        )
+        made = await self._pool.run(self._projects.create, settings, start, request.request_id)
+        return project_pb2.CreateProjectResponse(project=_project(made.engine.version))
+
+    async def GetProject(  # noqa: N802
+        self, request: project_pb2.GetProjectRequest, context: Any
+    ) -> project_pb2.GetProjectResponse:
+        """One project."""
+        return project_pb2.GetProjectResponse(project=_project(self._projects.get(request.name).engine.version))
+
+    async def ListProjects(  # noqa: N802
+        self, request: project_pb2.ListProjectsRequest, context: Any
+    ) -> project_pb2.ListProjectsResponse:
+        """The projects that the caller may use, by name."""
+        pages = Pages("ListProjects")
+        after = pages.position(request.page_token, "")
+        limit = page_size(request.page_size)
+        found = [project for project in self._projects.visible() if project.name > after]
+        return project_pb2.ListProjectsResponse(
+            projects=[_project(project.engine.version) for project in found[:limit]],
+            next_page_token=pages.token(found[limit - 1].name if len(found) > limit else None),
+        )
+
+    async def UpdateProject(  # noqa: N802
+        self, request: project_pb2.UpdateProjectRequest, context: Any
+    ) -> project_pb2.UpdateProjectResponse:
+        """Change sandbox, allow list or time zone."""
+        project = self._projects.get(request.project)
+        if request.allowed_addresses and not request.replace_allowed_addresses:
+            raise InvalidInput(
+                "addresses are given but not to be replaced",
+                field="replace_allowed_addresses",
+                mend="set it, so that a forgotten list never empties the present one",
+                code="REPLACE_NOT_SET",
+            )
+        await project.submit(
+            UpdateSettings(
+                sandbox=request.sandbox if request.HasField("sandbox") else None,
+                allowed_addresses=list(request.allowed_addresses) if request.replace_allowed_addresses else None,
+                time_zone=request.time_zone if request.HasField("time_zone") else None,
+                etag=request.etag,
+            ),
+            request.request_id,
+        )
+        return project_pb2.UpdateProjectResponse(project=_project(project.engine.version))
+
+    async def MoveClock(  # noqa: N802
+        self, request: project_pb2.MoveClockRequest, context: Any
+    ) -> project_pb2.MoveClockResponse:
+        """Move a manual clock forward."""
+        project = self._projects.get(request.project)
+        if not request.HasField("to"):
+            raise InvalidInput("no instant is given", field="to", mend="set the instant to move to", code="TIME_MISSING")
+        to = micros(request.to, "to")
+        selected: dict[str, int] = await project.submit(MoveClock(to), request.request_id)
+        return project_pb2.MoveClockResponse(now=timestamp(to), selected=selected)
+
+    async def ListInbox(  # noqa: N802
+        self, request: project_pb2.ListInboxRequest, context: Any
+    ) -> project_pb2.ListInboxResponse:
+        """What a sandbox would have sent, newest first."""
+        version = self._projects.get(request.project).engine.version
+        pages = Pages("ListInbox", request.project, request.message_key, request.distinct_id)
+        before = request.page_token and pages.position(request.page_token, 0)
+        limit = page_size(request.page_size)
+
+        def read() -> project_pb2.ListInboxResponse:
+            entries, following, total = reading.inbox_page(
+                version, request.message_key, request.distinct_id, limit, before or None
+            )
+            return project_pb2.ListInboxResponse(
+                entries=[_entry(entry) for entry in entries], next_page_token=pages.token(following), total=total
+            )
+
+        return await self._pool.run(read)
+
+    async def Backup(  # noqa: N802
+        self, request: project_pb2.BackupRequest, context: Any
+    ) -> project_pb2.BackupResponse:
+        """Copy the project's store on the server's disk. For callers who may use the whole server."""
+        CALLER.get().require_all()
+        project = self._projects.get(request.project)
+        destination = Path(request.destination)
+        if not destination.is_absolute():
+            raise InvalidInput(
+                "the folder is not absolute",
+                field="destination",
+                mend="a full path on the server's disk: the server's working folder is not yours",
+                code="PATH_NOT_ABSOLUTE",
+            )
+        size = await self._pool.run(project.engine.backup, destination)
+        return project_pb2.BackupResponse(destination=str(destination), bytes=size)
+
+
+def _project(version: Version) -> project_pb2.Project:
+    settings = version.settings
+    kind = project_pb2.CLOCK_KIND_MANUAL if settings.clock == "manual" else project_pb2.CLOCK_KIND_REAL
+    return project_pb2.Project(
+        name=settings.name,
+        clock=kind,
+        now=timestamp(version.now),
+        sandbox=settings.sandbox,
+        allowed_addresses=list(settings.allowed_addresses),
+        time_zone=settings.time_zone,
+        profiles=len(version.population.live),
+        events=sum(table.count for table in version.population.event_tables.values()),
+        etag=settings.etag,
+    )
+
+
+def _entry(entry: Any) -> project_pb2.InboxEntry:
+    at: timestamp_pb2.Timestamp = timestamp(entry.at)
+    return project_pb2.InboxEntry(
+        message_key=entry.message_key,
+        distinct_id=entry.distinct_id,
+        channel=entry.channel,
+        time=at,
+        to=entry.to,
+        subject=entry.subject,
+        html=entry.html,
+        text=entry.text,
+        url=entry.url,
+        body=entry.body,
+        idempotency_key=entry.idempotency_key,
+    )

@@ -1,0 +1,55 @@
+"""Promise: a dictionary gives equal strings one code and different strings different codes, and forgets none."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from core.bitmaps.strings import BlobTable, StringTable
+from core.errors import StoreError
+
+
+@given(st.lists(st.text(max_size=6), max_size=80), st.integers(0, 80))
+def test_against_a_dict(texts: list[str], cut: int) -> None:
+    table, model = StringTable(), {}
+    for text in texts:
+        assert table.intern(text) == model.setdefault(text, len(model))
+    assert table.texts(np.arange(len(model))) == list(model)
+    assert table.find_many([*texts, "never so long"]).tolist() == [*(model[text] for text in texts), -1]
+    copy = StringTable()
+    copy.extend(table.dump(0, len(table)))
+    assert copy.texts(np.arange(len(copy))) == list(model)
+    table.truncate(cut)
+    kept = list(model)[:cut]
+    assert [table.find(text) for text in model] == [code if code < cut else -1 for code in range(len(model))]
+    assert table.intern("never so long") == len(kept)
+
+
+def test_many_strings_survive_growth() -> None:
+    texts = [f"user-{number}" for number in range(100_000)]
+    table = StringTable()
+    assert table.intern_many(texts).tolist() == list(range(100_000))
+    assert table.texts(np.arange(100_000)) == texts
+    assert table.nbytes < 100_000 * 48
+
+
+def test_blobs() -> None:
+    table = BlobTable()
+    codes = [table.intern([1, "a"]), table.intern({"b": None}), table.intern([1, "a"])]
+    assert codes == [0, 1, 0]
+    assert table.values_of(codes) == [[1, "a"], {"b": None}, [1, "a"]]
+
+
+@pytest.mark.parametrize("damage", [lambda page: page[:3], lambda page: page[:-1], lambda page: page + b"x"])
+def test_damaged_pages_are_refused(damage) -> None:  # type: ignore[no-untyped-def]
+    table = StringTable()
+    table.intern_many(["a", "bc"])
+    with pytest.raises(StoreError):
+        StringTable().extend(damage(table.dump(0, 2)))
+
+
+def test_codes_are_checked() -> None:
+    with pytest.raises(IndexError):
+        StringTable().text(0)

@@ -10,17 +10,19 @@ import itertools
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
 from pyroaring import BitMap
 
 from core import commands
-from core.messaging.compiled import compile_message
+from core.messaging.compiled import Compiled, compile_message
 from core.messaging.definitions import ChannelName, MessageDefinition
 from core.messaging.effects import InboxEntry
 from core.messaging.render import HandOff, Obstacle, batch_size, is_allowed, render_users
 from core.messaging.work import View
+from core.render import WebhookContent
 
 _INBOX_SLICE: Final = 2_000
 
@@ -50,11 +52,24 @@ class Offer:
 
 @dataclass(slots=True)
 class _Lease:
+    """What the desk remembers of an offer. The rendered texts are not kept: they are the worker's.
+
+    Arguments:
+        places: ordinal and idempotency key of each recipient, in the offer's order.
+        unbegun: ordinals that leave may still be asked for.
+        ends: monotonic seconds.
+        asking: recipients whose leave to begin is being committed.
+        begun: idempotency keys that are neither acknowledged nor lost.
+        abandoned: the worker is gone; leave that is granted from now on is taken back.
+    """
+
     key: str
-    recipients: list[HandOff]
+    places: list[tuple[int, str]]
     unbegun: BitMap
     ends: float
+    asking: int = 0
     begun: set[str] = field(default_factory=set)
+    abandoned: bool = False
 
 
 class Desk:
@@ -80,38 +95,57 @@ class Desk:
         self._clock = clock
         self._numbers = iter(numbers if numbers is not None else itertools.count(1))
         self._lock = threading.Lock()
+        self._sandbox_turn = threading.Lock()  # an offer and a drain would each hide users from the other
         self._leases: dict[int, _Lease] = {}
+        self._lease_of: dict[str, int] = {}
         self._leased: dict[str, BitMap] = {}
         self._turn = 0
 
-    def offer(self, channel: ChannelName, limit: int) -> Offer | None:
-        """Lease and render up to `limit` queued users of one live message of a channel; None: nothing waits.
+    def offer(self, channel: ChannelName, limit: int, most_characters: int | None = None) -> Offer | None:
+        """Lease and render up to `limit` queued users of one live message of a channel; None: nothing to offer.
 
         In a sandbox only what goes to allowed addresses is offered.
+
+        Arguments:
+            most_characters: of all rendered texts together; one recipient is offered however long it is.
         """
         view = self._engine.version
-        for definition, ordinals in self._waiting(view, channel, limit):
-            hand_offs = self._render(view, definition, ordinals)
-            if view.settings.sandbox:
-                diverted = BitMap(h.ordinal for h in hand_offs if not is_allowed(view, h))
-                hand_offs = [h for h in hand_offs if h.ordinal not in diverted]
-                self._unlease(definition.key, diverted)
-            if not hand_offs:
-                continue
-            lease = _Lease(
-                definition.key, hand_offs, BitMap(h.ordinal for h in hand_offs), self._clock() + self._lease_seconds
-            )
-            with self._lock:
-                number = next(self._numbers)
-                self._leases[number] = lease
-            return Offer(number, definition.key, channel, hand_offs, batch_size(definition), self._lease_seconds)
-        return None
+        with self._sandbox_turn if view.settings.sandbox else nullcontext():
+            return self._offer(view, channel, limit, most_characters)
 
-    def _waiting(self, view: View, channel: ChannelName, limit: int) -> list[tuple[MessageDefinition, list[int]]]:
-        """Take leases on queued users: each message of the channel has its turn to be the first."""
+    def _offer(self, view: View, channel: ChannelName, limit: int, most_characters: int | None) -> Offer | None:
+        waiting = self._waiting(view, channel, limit)
+        if waiting is None:
+            return None
+        definition, ordinals = waiting
+        compiled, hand_offs = self._render(view, definition, ordinals)
+        back = BitMap()
+        if view.settings.sandbox:
+            back = BitMap(h.ordinal for h in hand_offs if not is_allowed(view, h))
+            hand_offs = [h for h in hand_offs if h.ordinal not in back]
+        if most_characters is not None:
+            fitting = _fitting(hand_offs, most_characters)
+            back.update(h.ordinal for h in hand_offs[fitting:])
+            hand_offs = hand_offs[:fitting]
+        self._unlease(definition.key, back)
+        if not hand_offs:
+            return None
+        lease = _Lease(
+            definition.key,
+            [(h.ordinal, h.idempotency_key) for h in hand_offs],
+            BitMap(h.ordinal for h in hand_offs),
+            self._clock() + self._lease_seconds,
+        )
+        with self._lock:
+            number = next(self._numbers)
+            self._leases[number] = lease
+        size = batch_size(definition) if _batchable(compiled) else 0
+        return Offer(number, definition.key, channel, hand_offs, size, self._lease_seconds)
+
+    def _waiting(self, view: View, channel: ChannelName, limit: int) -> tuple[MessageDefinition, list[int]] | None:
+        """Take leases on queued users of one message; each of the channel has its turn to be the first."""
         self._expire()
         messages = [m for m in view.messages.live() if m.channel == channel]
-        found = []
         with self._lock:
             self._turn += 1
             for place in range(len(messages)):
@@ -121,28 +155,30 @@ class Desk:
                 ordinals = list(itertools.islice(free, limit))
                 if ordinals:
                     leased.update(ordinals)
-                    found.append((definition, ordinals))
-                    break
-        return found
+                    return definition, ordinals
+        return None
 
-    def _render(self, view: View, definition: MessageDefinition, ordinals: Sequence[int]) -> list[HandOff]:
+    def _render(
+        self, view: View, definition: MessageDefinition, ordinals: Sequence[int]
+    ) -> tuple[Compiled, list[HandOff]]:
         """Render leased users; who cannot be rendered is skipped, durably, with the reason."""
         try:
-            rendered = render_users(view, definition, compile_message(view, definition), ordinals)
+            compiled = compile_message(view, definition)
+            rendered = render_users(view, definition, compiled, ordinals)
+            reasons: dict[str, list[int]] = {}
+            hand_offs = []
+            for result in rendered:
+                if isinstance(result, Obstacle):
+                    reasons.setdefault(result.reason, []).append(result.ordinal)
+                else:
+                    hand_offs.append(result)
+            if reasons:
+                self._engine.submit(commands.Skip(definition.key, reasons)).result()
+                self._unlease(definition.key, BitMap(o for group in reasons.values() for o in group))
+            return compiled, hand_offs
         except BaseException:
             self._unlease(definition.key, BitMap(ordinals))
             raise
-        reasons: dict[str, list[int]] = {}
-        hand_offs = []
-        for result in rendered:
-            if isinstance(result, Obstacle):
-                reasons.setdefault(result.reason, []).append(result.ordinal)
-            else:
-                hand_offs.append(result)
-        if reasons:
-            self._engine.submit(commands.Skip(definition.key, reasons)).result()
-            self._unlease(definition.key, BitMap(o for group in reasons.values() for o in group))
-        return hand_offs
 
     def begin(self, batch_id: int, indexes: Sequence[int]) -> Future[list[int]]:
         """Ask leave for recipients of an offer.
@@ -154,38 +190,60 @@ class Desk:
             A future of the indexes that may be sent now, empty where the lease has ended. Durable before it resolves.
         """
         answer: Future[list[int]] = Future()
+        wanted: dict[int, int] = {}
         with self._lock:
             lease = self._leases.get(batch_id)
-            wanted: dict[int, int] = {}
             if lease is not None and lease.ends > self._clock():
                 for index in indexes:
-                    if 0 <= index < len(lease.recipients) and lease.recipients[index].ordinal in lease.unbegun:
-                        wanted[lease.recipients[index].ordinal] = index
-                        lease.unbegun.discard(lease.recipients[index].ordinal)
+                    if 0 <= index < len(lease.places) and lease.places[index][0] in lease.unbegun:
+                        wanted[lease.places[index][0]] = index
+                        lease.unbegun.discard(lease.places[index][0])
+                lease.asking += len(wanted)
         if lease is None or not wanted:
             answer.set_result([])
             return answer
-
-        def granted(done: Future[Any]) -> None:
-            error = done.exception()
-            given = [] if error is not None else [wanted[ordinal] for ordinal in done.result()]
-            with self._lock:
-                lease.begun.update(lease.recipients[index].idempotency_key for index in given)
-            self._unlease(lease.key, BitMap(wanted))
-            if error is not None:
-                answer.set_exception(error)
-            else:
-                answer.set_result(sorted(given))
-
-        self._engine.submit(commands.Begin(lease.key, sorted(wanted))).add_done_callback(granted)
+        asked: Future[list[int]] = self._engine.submit(commands.Begin(lease.key, sorted(wanted)))
+        asked.add_done_callback(lambda done: self._granted(batch_id, lease, wanted, done, answer))
         return answer
+
+    def _granted(
+        self, batch_id: int, lease: _Lease, wanted: dict[int, int], done: Future[list[int]], answer: Future[list[int]]
+    ) -> None:
+        error = done.exception()
+        given = [] if error is not None else sorted(wanted[ordinal] for ordinal in done.result())
+        keys = [lease.places[index][1] for index in given]
+        with self._lock:
+            lease.asking -= len(wanted)
+            if not lease.abandoned:
+                lease.begun.update(keys)
+                self._lease_of.update(dict.fromkeys(keys, batch_id))
+            self._forget_if_done(batch_id, lease)
+        self._unlease(lease.key, BitMap(wanted))
+        if error is not None:
+            answer.set_exception(error)
+        elif lease.abandoned and keys:
+            # The worker went before it could be told yes: surely nobody was sent to.
+            self._engine.submit(commands.Acknowledge([commands.Ack(key, "not_sent") for key in keys]))
+            answer.set_result([])
+        else:
+            answer.set_result(given)
 
     def acknowledge(self, acks: Sequence[commands.Ack]) -> Future[int]:
         """Record outcomes; durable when the future resolves. Repetitions change nothing."""
+        answer: Future[int] = self._engine.submit(commands.Acknowledge(list(acks)))
+        answer.add_done_callback(lambda done: self._acknowledged(acks, done))
+        return answer
+
+    def _acknowledged(self, acks: Sequence[commands.Ack], done: Future[int]) -> None:
+        if done.cancelled() or done.exception() is not None:
+            return  # nothing was changed: what began is still owed
         with self._lock:
-            for lease in self._leases.values():
-                lease.begun.difference_update(ack.idempotency_key for ack in acks)
-        return self._engine.submit(commands.Acknowledge(list(acks)))
+            for ack in acks:
+                batch_id = self._lease_of.pop(ack.idempotency_key, None)
+                if batch_id is not None:
+                    lease = self._leases[batch_id]
+                    lease.begun.discard(ack.idempotency_key)
+                    self._forget_if_done(batch_id, lease)
 
     def release(self, batch_id: int) -> None:
         """Give an offer back; what began stays begun until it is acknowledged or abandoned."""
@@ -194,8 +252,7 @@ class Desk:
             if lease is None:
                 return
             free, lease.unbegun = lease.unbegun, BitMap()
-            if not lease.begun:
-                del self._leases[batch_id]
+            self._forget_if_done(batch_id, lease)
         self._unlease(lease.key, free)
 
     def abandon(self, batch_ids: Sequence[int]) -> Future[int]:
@@ -206,12 +263,30 @@ class Desk:
             with self._lock:
                 lease = self._leases.pop(batch_id, None)
                 if lease is not None:
+                    lease.abandoned = True
                     lost += sorted(lease.begun)
+                    for key in lease.begun:
+                        del self._lease_of[key]
         if not lost:
             nothing: Future[int] = Future()
             nothing.set_result(0)
             return nothing
         return self._engine.submit(commands.Lose(lost))
+
+    def holds(self, batch_id: int) -> bool:
+        """Whether anything of an offer is still open: to be begun, or begun and not settled."""
+        with self._lock:
+            return batch_id in self._leases
+
+    def owed(self, batch_ids: Iterable[int]) -> int:
+        """How many acknowledgements are still owed for these offers, counting leave that is being committed."""
+        with self._lock:
+            leases = [self._leases[batch_id] for batch_id in batch_ids if batch_id in self._leases]
+            return sum(len(lease.begun) + lease.asking for lease in leases)
+
+    def _forget_if_done(self, batch_id: int, lease: _Lease) -> None:
+        if not lease.unbegun and not lease.begun and not lease.asking:
+            self._leases.pop(batch_id, None)
 
     def drain_sandbox(self) -> int:
         """Lay in the inbox what a sandbox has queued for addresses it may not send to.
@@ -219,10 +294,12 @@ class Desk:
         Returns:
             How many messages.
         """
+        with self._sandbox_turn:
+            view = self._engine.version
+            return self._drain(view) if view.settings.sandbox else 0
+
+    def _drain(self, view: View) -> int:
         count = 0
-        view = self._engine.version
-        if not view.settings.sandbox:
-            return 0
         for channel in ("email", "webhook"):
             for definition in [m for m in view.messages.live() if m.channel == channel]:
                 with self._lock:
@@ -238,7 +315,8 @@ class Desk:
         return count
 
     def _divert(self, view: View, definition: MessageDefinition, ordinals: list[int]) -> int:
-        hand_offs = [h for h in self._render(view, definition, ordinals) if not is_allowed(view, h)]
+        _, rendered = self._render(view, definition, ordinals)
+        hand_offs = [h for h in rendered if not is_allowed(view, h)]
         if not hand_offs:
             return 0
         entries: list[object] = [
@@ -280,3 +358,19 @@ class Desk:
             ended = [number for number, lease in self._leases.items() if lease.ends <= now and lease.unbegun]
         for number in ended:
             self.release(number)
+
+
+def _batchable(compiled: Compiled) -> bool:
+    """Whether one request may carry many users: its URL and headers are the same for all of them."""
+    return isinstance(compiled.content, WebhookContent) and compiled.content.batchable
+
+
+def _fitting(hand_offs: Sequence[HandOff], most_characters: int) -> int:
+    """How many of the first fit into so many characters; at least one."""
+    total = 0
+    for place, h in enumerate(hand_offs):
+        total += sum(len(text) for text in (h.subject, h.preheader, h.html, h.text, h.url, h.body))
+        total += sum(len(name) + len(value) for name, value in h.headers.items())
+        if total > most_characters and place:
+            return place
+    return len(hand_offs)

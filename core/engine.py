@@ -74,7 +74,9 @@ def _weight(command: commands.Command) -> int:
 class Engine:
     """One project's state machine over its store. Thread-safe."""
 
-    def __init__(self, store: Store, version: Version, requests: Requests, clock: Callable[[], int], config: EngineConfig):
+    def __init__(
+        self, store: Store, version: Version, requests: Requests, clock: Callable[[], int], config: EngineConfig
+    ):
         self._store = store
         self._version = version
         self._requests = requests
@@ -177,7 +179,9 @@ class Engine:
                 future.set_exception(Closed("the engine is closed", mend="try again after the restart"))
             elif self._waiting_records + records > self._config.queue_records:
                 future.set_exception(
-                    Exhausted("too much is waiting to be committed", mend="send less at once, and retry", code="QUEUE_FULL")
+                    Exhausted(
+                        "too much is waiting to be committed", mend="send less at once, and retry", code="QUEUE_FULL"
+                    )
                 )
             else:
                 self._waiting.append(_Waiting(Asked(command, request_id), future, records))
@@ -310,7 +314,9 @@ class Engine:
             _log.error("commit failed, its requests fail: %s", error)
             self._discard()
             for item in group:
-                item.future.set_exception(Unavailable(f"nothing was changed: {error.message}", mend=error.mend, code=error.code))
+                item.future.set_exception(
+                    Unavailable(f"nothing was changed: {error.message}", mend=error.mend, code=error.code)
+                )
             return
         self._stopped = ""
         self._requests.absorb(draft.now)

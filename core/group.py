@@ -99,7 +99,10 @@ def check_move(version: Version, to: int) -> None:
     """
     if version.settings.clock != "manual":
         raise FailedPrecondition(
-            "the project runs on real time", field="project", mend="make a project with a manual clock", code="CLOCK_IS_REAL"
+            "the project runs on real time",
+            field="project",
+            mend="make a project with a manual clock",
+            code="CLOCK_IS_REAL",
         )
     if to < version.now:
         raise InvalidInput("the clock never goes back", field="to", mend="a time from now on", code="CLOCK_BACKWARDS")
@@ -157,7 +160,10 @@ def decide(version: Version, now: int, group: Sequence[Asked], requests: Request
 def _known(asked: Asked, requests: Requests, now: int) -> tuple[Any] | None:
     if len(asked.request_id.encode()) > MAX_REQUEST_ID_BYTES:
         asked.error = InvalidInput(
-            "the request id is too long", field="request_id", mend=f"at most {MAX_REQUEST_ID_BYTES} bytes", code="ID_TOO_LONG"
+            "the request id is too long",
+            field="request_id",
+            mend=f"at most {MAX_REQUEST_ID_BYTES} bytes",
+            code="ID_TOO_LONG",
         )
         return (None,)
     return requests.find(asked.request_id, now) if asked.request_id else None

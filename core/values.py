@@ -16,7 +16,9 @@ import msgpack
 
 from core.errors import InvalidInput
 
-Value = Any  # None | bool | int | float | str | datetime | list["Value"] | dict[str, "Value"]; mypy cannot recurse usefully
+Value = (
+    Any  # None | bool | int | float | str | datetime | list["Value"] | dict[str, "Value"]; mypy cannot recurse usefully
+)
 
 MAX_DEPTH: Final = 16
 MAX_NAME_BYTES: Final = 255
@@ -122,7 +124,10 @@ def check_value(value: Value, field: str, depth: int = 0) -> None:
     elif kind is list or kind is dict:
         if depth >= MAX_DEPTH:
             raise InvalidInput(
-                f"nested deeper than {MAX_DEPTH}", field=field, mend=f"nest at most {MAX_DEPTH} levels", code="VALUE_TOO_DEEP"
+                f"nested deeper than {MAX_DEPTH}",
+                field=field,
+                mend=f"nest at most {MAX_DEPTH} levels",
+                code="VALUE_TOO_DEEP",
             )
         if kind is list:
             for index, item in enumerate(value):
@@ -130,11 +135,15 @@ def check_value(value: Value, field: str, depth: int = 0) -> None:
         else:
             for name, item in value.items():
                 if type(name) is not str:
-                    raise InvalidInput("a map key that is no string", field=field, mend="use string keys", code="VALUE_TYPE")
+                    raise InvalidInput(
+                        "a map key that is no string", field=field, mend="use string keys", code="VALUE_TYPE"
+                    )
                 check_value(item, f"{field}.{name}", depth + 1)
     elif kind is datetime:
         if value.tzinfo is None:
-            raise InvalidInput("a timestamp without a time zone", field=field, mend="send UTC", code="TIME_OUT_OF_RANGE")
+            raise InvalidInput(
+                "a timestamp without a time zone", field=field, mend="send UTC", code="TIME_OUT_OF_RANGE"
+            )
     elif kind not in _TYPES or kind is _Absent:
         raise InvalidInput(f"a {kind.__name__} is no value", field=field, mend="see core/values.py", code="VALUE_TYPE")
 

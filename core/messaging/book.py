@@ -68,7 +68,9 @@ class Messages:
 
     def live(self) -> list[MessageDefinition]:
         """The live messages, in the order of their launches."""
-        return sorted((m for m in self._definitions.values() if m.state == "live"), key=lambda m: (m.launched_at, m.key))
+        return sorted(
+            (m for m in self._definitions.values() if m.state == "live"), key=lambda m: (m.launched_at, m.key)
+        )
 
     def ledger(self, key: str) -> Ledger:
         """The ledger of a message, for reading."""

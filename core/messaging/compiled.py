@@ -14,8 +14,7 @@ from core.evaluator.parse import Parsed, parse
 from core.evaluator.time_use import TimeUse, analyse, launch_problems
 from core.messaging.definitions import Asap, EmailSource, MessageDefinition, WebhookSource
 from core.messaging.work import View
-from core.render.email import EmailContent, compile_email
-from core.render.webhook import WebhookContent, compile_webhook
+from core.render import Content, compile_email, compile_webhook
 
 _REACHABLE: Final = {
     "email": r'user["$email"].matches("^[^@\\s]+@[^@\\s]+$")',
@@ -37,7 +36,7 @@ class Compiled:
     targeting: Parsed
     time_use: TimeUse
     reachable: Parsed
-    content: EmailContent | WebhookContent
+    content: Content
     needs: Mapping[str, Parsed]
     reads: frozenset[str]
 
@@ -47,7 +46,7 @@ class Compiled:
         return self.targeting.properties is None
 
 
-def compile_content(source: EmailSource | WebhookSource) -> EmailContent | WebhookContent:
+def compile_content(source: EmailSource | WebhookSource) -> Content:
     """Compile a message's content.
 
     Raises:
@@ -67,13 +66,13 @@ def compile_content(source: EmailSource | WebhookSource) -> EmailContent | Webho
         url=source.url,
         headers=source.headers,
         body=source.body or None,
-        properties=tuple(source.properties),
+        properties=None if source.body else tuple(source.properties),
         field="message.webhook",
     )
 
 
 @lru_cache(maxsize=4096)
-def _content(encoded: bytes) -> EmailContent | WebhookContent:
+def _content(encoded: bytes) -> Content:
     return compile_content(decode(encoded))
 
 
@@ -121,4 +120,3 @@ def refuse_unknown_time(compiled: Compiled, definition: MessageDefinition) -> No
 def listed_audiences(compiled: Compiled) -> frozenset[str]:
     """The saved audiences that the targeting names."""
     return frozenset(compiled.targeting.audiences)
-

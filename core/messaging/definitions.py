@@ -129,17 +129,24 @@ def check_definition(definition: MessageDefinition) -> None:
     check_key(definition.key)
     if not definition.targeting.strip():
         raise InvalidInput(
-            "there is no targeting", field="message.targeting", mend="write CEL, or `true` for everybody", code="NO_TARGETING"
+            "there is no targeting",
+            field="message.targeting",
+            mend="write CEL, or `true` for everybody",
+            code="NO_TARGETING",
         )
     schedule = definition.schedule
     if not isinstance(schedule, Asap | Once):
-        raise InvalidInput("there is no schedule", field="message.schedule", mend="set asap or once", code="NO_SCHEDULE")
+        raise InvalidInput(
+            "there is no schedule", field="message.schedule", mend="set asap or once", code="NO_SCHEDULE"
+        )
     if isinstance(schedule, Once) and not MIN_MICROS <= schedule.at <= MAX_MICROS:
         raise InvalidInput(
             "the time is out of range", field="message.once.time", mend="years 0001 to 9999", code="TIME_OUT_OF_RANGE"
         )
     if not isinstance(definition.content, EmailSource | WebhookSource):
-        raise InvalidInput("there is no content", field="message.content", mend="set email or webhook", code="NO_CONTENT")
+        raise InvalidInput(
+            "there is no content", field="message.content", mend="set email or webhook", code="NO_CONTENT"
+        )
     if definition.max_recipients < 0:
         raise InvalidInput(
             "a negative limit", field="message.max_recipients", mend="0 for no limit", code="INVALID_LIMIT"
@@ -177,12 +184,21 @@ def changed(definition: MessageDefinition, changes: dict[str, object]) -> Messag
             raise InvalidInput(
                 f"{name} cannot change while the message is {definition.state}",
                 field=f"message.{name}",
-                mend="end it and make a new message" if name in ("targeting", "schedule") else "pause the message first",
+                mend="end it and make a new message"
+                if name in ("targeting", "schedule")
+                else "pause the message first",
                 code="NOT_EDITABLE",
             )
-    if "content" in changes and definition.state != "draft" and type(changes["content"]) is not type(definition.content):
+    if (
+        "content" in changes
+        and definition.state != "draft"
+        and type(changes["content"]) is not type(definition.content)
+    ):
         raise InvalidInput(
-            "the channel cannot change after the launch", field="message.content", mend="make a new message", code="NOT_EDITABLE"
+            "the channel cannot change after the launch",
+            field="message.content",
+            mend="make a new message",
+            code="NOT_EDITABLE",
         )
     fresh = replace(definition, **changes, revision=definition.revision + 1)  # type: ignore[arg-type]
     check_definition(fresh)

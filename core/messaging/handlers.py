@@ -61,7 +61,10 @@ def create(work: Work, command: commands.CreateMessage) -> MessageDefinition:
     check_definition(definition)
     if definition.key in work.messages:
         raise AlreadyExists(
-            f"there is a message {definition.key!r}", field="message.key", mend="take another key", code="MESSAGE_EXISTS"
+            f"there is a message {definition.key!r}",
+            field="message.key",
+            mend="take another key",
+            code="MESSAGE_EXISTS",
         )
     compile_message(work, definition)
     work.do(Defined(definition))
@@ -130,7 +133,10 @@ def pause(work: Work, command: commands.PauseMessages) -> list[MessageDefinition
     for definition in named:
         if definition.state not in ("live", "paused"):
             raise FailedPrecondition(
-                f"the message is {definition.state}", field="key", mend="only a live message can be paused", code="NOT_LIVE"
+                f"the message is {definition.state}",
+                field="key",
+                mend="only a live message can be paused",
+                code="NOT_LIVE",
             )
     for definition in named:
         if definition.state == "live":
@@ -157,10 +163,15 @@ def resume(work: Work, command: commands.ResumeMessage) -> MessageDefinition:
     present = work.messages.get(command.key)
     if present.state != "paused":
         raise FailedPrecondition(
-            f"the message is {present.state}", field="key", mend="only a paused message can be resumed", code="NOT_PAUSED"
+            f"the message is {present.state}",
+            field="key",
+            mend="only a paused message can be resumed",
+            code="NOT_PAUSED",
         )
     if command.max_recipients < 0:
-        raise InvalidInput("a negative limit", field="max_recipients", mend="0 to leave it as it is", code="INVALID_LIMIT")
+        raise InvalidInput(
+            "a negative limit", field="max_recipients", mend="0 to leave it as it is", code="INVALID_LIMIT"
+        )
     if present.pause_reason == MAX_RECIPIENTS and command.max_recipients <= present.max_recipients:
         raise FailedPrecondition(
             f"the message paused because more than {present.max_recipients} would have been selected",
@@ -335,7 +346,10 @@ def resolve(work: Work, command: commands.ResolveAmbiguous) -> int:
     ledger = work.messages.ledger(work.messages.get(command.key).key)
     if command.resolution not in _RESOLVED:
         raise InvalidInput(
-            "what is to become of them is not said", field="resolution", mend=", ".join(_RESOLVED), code="RESOLUTION_REQUIRED"
+            "what is to become of them is not said",
+            field="resolution",
+            mend=", ".join(_RESOLVED),
+            code="RESOLUTION_REQUIRED",
         )
     users = ledger.state("ambiguous").copy()
     if command.distinct_ids:
@@ -365,7 +379,10 @@ def save_audience(work: Work, command: commands.SaveAudience) -> AudienceDefinit
     """
     if (command.expression is None) == (command.ids is None):
         raise InvalidInput(
-            "give an expression or a list of ids", field="audience.members", mend="exactly one of the two", code="NO_MEMBERS"
+            "give an expression or a list of ids",
+            field="audience.members",
+            mend="exactly one of the two",
+            code="NO_MEMBERS",
         )
     members = None
     work.audiences.check(AudienceDefinition(command.name, command.description, command.expression, None, work.now))
@@ -405,4 +422,3 @@ def delete_audience(work: Work, command: commands.DeleteAudience) -> None:
     ]
     work.audiences.refuse_if_used(command.name, using)
     work.do(AudienceDeleted(command.name))
-

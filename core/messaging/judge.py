@@ -157,16 +157,16 @@ def admit(
         _pause_at_limit(work, definition, limit_at)
 
 
-def judge_everybody(
-    work: Work, definition: MessageDefinition, compiled: Compiled, at: int, *, skip: str = ""
-) -> None:
+def judge_everybody(work: Work, definition: MessageDefinition, compiled: Compiled, at: int, *, skip: str = "") -> None:
     """Select all who match at an instant and were not selected before."""
     new = matching(work, compiled.targeting, None, at) - work.messages.ledger(definition.key).selected
     ordinals = _array(new)
     admit(work, definition, compiled, ordinals, np.full(len(ordinals), at, np.int64), skip=skip)
 
 
-def _rounds(pairs: tuple[Ordinals, Instants], everybody: BitMap, instants: list[int]) -> Iterator[tuple[Ordinals, Instants]]:
+def _rounds(
+    pairs: tuple[Ordinals, Instants], everybody: BitMap, instants: list[int]
+) -> Iterator[tuple[Ordinals, Instants]]:
     """Cut (user, instant) pairs into rounds: the k-th holds every user's k-th instant, in order of ordinals."""
     ordinals, times = pairs
     if instants:
@@ -307,4 +307,3 @@ def leave(work: Work, definition: MessageDefinition, users: BitMap) -> BitMap:
     if matched:
         work.do(Moved(definition.key, matched, "queued", "", "begun", ""))
     return matched
-

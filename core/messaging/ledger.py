@@ -149,7 +149,8 @@ class Ledger:
         source = self._writable((effect.source, effect.source_reason))
         if not effect.users.issubset(source):
             raise StoreError(
-                f"message {effect.key}: {len(effect.users - source)} users are not {effect.source}", code="LEDGER_BROKEN"
+                f"message {effect.key}: {len(effect.users - source)} users are not {effect.source}",
+                code="LEDGER_BROKEN",
             )
         source.difference_update(effect.users)
         if not source:
@@ -177,7 +178,8 @@ class Ledger:
             self._put(stays, None, gone)
             self.selected = (self.selected - BitMap([goes])) | BitMap([stays])
             self._decisions = [
-                (np.where(ordinals == goes, np.uint32(stays), ordinals), instants) for ordinals, instants in self._decisions
+                (np.where(ordinals == goes, np.uint32(stays), ordinals), instants)
+                for ordinals, instants in self._decisions
             ]
             self._saved_decisions = 0
         else:
@@ -230,7 +232,9 @@ class Ledger:
             ledger.selected = BitMap.deserialize(selected)
             for state, reason, users in sets:
                 if state not in STATES:
-                    raise StoreError(f"the ledger holds a state {state!r} unknown to this release", code="STORE_FORMAT_NEWER")
+                    raise StoreError(
+                        f"the ledger holds a state {state!r} unknown to this release", code="STORE_FORMAT_NEWER"
+                    )
                 ledger._sets[(state, reason)] = BitMap.deserialize(users)
         for _, page in scan(prefix + _DECISIONS):
             ordinals, instants = unpack(page)

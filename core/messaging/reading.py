@@ -145,7 +145,9 @@ def forecast(view: View, key: str) -> Forecast:
     compiled = compile_message(view, definition)
     matched = matching(view, compiled.targeting, None, view.now) - view.messages.ledger(key).selected
     reachable = matching(view, compiled.reachable, matched, view.now)
-    missing = {name: len(reachable - matching(view, parsed, reachable, view.now)) for name, parsed in compiled.needs.items()}
+    missing = {
+        name: len(reachable - matching(view, parsed, reachable, view.now)) for name, parsed in compiled.needs.items()
+    }
     return Forecast(
         len(matched),
         len(reachable),
@@ -201,7 +203,11 @@ def preview(view: View, key: str, distinct_id: str) -> Preview:
         return Preview(rendered, False, "match", "the user does not match the targeting", explained)
     if isinstance(result, Obstacle):
         return Preview(None, False, result.reason, result.detail, explained)
-    detail = "" if not view.settings.sandbox or is_allowed(view, result) else "the project is a sandbox: it would land in the inbox"
+    detail = (
+        ""
+        if not view.settings.sandbox or is_allowed(view, result)
+        else "the project is a sandbox: it would land in the inbox"
+    )
     return Preview(rendered, True, "", detail, explained)
 
 
@@ -223,11 +229,23 @@ def explain_delivery(view: View, key: str, distinct_id: str) -> DeliveryExplanat
     once = "once ever" if isinstance(definition.schedule, Asap) else "once for its one occurrence"
     backfilled = place is not None and place[1] == "backfilled"
     gates = [
-        ("live", definition.state == "live", f"the message is {definition.state}" + (f" ({definition.pause_reason})" if definition.pause_reason else "")),
+        (
+            "live",
+            definition.state == "live",
+            f"the message is {definition.state}" + (f" ({definition.pause_reason})" if definition.pause_reason else ""),
+        ),
         ("match", matches, "the targeting matches now" if matches else "the targeting does not match now"),
-        ("once", place is None, f"selected before, and this message selects {once}" if place else "not selected before"),
+        (
+            "once",
+            place is None,
+            f"selected before, and this message selects {once}" if place else "not selected before",
+        ),
         ("backfilled", not backfilled, describe("backfilled") if backfilled else "no import or late event decided it"),
-        ("reachable", reachable, f"can be reached by {definition.channel}" if reachable else f"cannot be reached by {definition.channel}"),
+        (
+            "reachable",
+            reachable,
+            f"can be reached by {definition.channel}" if reachable else f"cannot be reached by {definition.channel}",
+        ),
         ("properties", not lacking, f"lacks {', '.join(lacking)}" if lacking else "has all that the template needs"),
     ]
     state, reason = place or ("none", "")
@@ -264,7 +282,9 @@ def deliveries(view: View, key: str) -> Iterator[list[DeliveryRow]]:
                         *of_row[int(ordinal)],
                         idempotency_key(view.settings.uid, definition.key, int(ordinal)),
                     )
-                    for ordinal, instant, distinct_id in zip(part, times, view.users.names(np.asarray(part)), strict=True)
+                    for ordinal, instant, distinct_id in zip(
+                        part, times, view.users.names(np.asarray(part)), strict=True
+                    )
                 ]
 
 

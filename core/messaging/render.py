@@ -72,7 +72,9 @@ def render_users(
         elif isinstance(result, RenderFailed):
             found.append(Obstacle(ordinal, f"{RENDER_FAILED}:{result.code}", result.message))
         else:
-            found.append(_hand_off(view, definition, ordinal, distinct_id, user.get(address) if address else None, result))
+            found.append(
+                _hand_off(view, definition, ordinal, distinct_id, user.get(address) if address else None, result)
+            )
     return found
 
 

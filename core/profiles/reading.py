@@ -134,7 +134,10 @@ def timeline(
         skip = int(before) if before else 0
     except ValueError as error:
         raise InvalidInput(
-            "the page token is not one of ours", field="page_token", mend="start again without one", code="INVALID_PAGE_TOKEN"
+            "the page token is not one of ours",
+            field="page_token",
+            mend="start again without one",
+            code="INVALID_PAGE_TOKEN",
         ) from error
     rows: list[tuple[int, int, str, dict[str, Value]]] = []
     for name, table in view.population.event_tables.items():
@@ -174,4 +177,3 @@ def schema(view: View) -> SchemaView:
 def distinct_ids(view: View, ordinals: Ordinals) -> list[str]:
     """The id first seen of each user, in the order given."""
     return view.users.names(ordinals)
-

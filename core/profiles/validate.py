@@ -46,7 +46,10 @@ def check_id(distinct_id: str, field: str = "distinct_id") -> None:
         raise InvalidInput("the id is empty", field=field, mend=f"1 to {MAX_ID_BYTES} bytes of UTF-8", code="EMPTY_ID")
     if len(distinct_id) > MAX_ID_BYTES or len(distinct_id.encode("utf-8", "surrogatepass")) > MAX_ID_BYTES:
         raise InvalidInput(
-            f"the id is over {MAX_ID_BYTES} bytes", field=field, mend=f"1 to {MAX_ID_BYTES} bytes of UTF-8", code="ID_TOO_LONG"
+            f"the id is over {MAX_ID_BYTES} bytes",
+            field=field,
+            mend=f"1 to {MAX_ID_BYTES} bytes of UTF-8",
+            code="ID_TOO_LONG",
         )
 
 
@@ -55,7 +58,10 @@ def _check_name(name: str, field: str) -> None:
         raise InvalidInput("the name is empty", field=field, mend=f"1 to {MAX_NAME_BYTES} bytes", code="EMPTY_NAME")
     if len(name) > MAX_NAME_BYTES or len(name.encode("utf-8", "surrogatepass")) > MAX_NAME_BYTES:
         raise InvalidInput(
-            f"the name is over {MAX_NAME_BYTES} bytes", field=field, mend=f"1 to {MAX_NAME_BYTES} bytes", code="NAME_TOO_LONG"
+            f"the name is over {MAX_NAME_BYTES} bytes",
+            field=field,
+            mend=f"1 to {MAX_NAME_BYTES} bytes",
+            code="NAME_TOO_LONG",
         )
 
 
@@ -101,7 +107,10 @@ def _change(change: ProfileChange, now: int) -> ProfileChange:
             for name, value in change.properties.items():
                 if type(value) not in _NUMBERS:
                     raise InvalidInput(
-                        "what is added is no number", field=f"properties.{name}", mend="send an int or a double", code="NOT_A_NUMBER"
+                        "what is added is no number",
+                        field=f"properties.{name}",
+                        mend="send an int or a double",
+                        code="NOT_A_NUMBER",
                     )
         if change.operation == Operation.MERGE:
             for name, value in change.properties.items():
@@ -113,9 +122,7 @@ def _change(change: ProfileChange, now: int) -> ProfileChange:
         for index, name in enumerate(change.names):
             _check_name(name, f"names[{index}]")
     elif change.operation != Operation.DELETE:
-        raise InvalidInput(
-            "no operation is given", field="operation", mend=", ".join(Operation), code="NO_OPERATION"
-        )
+        raise InvalidInput("no operation is given", field="operation", mend=", ".join(Operation), code="NO_OPERATION")
     return change
 
 
@@ -134,7 +141,11 @@ def _checked(
         except InvalidInput as error:
             errors.append(RecordError(index, error.code, error.field, error.message, error.mend))
         except RecursionError:
-            errors.append(RecordError(index, "VALUE_TOO_DEEP", "properties", "nested too deep", f"nest at most {MAX_DEPTH} levels"))
+            errors.append(
+                RecordError(
+                    index, "VALUE_TOO_DEEP", "properties", "nested too deep", f"nest at most {MAX_DEPTH} levels"
+                )
+            )
     return good, places
 
 

@@ -64,13 +64,15 @@ def _short(text: str) -> str:
 
 @lru_cache(maxsize=4096)
 def address(text: str) -> str:
-    """An email address as it may stand in a header, checked without DNS.
+    """An email address as it may stand in a header, checked without DNS; the domains kept for tests are addresses, too.
 
     Raises:
         RenderError: ADDRESS_INVALID.
     """
     try:
-        return validate_email(text.strip(), check_deliverability=False, globally_deliverable=False).normalized
+        return validate_email(
+            text.strip(), check_deliverability=False, globally_deliverable=False, test_environment=True
+        ).normalized
     except EmailNotValidError:
         raise RenderError(
             "no valid email address", mend="write Name <name@example.com>", code="ADDRESS_INVALID"

@@ -81,17 +81,41 @@ def test_any_text(source: str, escape: Escape) -> None:
 
 
 EXPRESSIONS = st.recursive(
-    st.sampled_from(["user.name", "user.items", "user.n", "${a b}", "event.amount", "event", "1", "2.5", "'t'", "none"]),
+    st.sampled_from(
+        ["user.name", "user.items", "user.n", "${a b}", "event.amount", "event", "1", "2.5", "'t'", "none"]
+    ),
     lambda inner: st.one_of(
-        st.tuples(inner, st.sampled_from(["+", "-", "*", "/", "//", "%", "~", "==", "<", "and", "or", "in"]), inner).map(
-            lambda parts: f"({parts[0]} {parts[1]} {parts[2]})"
-        ),
+        st.tuples(
+            inner, st.sampled_from(["+", "-", "*", "/", "//", "%", "~", "==", "<", "and", "or", "in"]), inner
+        ).map(lambda parts: f"({parts[0]} {parts[1]} {parts[2]})"),
         st.tuples(
             inner,
             st.sampled_from(
                 [
-                    *("upper", "lower", "title", "capitalize", "trim", "truncate(3)", "length", "first", "last", "join"),
-                    *("sort", "unique", "sum", "min", "max", "reverse", "tojson", "date('%d %B %Y')", "round(1)", "int"),
+                    *(
+                        "upper",
+                        "lower",
+                        "title",
+                        "capitalize",
+                        "trim",
+                        "truncate(3)",
+                        "length",
+                        "first",
+                        "last",
+                        "join",
+                    ),
+                    *(
+                        "sort",
+                        "unique",
+                        "sum",
+                        "min",
+                        "max",
+                        "reverse",
+                        "tojson",
+                        "date('%d %B %Y')",
+                        "round(1)",
+                        "int",
+                    ),
                     *("float", "abs", "number(2)", "urlencode", "plural('a','b')", "replace('a','bb')", "default('d')"),
                 ]
             ),

@@ -1,9 +1,11 @@
-"""The server's one configuration object, and where each of its values may come from.
+"""The one configuration object of `muster`, and where each of its values may come from.
 
-Every field of `Config` is an option. Its value is the last one given of: the default, the TOML file (named by
+Every field of `Config` is an option: of the server (`muster serve`), of the commands that speak with one, or of
+both. Its value is the last one given of: the default, the TOML file (named by
 `--config` or `MUSTER_CONFIG`), the variable `MUSTER_<NAME>`, the command line's flag. Names derive from the
 field's: `http_listen` is the TOML key `http_listen`, the variable `MUSTER_HTTP_LISTEN` and the flag
-`--http-listen`.
+`--http-listen`. A file's table `commands` holds defaults of single commands' own options and is the command line's
+to read (`command_defaults`).
 """
 
 from __future__ import annotations
@@ -14,26 +16,48 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
-from typing import Any, Final, get_type_hints
+from typing import Any, Final, Literal, get_type_hints
 
 from core.errors import InvalidInput
 from server.names import nearest
 
 ENV_PREFIX: Final = "MUSTER_"
+COMMANDS_TABLE: Final = "commands"
 _TRUE: Final = frozenset({"1", "true", "yes", "on"})
 _FALSE: Final = frozenset({"0", "false", "no", "off"})
 
 
+Side = Literal["server", "client", "both"]
+"""Who reads an option: the server, the commands that speak with one, or both."""
+
+
 def _about(
-    help: str, *, choices: tuple[str, ...] = (), least: float | None = None, secret: bool = False
+    help: str,
+    *,
+    choices: tuple[str, ...] = (),
+    least: float | None = None,
+    secret: bool = False,
+    side: Side = "server",
 ) -> dict[str, Any]:
     """What the table of options says of a field of `Config` beside its name, type and default."""
-    return {"help": help, "choices": choices, "least": least, "secret": secret}
+    return {"help": help, "choices": choices, "least": least, "secret": secret, "side": side}
 
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """Everything that can be set about a server. See the module's docstring for where values come from."""
+    """Everything that can be set. See the module's docstring for where values come from."""
+
+    server: str = field(default="127.0.0.1:7171", metadata=_about("the server's gRPC address", side="client"))
+    project: str = field(default="", metadata=_about("the project to work on", side="client"))
+    token: str = field(default="", metadata=_about("access token", secret=True, side="client"))
+    tls: bool = field(default=False, metadata=_about("speak TLS, trusting the usual roots", side="client"))
+    tls_ca: Path | None = field(
+        default=None, metadata=_about("PEM file of the roots to trust instead; speaks TLS", side="client")
+    )
+    timeout_seconds: float = field(
+        default=60.0, metadata=_about("longest wait for one answer, retries included", least=0.1, side="client")
+    )
+    json: bool = field(default=False, metadata=_about("write JSON to standard output, for programs", side="client"))
 
     store: Path = field(default=Path("muster-store"), metadata=_about("folder that holds the projects"))
     listen: str = field(
@@ -51,7 +75,12 @@ class Config:
     log_format: str = field(default="text", metadata=_about("how log lines look", choices=("text", "json")))
 
     token_file: Path | None = field(
-        default=None, metadata=_about("file of access tokens; without one only loopback addresses are served")
+        default=None,
+        metadata=_about(
+            "file of access tokens, `TOKEN NAME [PROJECT,…]` a line; without one only loopback addresses are served, "
+            "and commands use its first token",
+            side="both",
+        ),
     )
     tls_cert: Path | None = field(
         default=None, metadata=_about("PEM file of the certificate chain; read again when it changes")
@@ -71,7 +100,8 @@ class Config:
         default=50_000, metadata=_about("about how many records share one durable commit", least=1)
     )
     queue_records: int = field(
-        default=1_000_000, metadata=_about("how many records may wait for a commit before requests are refused", least=1)
+        default=1_000_000,
+        metadata=_about("how many records may wait for a commit before requests are refused", least=1),
     )
     checkpoint_seconds: float = field(
         default=300.0, metadata=_about("longest time between checkpoints of a store that changes", least=0.1)
@@ -112,6 +142,7 @@ class Option:
         choices: the words allowed; empty: any.
         least: the least number allowed, None: any.
         secret: must not be printed.
+        side: who reads it.
     """
 
     name: str
@@ -122,6 +153,7 @@ class Option:
     choices: tuple[str, ...]
     least: float | None
     secret: bool
+    side: Side
 
     @property
     def variable(self) -> str:
@@ -197,6 +229,7 @@ def _table() -> tuple[Option, ...]:
                 item.metadata["choices"],
                 item.metadata["least"],
                 item.metadata["secret"],
+                item.metadata["side"],
             )
         )
     return tuple(rows)
@@ -213,6 +246,7 @@ def load(
     *,
     environ: Mapping[str, str] | None = None,
     file: Path | str | None = None,
+    serving: bool = True,
 ) -> Config:
     """Gather the configuration: default < TOML file < environment < flags, then check it as a whole.
 
@@ -220,6 +254,7 @@ def load(
         flags: by option name, what the command line said; None values count as not said.
         environ: the environment; the process's own where it is not given.
         file: the TOML file; `MUSTER_CONFIG` where it is not given, none where that is unset too.
+        serving: whether a server is to be run with it; a command need not stumble over the server's part.
 
     Raises:
         InvalidInput: CONFIG_UNREADABLE, OPTION_UNKNOWN (with the nearest name), OPTION_VALUE, and what `check` raises.
@@ -237,8 +272,23 @@ def load(
             option = _known(name, f"--{name}")
             values[name] = option.convert(value, option.flag)
     config = Config(**values)
-    check(config)
+    if serving:
+        check(config)
     return config
+
+
+def command_defaults(file: Path | str) -> Mapping[str, Any]:
+    """The file's table `commands`, empty where it has none.
+
+    Raises:
+        InvalidInput: CONFIG_UNREADABLE, OPTION_VALUE.
+    """
+    table = _toml(Path(file)).get(COMMANDS_TABLE, {})
+    if not isinstance(table, dict):
+        raise InvalidInput(
+            f"{COMMANDS_TABLE} is no table", field=str(file), mend="[commands.audience.count]", code="OPTION_VALUE"
+        )
+    return table
 
 
 def _known(name: str, source: str) -> Option:
@@ -255,16 +305,20 @@ def _known(name: str, source: str) -> Option:
 
 
 def _from_file(path: Path) -> dict[str, object]:
+    table = {name: value for name, value in _toml(path).items() if name != COMMANDS_TABLE}
+    return {name: _known(name, str(path)).convert(value, f"{path}: {name}") for name, value in table.items()}
+
+
+def _toml(path: Path) -> dict[str, Any]:
     try:
         with path.open("rb") as file:
-            table = tomllib.load(file)
+            return tomllib.load(file)
     except OSError as error:
         raise InvalidInput(
             f"the configuration cannot be read: {error.strerror}", field=str(path), code="CONFIG_UNREADABLE"
         ) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InvalidInput(f"not TOML: {error}", field=str(path), code="CONFIG_UNREADABLE") from error
-    return {name: _known(name, str(path)).convert(value, f"{path}: {name}") for name, value in table.items()}
 
 
 def split_address(address: str, source: str) -> tuple[str, int]:

@@ -16,6 +16,7 @@ from core.evaluator.sources import Now, Sources
 from core.evaluator.space import Space
 from core.evaluator.tree import Node
 from core.evaluator.vector import Index, Vector
+from core.evaluator.window import mentions
 
 if TYPE_CHECKING:
     from core.bitmaps.population import Population
@@ -49,13 +50,21 @@ class Run:
             found = self._serialized[id(users)] = (users, cut.serialize())
         return found[1]
 
-    def constant(self, node: Node) -> Vector:
-        """The value of an expression that reads neither user nor events; `now` must be one instant if it is read."""
+    def constant(self, node: Node) -> Vector | None:
+        """The one value, as one row, of an expression that reads neither user nor events.
+
+        None where it depends on `now` and each user has an instant of their own.
+        """
+        if self.sources.instant() is None and mentions(node, "now"):
+            return None
+        return self.at_every_instant(node).take(np.zeros(1, np.int64))
+
+    def at_every_instant(self, node: Node) -> Vector:
+        """The values of an expression that reads neither user nor events, at all instants of this run."""
         self.next_rows()
-        names = {"context": self.interpreter.applier.empty_map()}
-        if self.sources.instant() is not None:
-            names["now"] = self.sources.nows(np.zeros(1, np.int64))
-        return self.interpreter.compute(node, Frame(1, names))
+        nows = self.sources.every_now()
+        names = {"context": self.interpreter.applier.empty_map(), "now": nows}
+        return self.interpreter.compute(node, Frame(len(nows), names))
 
     def frame(self, ordinals: Index) -> Frame:
         """Users as rows, with the variables of the language. Rows of an earlier frame mean nothing any more."""

@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Literal
 
 from core.evaluator.cel_values import CelError, CelValue
 from core.evaluator.compiled_row import Frame, compile_node, condition, path_of
+from core.evaluator.outline import Part, outline
 from core.evaluator.parse import Parsed
 from core.evaluator.resolve import children
 from core.evaluator.row import Row
 from core.evaluator.time_texts import write_timestamp
-from core.evaluator.tokens import CLOSING, OPENING, Token, tokens_of
 from core.evaluator.tree import AudienceRef, Call, Const, Has, Ident, Macro, Node, Select
 
 Answer = Literal["matches", "does_not_match", "errs"]
 _SHOWN: Final = 80
-_SIGNS: Final = {"_&&_": "&&", "_||_": "||"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,23 +44,21 @@ class Explanation:
 
 def explain(parsed: Parsed, row: Row) -> Explanation:
     """The verdict of `core.evaluator.match.match` taken apart."""
-    tokens = tokens_of(parsed.text)
-    return _Explainer(parsed.text, Frame(row), row).part(parsed.root, tokens)
+    return _Explainer(Frame(row), row).part(outline(parsed))
 
 
 class _Explainer:
-    def __init__(self, text: str, frame: Frame, row: Row) -> None:
-        self._text, self._frame, self._row = text, frame, row
+    def __init__(self, frame: Frame, row: Row) -> None:
+        self._frame, self._row = frame, row
 
-    def part(self, node: Node, tokens: Sequence[Token]) -> Explanation:
-        """The explanation of a node whose text is made of these tokens."""
-        start, end = (tokens[0].start, tokens[-1].end) if tokens else (0, 0)
-        verdict, reason = self._verdict(node)
-        parts = tuple(self.part(child, own) for child, own in self._operands(node, _bare(tokens)))
-        if isinstance(node, AudienceRef) and node.parsed is not None:
-            parts = (explain(node.parsed, self._row),)
-        values = () if parts else tuple(dict.fromkeys(self._values(node, frozenset())))
-        return Explanation(self._text[start:end], start, verdict, reason, values, parts)
+    def part(self, cut: Part) -> Explanation:
+        """The explanation of a part of the logic."""
+        verdict, reason = self._verdict(cut.node)
+        parts = tuple(self.part(below) for below in cut.parts)
+        if isinstance(cut.node, AudienceRef) and cut.node.parsed is not None:
+            parts = (explain(cut.node.parsed, self._row),)
+        values = () if parts else tuple(dict.fromkeys(self._values(cut.node, frozenset())))
+        return Explanation(cut.text, cut.position, verdict, reason, values, parts)
 
     def _verdict(self, node: Node) -> tuple[Answer, str]:
         try:
@@ -69,24 +66,6 @@ class _Explainer:
         except CelError as error:
             return "errs", error.message
         return ("matches" if answer else "does_not_match"), ""
-
-    def _operands(self, node: Node, tokens: Sequence[Token]) -> Iterator[tuple[Node, Sequence[Token]]]:
-        """The operands of a connective with their tokens; those of a chain of one connective all at once."""
-        if not isinstance(node, Call):
-            return
-        if node.function == "!_" and tokens and tokens[0].text == "!":
-            yield node.args[0], tokens[1:]
-        sign = _SIGNS.get(node.function)
-        place = next(
-            (at for at, token in enumerate(tokens) if token.start == node.position and token.text == sign), None
-        )
-        if place is None:
-            return
-        for child, own in zip(node.args, (tokens[:place], tokens[place + 1 :]), strict=True):
-            if isinstance(child, Call) and child.function == node.function:
-                yield from self._operands(child, _bare(own))
-            else:
-                yield child, own
 
     def _values(self, node: Node, bound: frozenset[str]) -> Iterator[str]:
         """What a leaf reads: whole paths below `user` and `context`, how many events, `now`."""
@@ -158,25 +137,3 @@ def _root_of(node: Node) -> str | None:
                 node = operand
             case _:
                 return None
-
-
-def _bare(tokens: Sequence[Token]) -> Sequence[Token]:
-    """The tokens without brackets around all of them, and without pairs of `!`, which the compiler drops."""
-    while len(tokens) > 2:
-        if tokens[0].text == "(" and _closing(tokens) == len(tokens) - 1:
-            tokens = tokens[1:-1]
-        elif tokens[0].text == tokens[1].text == "!":
-            tokens = tokens[2:]
-        else:
-            break
-    return tokens
-
-
-def _closing(tokens: Sequence[Token]) -> int:
-    """Where the bracket that the first token opens is closed."""
-    depth = 0
-    for place, token in enumerate(tokens):
-        depth += (token.text in OPENING) - (token.text in CLOSING)
-        if depth == 0:
-            return place
-    return -1

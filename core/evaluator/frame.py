@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
+
 from core.evaluator.vector import Index, Vector
 
 
@@ -25,14 +27,33 @@ class Frame:
         self._parent = parent
         self._rows = rows
 
-    def lookup(self, name: str) -> Vector:
-        """A variable's value on every row. Raises KeyError for a name that nothing binds."""
+    def find(self, name: str) -> Vector | None:
+        """A variable's value on every row; None for a name that nothing binds."""
         found = self._names.get(name)
-        if found is None:
-            if self._parent is None or self._rows is None:
-                raise KeyError(name)
-            found = self._names[name] = self._parent.lookup(name).take(self._rows)
+        if found is None and self._parent is not None and self._rows is not None:
+            above = self._parent.find(name)
+            if above is not None:
+                found = self._names[name] = above.take(self._rows)
         return found
+
+    def lookup(self, name: str) -> Vector:
+        """The same. Raises KeyError for a name that nothing binds."""
+        found = self.find(name)
+        if found is None:
+            raise KeyError(name)
+        return found
+
+    def users(self) -> tuple[Frame, Index]:
+        """The outermost frame, whose rows are users, and the row there of each row here."""
+        frame, rows = self, np.arange(self.size, dtype=np.int64)
+        while frame._parent is not None and frame._rows is not None:
+            rows = frame._rows[rows]
+            frame = frame._parent
+        return frame, rows
+
+    def alias(self, name: str, other: str) -> Frame:
+        """The same rows, a variable being called by another name, too."""
+        return self if name == other else Frame(self.size, {**self._names, other: self.lookup(name)}, self._parent, self._rows)
 
     def narrow(self, rows: Index) -> Frame:
         """A frame of some of the rows (int64 positions)."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,12 +16,6 @@ if TYPE_CHECKING:
     from core.evaluator.batch import Batch
 
 
-def ordinals_of(batch: Batch, within: Words, row: int) -> tuple[Index, Index]:
-    """The users of one block of a batch: their places in the block and their ordinals, int64 ascending."""
-    places = words.positions(within[row])
-    return places, places + (int(batch.blocks[row]) << 16)
-
-
 class General(Step):
     """Any condition, by the interpreter: all users of a block at once."""
 
@@ -30,16 +25,25 @@ class General(Step):
 
     def judge(self, batch: Batch, within: Words, want: Want) -> Split:
         true, false = np.zeros_like(within), np.zeros_like(within)
-        for row in range(len(batch.blocks)):
-            places, ordinals = ordinals_of(batch, within, row)
-            if not len(places):
-                continue
-            value = self.values(batch, ordinals)
+        for row, places, ordinals in _blocks(batch, within):
+            value = self._values(batch, ordinals)
             words.scatter(places, truths(value).view(np.uint8), true[row])
             words.scatter(places, falsehoods(value).view(np.uint8), false[row])
         return Split(true, false)
 
-    def values(self, batch: Batch, ordinals: Index) -> Vector:
-        """The condition's value for each user of one block (int64[n], ascending), errors by kind."""
+    def each_block(self, batch: Batch, within: Words) -> Iterator[Vector]:
+        """The condition's values for the users of each block, errors by kind."""
+        for _, _, ordinals in _blocks(batch, within):
+            yield self._values(batch, ordinals)
+
+    def _values(self, batch: Batch, ordinals: Index) -> Vector:
         batch.run.next_rows()
         return batch.run.interpreter.rows_of(self._node, batch.run.frame(ordinals))
+
+
+def _blocks(batch: Batch, within: Words) -> Iterator[tuple[int, Index, Index]]:
+    """Each block with users: its row in the words, and their places in it and ordinals, int64 ascending."""
+    for row, number in enumerate(batch.blocks.tolist()):
+        places = words.positions(within[row])
+        if len(places):
+            yield row, places, places + (number << 16)

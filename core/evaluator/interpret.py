@@ -11,12 +11,14 @@ from collections.abc import Callable
 from typing import Final
 
 import numpy as np
+from pyroaring import BitMap
 
 from core.evaluator import tree
 from core.evaluator.apply import Applier
 from core.evaluator.comprehend import Unfolded, fold
 from core.evaluator.frame import Frame
-from core.evaluator.heaps import SpanHeap
+from core.evaluator.heaps import CODE_MASK, SpanHeap
+from core.evaluator.scoping import distinct_variables
 from core.evaluator.sources import BEFORE_ALL, Sources
 from core.evaluator.vector import (
     BOOL,
@@ -54,7 +56,8 @@ class Interpreter:
             case tree.Const():
                 return self.applier.constant(node)
             case tree.Ident():
-                return frame.lookup(node.name)
+                found = frame.find(node.name)
+                return self.applier.type_named(node.name) if found is None else found
             case tree.Select():
                 events = self._events(node, frame)
                 return self.field(self.compute(node.operand, frame), node.field) if events is None else events
@@ -67,6 +70,8 @@ class Interpreter:
                 return self.applier.make_map([self.compute(part, frame) for part in flat], frame.size)
             case tree.Macro():
                 return self._macro(node, frame)
+            case tree.AudienceRef():
+                return self._audience(node, frame)
             case tree.Call():
                 handler = _HANDLERS.get(node.function)
                 if handler is not None:
@@ -102,6 +107,20 @@ class Interpreter:
         present = of_bools(found.tags != MISSING).spread(len(maps))
         operand_fails = is_error(maps.tags) | (maps.tags != MAP)
         return Vector(np.where(operand_fails, found.tags, present.tags), np.where(operand_fails, 0, present.data))
+
+    def _audience(self, node: tree.AudienceRef, frame: Frame) -> Vector:
+        """Membership in a saved audience, of each user once however many rows the user has; never in error."""
+        everybody, rows = frame.users()
+        distinct, inverse = np.unique(rows, return_inverse=True)
+        users = everybody.narrow(distinct)
+        if node.parsed is not None:
+            flags = truths(self.rows_of(distinct_variables(node.parsed.root), users))
+        else:
+            members = node.members if node.members is not None else BitMap()
+            ordinals = users.lookup("user").spread(len(distinct)).data & CODE_MASK
+            inside = members & BitMap(ordinals.astype(np.uint32))
+            flags = np.isin(ordinals, np.array(inside.to_array(), np.int64))
+        return of_bools(flags[inverse])
 
     def _list(self, node: tree.ListOf, frame: Frame) -> Vector:
         parts = [self.compute(element, frame) for element in node.elements]

@@ -34,14 +34,20 @@ class Fixed(Step):
 
 
 class Computed(Step):
-    """A condition that reads neither user nor events, such as one on `now`: computed once per batch."""
+    """A condition that reads neither user nor events, such as one on `now`: computed once per batch.
 
-    def __init__(self, text: str, position: int, node: Node) -> None:
+    Arguments:
+        general: the same condition by the interpreter, for users with an instant each.
+    """
+
+    def __init__(self, text: str, position: int, node: Node, general: Step) -> None:
         super().__init__(f"{text}: once for all", position, 0.001)
-        self._node = node
+        self._node, self._general = node, general
 
     def judge(self, batch: Batch, within: Words, want: Want) -> Split:
         value = batch.run.constant(self._node)
+        if value is None:
+            return self._general.judge(batch, within, want)
         none = np.zeros_like(within)
         if value.tag() != BOOL:
             return Split(none, none.copy())
@@ -58,6 +64,41 @@ class Members(Step):
     def judge(self, batch: Batch, within: Words, want: Want) -> Split:
         true = batch.words_of(self._members)
         return Split(true, within & ~true)
+
+
+class SavedAudience(Step):
+    """`audiences["x"]` where x is an expression: never in error, who errs there is not in it."""
+
+    def __init__(self, text: str, position: int, expression: Step) -> None:
+        super().__init__(f"{text}: saved expression", position, expression.cost)
+        self._expression = expression
+
+    def judge(self, batch: Batch, within: Words, want: Want) -> Split:
+        true = self._expression.judge(batch, within, Want.TRUE).true
+        return Split(true, within & ~true)
+
+    def describe(self, depth: int = 0) -> str:
+        return f"{super().describe(depth)}\n{self._expression.describe(depth + 1)}"
+
+
+class Flag(Step):
+    """`user.x` as a condition: true and false by the value bitmaps where there are any, else by a column scan."""
+
+    def __init__(self, text: str, position: int, name: str, *, indexed: bool) -> None:
+        how = "value bitmaps" if indexed else "column scan"
+        super().__init__(f"{text}: {how}", position, 0.05 if indexed else 0.6)
+        self._name = name
+
+    def judge(self, batch: Batch, within: Words, want: Want) -> Split:
+        column = batch.run.population.column(self._name)
+        if column is None:
+            return Split(np.zeros_like(within), np.zeros_like(within))
+        true, false = column.value_bitmap(True), column.value_bitmap(False)
+        if true is not None and false is not None:
+            return Split(batch.words_of(true), batch.words_of(false))
+        bounds = bounds_of("_>=_", BOOL, 1)  # an order, so that what is no bool errs
+        assert bounds is not None
+        return scan_column(batch, column, bounds, within)
 
 
 class Presence(Step):
@@ -104,7 +145,7 @@ class Comparison(Step):
         bounds: list[Bounds] = []
         for node in self._constants:
             value = batch.run.constant(node)
-            if len(value) != 1 or is_error(value.tags)[0]:
+            if value is None or is_error(value.tags)[0]:
                 return self._general.judge(batch, within, want)
             bitmap = self._bitmap(batch, column, value)
             if bitmap is not None:

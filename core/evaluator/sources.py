@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from core.evaluator.event_rows import rows_of_users
 from core.evaluator.heaps import BlobHeap, Heap, SpanHeap, TextHeap
 from core.evaluator.vector import LIST, MAP, MISSING, REFERENCES, STRING, TIMESTAMP, Data, Index, Tags, Vector, errors
 from core.values import MAX_MICROS, MIN_MICROS, from_micros
@@ -40,11 +41,11 @@ class Sources:
         self.population = population
         self.space = space
         self._now = now
-        self._slices: dict[tuple[str, int, int, int, int], tuple[EventRows, Vector]] = {}
+        self._read: dict[tuple[str, int, bytes], tuple[EventRows, Vector]] = {}
 
     def next_block(self) -> None:
         """Forget the event rows of the block before."""
-        self._slices.clear()
+        self._read.clear()
 
     def now_of(self, ordinals: Index) -> Data:
         """The instant of each user, or one for all. For a user who has none it is any of the others'."""
@@ -58,6 +59,15 @@ class Sources:
     def instant(self) -> int | None:
         """The one instant for everybody, or None where each user has one."""
         return None if isinstance(self._now, tuple) else self._now
+
+    def latest(self) -> int:
+        """The latest instant that any user has."""
+        return int(self._now[1].max()) if isinstance(self._now, tuple) else self._now
+
+    def every_now(self) -> Vector:
+        """Every instant that occurs, once."""
+        instants = np.unique(self._now[1]) if isinstance(self._now, tuple) else np.full(1, self._now, np.int64)
+        return Vector(np.full(len(instants), TIMESTAMP, np.uint8), instants)
 
     def nows(self, ordinals: Index) -> Vector:
         """The variable `now` of each row."""
@@ -117,7 +127,7 @@ class Sources:
         """The list of each user's visible events of one name.
 
         Arguments:
-            ordinals: ascending, repeats allowed where rows are elements of something else.
+            ordinals: repeats allowed where rows are elements of something else.
             after: leave out events at or before this instant; the caller knows that they cannot matter.
         """
         counts = np.zeros(len(ordinals), np.int64)
@@ -125,14 +135,13 @@ class Sources:
         flat = errors(0, MISSING)
         table = self.population.events(name)
         if table is not None and len(ordinals):
-            nows = self.now_of(ordinals)
-            rows, flat = self._slice(table, int(ordinals.min()), int(ordinals.max()), after, int(nows.max()))
+            rows, flat = self._rows(table, ordinals, after)
             starts = np.searchsorted(rows.ordinals, ordinals, "left").astype(np.int64)
-            ends = np.searchsorted(rows.ordinals, ordinals, "right").astype(np.int64)
-            if len(nows) == 1:
-                counts = ends - starts
-            else:
-                counts = _visible(rows.times, starts, ends, nows)
+            ends = np.searchsorted(rows.ordinals, ordinals, "right")
+            # A user's events are in the order of time, so that the visible ones are the first of them.
+            visible = rows.times <= self.now_of(rows.ordinals.astype(np.int64))
+            seen = np.concatenate((np.zeros(1, np.int64), np.cumsum(visible)))
+            counts = seen[ends] - seen[starts]
         base = self.space.register(SpanHeap(self.space, starts, counts, flat))
         return Vector(np.full(len(ordinals), LIST, np.uint8), np.arange(len(ordinals), dtype=np.int64) + base)
 
@@ -141,24 +150,17 @@ class Sources:
         base = self.space.register(EventHeap(self, table, chunk))
         return Vector(np.full(len(rows), MAP, np.uint8), rows + base)
 
-    def _slice(self, table: EventTable, first: int, last: int, after: int, upto: int) -> tuple[EventRows, Vector]:
-        key = (table.name, first, last, after, upto)
-        found = self._slices.get(key)
+    def _rows(self, table: EventTable, ordinals: Index, after: int) -> tuple[EventRows, Vector]:
+        users = ordinals if bool((ordinals[1:] > ordinals[:-1]).all()) else np.unique(ordinals)
+        key = (table.name, after, users.tobytes())
+        found = self._read.get(key)
         if found is None:
-            rows = table.slice(first, last, after + 1, upto)
+            rows = rows_of_users(table, users, after, int(self.now_of(users).max()))
             size = len(rows.ordinals)
             base = self.space.register(EventHeap(self, table, rows))
             flat = Vector(np.full(size, MAP, np.uint8), np.arange(size, dtype=np.int64) + base)
-            found = self._slices[key] = (rows, flat)
+            found = self._read[key] = (rows, flat)
         return found
-
-
-def _visible(times: Data, starts: Index, ends: Index, nows: Data) -> Data:
-    """How many of each user's events, ordered by time, are not later than the user's own instant."""
-    counts = np.zeros(len(starts), np.int64)
-    for row in np.flatnonzero(ends > starts).tolist():
-        counts[row] = np.searchsorted(times[starts[row] : ends[row]], nows[row], "right")
-    return counts
 
 
 class UserHeap(Heap):

@@ -11,8 +11,8 @@ from core.evaluator.cells import from_cell, to_cell
 from core.evaluator.heaps import CODE_MASK, HEAP_SHIFT, Heap, ValueHeap
 from core.evaluator.vector import REFERENCES, STRING, Builder, Data, Index, Tags, Vector
 
-_FIRST_OF_BLOCK: Final = 1 << 20
-"""Heaps numbered from here on live as long as a block's rows; those below, as long as the run."""
+LASTING_HEAPS: Final = 1 << 20
+"""Heaps numbered below this live as long as the run; those from here on, as long as a block's rows."""
 
 
 class _Memo:
@@ -55,7 +55,7 @@ class Space:
     def register(self, heap: Heap) -> int:
         """The reference of code 0 of a heap of the present block."""
         self._of_block.append(heap)
-        return (_FIRST_OF_BLOCK + len(self._of_block) - 1) << HEAP_SHIFT
+        return (LASTING_HEAPS + len(self._of_block) - 1) << HEAP_SHIFT
 
     def register_lasting(self, owner: Hashable, make: Callable[[], Heap]) -> int:
         """The reference of code 0 of the heap that stands for `owner`, made at first use and kept for the run."""
@@ -67,7 +67,7 @@ class Space:
 
     def heap(self, number: int) -> Heap:
         """The heap of a number (the upper bits of a reference)."""
-        return self._lasting[number] if number < _FIRST_OF_BLOCK else self._of_block[number - _FIRST_OF_BLOCK]
+        return self._lasting[number] if number < LASTING_HEAPS else self._of_block[number - LASTING_HEAPS]
 
     def groups(self, vector: Vector, tag: int | None = None) -> Iterator[tuple[Heap, Index, Index]]:
         """The references of a vector by heap: the heap, the rows, and their codes.
@@ -113,7 +113,7 @@ class Space:
         """Python values as a vector; strings, lists and maps go to a heap of the run or of the block."""
         store = self._lasting[0] if lasting else self._of_block[0]
         assert isinstance(store, ValueHeap)
-        base = 0 if lasting else _FIRST_OF_BLOCK << HEAP_SHIFT
+        base = 0 if lasting else LASTING_HEAPS << HEAP_SHIFT
         tags = np.empty(len(values), np.uint8)
         data = np.empty(len(values), np.int64)
         for row, value in enumerate(values):

@@ -13,6 +13,8 @@ from pyroaring import BitMap
 from core.commands import DeleteAudience, SaveAudience
 from core.errors import InvalidInput
 from core.evaluator import answers
+from core.evaluator.asking import NameWarning
+from core.evaluator.explain import Explanation
 from core.profiles import reading
 from core.version import Version
 from server.blocking import Pool
@@ -93,7 +95,7 @@ class AudienceService(audience_pb2_grpc.AudienceServiceServicer):  # type: ignor
         version = self._projects.get(request.project).engine.version
         params = properties(request.params, "params")
         tree, warnings = await self._pool.run(
-            answers.explain, version, request.expression, params, request.distinct_id
+            _explain, version, request.expression, params, request.distinct_id
         )
         return audience_pb2.ExplainResponse(
             explanation=convert.explanation(tree), now=timestamp(version.now), warnings=convert.warnings(warnings)
@@ -151,6 +153,12 @@ class AudienceService(audience_pb2_grpc.AudienceServiceServicer):  # type: ignor
 def _select(version: Version, expression: str, params: dict[str, Any], limit: int) -> BitMap:
     users = answers.select(version, expression, params)
     return users[:limit] if 0 < limit < len(users) else users
+
+
+def _explain(
+    version: Version, expression: str, params: dict[str, Any], distinct_id: str
+) -> tuple[Explanation, list[NameWarning]]:
+    return answers.explain(version, expression, params, reading.find(version, distinct_id))
 
 
 def _ordinals(users: BitMap) -> np.ndarray[tuple[int], np.dtype[np.uint32]]:

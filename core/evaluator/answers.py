@@ -1,0 +1,85 @@
+"""Questions about a pinned version in the targeting language, from text to answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from pyroaring import BitMap
+
+from core.evaluator import asking
+from core.evaluator.asking import LeafCount, NameWarning, explain_user, leaf_counts, warnings
+from core.evaluator.audience import Audiences
+from core.evaluator.bind import bind
+from core.evaluator.explain import Explanation
+from core.values import Value
+
+
+class View(asking.View, Protocol):
+    """One version, read only."""
+
+    audiences: Audiences
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """How many match, of how many users, at which instant (`now`, micros UTC).
+
+    `leaves` and `plan` are empty unless asked for; `plan` is how the expression is evaluated, as an indented text.
+    """
+
+    count: int
+    total: int
+    now: int
+    warnings: list[NameWarning]
+    leaves: list[LeafCount]
+    plan: str
+
+
+def count(view: View, expression: str, params: Mapping[str, Value], explain: bool = False) -> Count:
+    """How many users match.
+
+    Arguments:
+        params: the named parameters.
+        explain: whether to tell the plan, and what each leaf matched and lost.
+
+    Raises:
+        InvalidExpression: see `core.evaluator.parse.parse`.
+    """
+    parsed = view.audiences.parse(expression, params)
+    population = view.population
+    plan = bind(parsed, population)
+    matched = plan.select(population, now=view.now)
+    return Count(
+        len(matched),
+        len(population.live),
+        view.now,
+        warnings(population, parsed),
+        leaf_counts(population, parsed, view.now) if explain else [],
+        plan.describe() if explain else "",
+    )
+
+
+def select(view: View, expression: str, params: Mapping[str, Value]) -> BitMap:
+    """The users who match.
+
+    Raises:
+        InvalidExpression: see `core.evaluator.parse.parse`.
+    """
+    return bind(view.audiences.parse(expression, params), view.population).select(view.population, now=view.now)
+
+
+def explain(
+    view: View, expression: str, params: Mapping[str, Value], ordinal: int
+) -> tuple[Explanation, list[NameWarning]]:
+    """Why one user matches or does not, and the names never seen.
+
+    Arguments:
+        ordinal: of an existing user.
+
+    Raises:
+        InvalidExpression: see `core.evaluator.parse.parse`.
+    """
+    parsed = view.audiences.parse(expression, params)
+    return explain_user(view, parsed, ordinal), warnings(view.population, parsed)

@@ -1,0 +1,93 @@
+"""The events of one name as rows for conditions that look at one event at a time: a day's chunk after the other.
+
+An event's user is a *slot*: its place among the users of a batch, block by block. Days outside a window are not read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.evaluator.frame import Frame
+from core.evaluator.plan import Words
+from core.evaluator.sources import BEFORE_ALL
+from core.evaluator.tree import Macro
+from core.evaluator.vector import BOOL, Index, Tags, condition_errors
+from core.evaluator.window import earliest_that_matters
+from core.values import MICROS_PER_DAY
+
+if TYPE_CHECKING:
+    from core.bitmaps.events import EventTable
+    from core.evaluator.batch import Batch
+
+USERS_PER_BLOCK: Final = 65_536
+_EVENTS_PER_USER: Final = 16
+"""Reading one user's own events costs about as much as judging this many events of a chunk."""
+
+
+def is_worth_it(table: EventTable | None, users: int) -> bool:
+    """Whether judging all events of a name is cheaper than reading those of so many users."""
+    return table is None or users * _EVENTS_PER_USER >= table.count
+
+
+def slots_of(batch: Batch) -> int:
+    """How many slots a batch has."""
+    return len(batch.blocks) * USERS_PER_BLOCK
+
+
+def visible_events(batch: Batch, table: EventTable | None, variable: str, after: int = BEFORE_ALL) -> Iterator[tuple[Index, Frame]]:
+    """Per day: the slots of the events that their users may see, and a frame with a row for each event.
+
+    A user's events come in the order of time. A frame means nothing any more when the next is asked for.
+
+    Arguments:
+        variable: what an event is called in the frame; `now` is there, too.
+        after: leave out events at or before this instant.
+    """
+    if table is None:
+        return
+    run = batch.run
+    sources = run.sources
+    upto = sources.latest()
+    first, last = int(batch.blocks[0]) << 16, (int(batch.blocks[-1]) << 16) + USERS_PER_BLOCK - 1
+    place_of = np.full(int(batch.blocks[-1]) + 1, -1, np.int64)
+    place_of[batch.blocks] = np.arange(len(batch.blocks)) * USERS_PER_BLOCK
+    for day in table.days():
+        if (day + 1) * MICROS_PER_DAY <= after + 1:
+            continue
+        if day * MICROS_PER_DAY > upto:
+            break
+        chunk = table.chunk(day)
+        low, high = np.searchsorted(chunk.ordinals, np.array([first, last + 1], np.int64)).tolist()
+        ordinals = chunk.ordinals[low:high].astype(np.int64)
+        places = place_of[ordinals >> 16]
+        times = chunk.times[low:high]
+        kept = np.flatnonzero((times <= sources.now_of(ordinals)) & (times > after) & (places >= 0))
+        if not len(kept):
+            continue
+        ordinals = ordinals[kept]
+        run.next_rows()
+        names = {variable: sources.rows_of(table, chunk, kept + low), "now": sources.nows(ordinals)}
+        yield places[kept] + (ordinals & 0xFFFF), Frame(len(kept), names)
+
+
+def window_of(batch: Batch, macro: Macro | None) -> int:
+    """The instant such that events at or before it change nothing in a macro over events."""
+    return BEFORE_ALL if macro is None else earliest_that_matters(macro, batch.run.at_every_instant)
+
+
+def judged(batch: Batch, macro: Macro, frame: Frame) -> tuple[NDArray[np.bool_], NDArray[np.bool_], Tags]:
+    """Which events of a frame satisfy a macro's condition, which fail it, and the errors of the others (1 for none)."""
+    assert macro.predicate is not None
+    value = batch.run.interpreter.rows_of(macro.predicate, frame)
+    decided = value.tags == BOOL
+    return decided & (value.data == 1), decided & (value.data == 0), condition_errors(value)
+
+
+def as_words(flags: NDArray[np.bool_]) -> Words:
+    """Flags by slot as a batch's words."""
+    packed: Words = np.packbits(flags, bitorder="little").view(np.uint64).reshape(-1, 1024)
+    return packed

@@ -94,4 +94,4 @@ def decode(data: bytes) -> Any:
     Raises:
         StoreError: for a record of a newer release.
     """
-    return msgpack.unpackb(data, ext_hook=_ext, raw=False, strict_map_key=False, max_buffer_size=2**31 - 1)
+    return msgpack.unpackb(data, ext_hook=_ext, raw=False, strict_map_key=False)

@@ -135,6 +135,15 @@ def messages_page(
     return found[:limit], found[limit - 1].key if len(found) > limit else None
 
 
+def name_warnings(view: View, key: str) -> list[NameWarning]:
+    """Names in a message's targeting that were never seen, with the nearest that were.
+
+    Raises:
+        NotFound: MESSAGE_NOT_FOUND.
+    """
+    return warnings(view.population, compile_message(view, view.messages.get(key)).targeting)
+
+
 def forecast(view: View, key: str) -> Forecast:
     """What launching a message now would do; users already selected are left out.
 

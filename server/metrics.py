@@ -11,6 +11,9 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from core.messaging.effects import STATES
+from server.projects import Project
+
 _BUCKETS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
 
@@ -53,6 +56,25 @@ class ProjectFigures:
     waiting: int
     commit_seconds: float
     deliveries: dict[str, int] = field(default_factory=dict)
+
+
+def figures(project: Project) -> ProjectFigures:
+    """A project's figures now."""
+    version = project.engine.version
+    deliveries = dict.fromkeys(STATES, 0)
+    for definition in version.messages.all():
+        ledger = version.messages.ledger(definition.key)
+        for state in STATES:
+            deliveries[state] += len(ledger.state(state))
+    return ProjectFigures(
+        project=project.name,
+        healthy=not project.engine.health(),
+        profiles=len(version.population.live),
+        events=sum(table.count for table in version.population.event_tables.values()),
+        waiting=project.engine.waiting,
+        commit_seconds=project.engine.commit_seconds,
+        deliveries={str(state): users for state, users in deliveries.items()},
+    )
 
 
 ReadFigures = Callable[[], Iterable[ProjectFigures]]

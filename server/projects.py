@@ -7,6 +7,7 @@ store cannot be opened does not stop the others: asked for, it answers with its 
 from __future__ import annotations
 
 import fcntl
+import itertools
 import json
 import logging
 import os
@@ -35,6 +36,7 @@ log = logging.getLogger("muster.projects")
 _CREATION: Final = "creation.json"
 _NEW: Final = ".new-"
 _UID_BYTES: Final = 8
+_MAX_REQUEST_ID_BYTES: Final = 200  # leaves room for the kind of command within core's own limit
 Clock = Callable[[], int]
 Listener = Callable[["Project"], None]
 
@@ -53,8 +55,16 @@ class Project:
     desk: Desk
 
     async def submit(self, command: Command, request_id: str = "") -> Any:
-        """The engine's answer to a command, after the durable commit."""
-        return await settled(self.engine.submit(command, request_id=request_id))
+        """The engine's answer to a command, after the durable commit.
+
+        Arguments:
+            request_id: where set, a repetition within 24 hours gets the first answer and changes nothing. The same
+                id means different requests for different kinds of command.
+
+        Raises:
+            InvalidInput: ID_TOO_LONG; else what the command raises.
+        """
+        return await settled(self.engine.submit(command, request_id=_scoped(command, request_id)))
 
 
 class Projects:
@@ -63,18 +73,19 @@ class Projects:
     Arguments:
         store: the folder; made where it does not exist.
         config: how engines are opened.
-        lease_micros: how long an offered batch stays a worker's own.
+        lease_seconds: how long an offered batch stays a worker's own.
         clock: the time of projects whose clock is real, in micros UTC.
 
     Raises:
         StoreError: STORE_LOCKED, where another server has the folder; STORE_UNUSABLE, where it cannot be made.
     """
 
-    def __init__(self, store: Path, config: EngineConfig, lease_micros: int, clock: Clock = real_clock) -> None:
+    def __init__(self, store: Path, config: EngineConfig, lease_seconds: float, clock: Clock = real_clock) -> None:
         self._folder = store / "projects"
         self._config = config
-        self._lease = lease_micros
+        self._lease_seconds = lease_seconds
         self._clock = clock
+        self._batch_numbers = itertools.count(1)  # shared: a worker of all projects names batches by number alone
         self._open: dict[str, Project] = {}
         self._damaged: dict[str, MusterError] = {}
         self._listeners: list[Listener] = []
@@ -105,7 +116,8 @@ class Projects:
 
     def _admit(self, name: str) -> Project:
         engine = Engine.open(self._folder / name, clock=self._clock, config=self._config)
-        project = Project(name, engine, Desk(engine, self._lease))
+        desk = Desk(engine, lease_seconds=self._lease_seconds, clock=time.monotonic, numbers=self._batch_numbers)
+        project = Project(name, engine, desk)
         # Copied, not changed in place: others iterate over it in their threads.
         self._open = {**self._open, name: project}
         engine.on_commit(lambda _: self._tell(project))
@@ -186,12 +198,17 @@ class Projects:
                 if request_id and self._made_by(target) == request_id and name in self._open:
                     return self._open[name]
                 raise AlreadyExists(
-                    f"the project {name!r} exists", field="name", mend="use it, or choose another name", code="PROJECT_EXISTS"
+                    f"the project {name!r} exists",
+                    field="name",
+                    mend="use it, or choose another name",
+                    code="PROJECT_EXISTS",
                 )
             fresh = self._folder / f"{_NEW}{uuid.uuid4().hex}"
             now = self._clock() if start is None else start
             try:
-                Engine.create(fresh, replace(settings, uid=secrets.token_hex(_UID_BYTES), created_at=self._clock()), now)
+                Engine.create(
+                    fresh, replace(settings, uid=secrets.token_hex(_UID_BYTES), created_at=self._clock()), now
+                )
                 if request_id:
                     note = {"request_id": request_id, "at": self._clock()}
                     (fresh / _CREATION).write_text(json.dumps(note), encoding="utf-8")
@@ -221,6 +238,17 @@ class Projects:
 
     def __iter__(self) -> Iterator[Project]:
         return iter(self.all())
+
+
+def _scoped(command: Command, request_id: str) -> str:
+    if len(request_id.encode("utf-8", "surrogatepass")) > _MAX_REQUEST_ID_BYTES:
+        raise InvalidInput(
+            f"the request id is over {_MAX_REQUEST_ID_BYTES} bytes",
+            field="request_id",
+            mend="send a UUID",
+            code="ID_TOO_LONG",
+        )
+    return request_id and f"{type(command).__name__}/{request_id}"
 
 
 def _locked(path: Path) -> IO[str]:

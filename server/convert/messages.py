@@ -9,7 +9,6 @@ from muster.v1 import message_pb2
 
 from core.errors import InvalidInput
 from core.messaging.definitions import Asap, EmailSource, MessageDefinition, Once, WebhookSource
-from core.render.results import Rendered, RenderedEmail
 from server.convert.times import duration, duration_micros, micros, timestamp
 from server.names import nearest
 
@@ -146,12 +145,16 @@ def paths(mask: field_mask_pb2.FieldMask, sent: message_pb2.Message) -> list[str
             kind = sent.WhichOneof(path)
             if kind is None:
                 raise InvalidInput(
-                    f"the mask names {path}, and none was sent", field=f"message.{path}", mend="send one", code="NO_VALUE"
+                    f"the mask names {path}, and none was sent",
+                    field=f"message.{path}",
+                    mend="send one",
+                    code="NO_VALUE",
                 )
             path = kind
         top, _, rest = path.partition(".")
         kind = sent.DESCRIPTOR.fields_by_name.get(top)
-        known = top in _EDITABLE and (not rest or (kind.message_type and rest in kind.message_type.fields_by_name))
+        inner = kind.message_type if kind is not None else None
+        known = top in _EDITABLE and (not rest or (inner is not None and rest in inner.fields_by_name))
         if not known:
             near = nearest(path, _EDITABLE)
             raise InvalidInput(
@@ -191,18 +194,3 @@ def changes(present: MessageDefinition, sent: message_pb2.Message, wanted: list[
     fresh = definition(merged)
     names = {_FIELD_OF.get(path.partition(".")[0], path) for path in wanted}
     return {name: getattr(fresh, name) for name in sorted(names)}
-
-
-def rendered(found: Rendered, to: str) -> message_pb2.Rendered:
-    """A rendered message. `to` is the address on the channel, empty for webhooks."""
-    if isinstance(found, RenderedEmail):
-        return message_pb2.Rendered(
-            to=to,
-            subject=found.subject,
-            reply_to=found.reply_to or "",
-            preheader=found.preheader or "",
-            html=found.html or "",
-            text=found.text or "",
-            **{"from": found.from_},
-        )
-    return message_pb2.Rendered(url=found.url, headers=dict(found.headers), body=found.body)

@@ -84,9 +84,7 @@ class AudienceService(audience_pb2_grpc.AudienceServiceServicer):  # type: ignor
             return
         for start in range(0, len(ordinals), _IDS_PER_PART):
             part = ordinals[start : start + _IDS_PER_PART]
-            yield audience_pb2.SelectResponse(
-                distinct_ids=await self._pool.run(reading.distinct_ids, version, part)
-            )
+            yield audience_pb2.SelectResponse(distinct_ids=await self._pool.run(reading.distinct_ids, version, part))
 
     async def Explain(  # noqa: N802
         self, request: audience_pb2.ExplainRequest, context: Any
@@ -94,9 +92,7 @@ class AudienceService(audience_pb2_grpc.AudienceServiceServicer):  # type: ignor
         """Why one user matches or does not."""
         version = self._projects.get(request.project).engine.version
         params = properties(request.params, "params")
-        tree, warnings = await self._pool.run(
-            _explain, version, request.expression, params, request.distinct_id
-        )
+        tree, warnings = await self._pool.run(_explain, version, request.expression, params, request.distinct_id)
         return audience_pb2.ExplainResponse(
             explanation=convert.explanation(tree), now=timestamp(version.now), warnings=convert.warnings(warnings)
         )
@@ -152,7 +148,8 @@ class AudienceService(audience_pb2_grpc.AudienceServiceServicer):  # type: ignor
 
 def _select(version: Version, expression: str, params: dict[str, Any], limit: int) -> BitMap:
     users = answers.select(version, expression, params)
-    return users[:limit] if 0 < limit < len(users) else users
+    first: BitMap = users[:limit] if 0 < limit < len(users) else users
+    return first
 
 
 def _explain(

@@ -92,9 +92,11 @@ class IngestService(ingest_pb2_grpc.IngestServiceServicer):  # type: ignore[misc
                 await pending.put(await self._submit(project, import_id, first))
             async for request in requests:
                 await pending.put(await self._submit(project, import_id, request))
-        finally:
-            # Also after an error: what was taken before it is still answered, then the error ends the stream.
+        except Exception:
+            # What was taken before it is still answered, then the error ends the stream.
             await pending.put(None)
+            raise
+        await pending.put(None)
 
     async def _submit(
         self, project: Project, import_id: str, request: ingest_pb2.ImportRequest

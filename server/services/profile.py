@@ -7,6 +7,7 @@ from typing import Any
 from muster.v1 import profile_pb2, profile_pb2_grpc
 
 from core.commands import DeleteUser
+from core.evaluator import answers
 from core.profiles import reading
 from server.blocking import Pool
 from server.convert.schema import event_schema, property_schema
@@ -46,7 +47,10 @@ class ProfileService(profile_pb2_grpc.ProfileServiceServicer):  # type: ignore[m
         limit = page_size(request.page_size)
 
         def read() -> profile_pb2.ListProfilesResponse:
-            views, following = reading.profiles_page(version, request.expression, after, limit)
+            matched = None
+            if request.expression:
+                matched = answers.select(version, request.expression, {})
+            views, following = reading.profiles_page(version, matched, after, limit)
             return profile_pb2.ListProfilesResponse(
                 profiles=[_profile(view) for view in views], next_page_token=pages.token(following)
             )

@@ -45,7 +45,10 @@ class ProjectService(project_pb2_grpc.ProjectServiceServicer):  # type: ignore[m
         CALLER.get().require(request.name)
         if request.clock not in _KINDS:
             raise InvalidInput(
-                "a clock of no known kind", field="clock", mend="CLOCK_KIND_REAL or CLOCK_KIND_MANUAL", code="CLOCK_KIND"
+                "a clock of no known kind",
+                field="clock",
+                mend="CLOCK_KIND_REAL or CLOCK_KIND_MANUAL",
+                code="CLOCK_KIND",
             )
         clock = _KINDS[request.clock]
         start = micros(request.start_time, "start_time") if request.HasField("start_time") else None
@@ -115,7 +118,9 @@ class ProjectService(project_pb2_grpc.ProjectServiceServicer):  # type: ignore[m
         """Move a manual clock forward."""
         project = self._projects.get(request.project)
         if not request.HasField("to"):
-            raise InvalidInput("no instant is given", field="to", mend="set the instant to move to", code="TIME_MISSING")
+            raise InvalidInput(
+                "no instant is given", field="to", mend="set the instant to move to", code="TIME_MISSING"
+            )
         to = micros(request.to, "to")
         selected: dict[str, int] = await project.submit(MoveClock(to), request.request_id)
         return project_pb2.MoveClockResponse(now=timestamp(to), selected=selected)
@@ -126,12 +131,12 @@ class ProjectService(project_pb2_grpc.ProjectServiceServicer):  # type: ignore[m
         """What a sandbox would have sent, newest first."""
         version = self._projects.get(request.project).engine.version
         pages = Pages("ListInbox", request.project, request.message_key, request.distinct_id)
-        before = request.page_token and pages.position(request.page_token, 0)
+        passed = pages.position(request.page_token, 0)
         limit = page_size(request.page_size)
 
         def read() -> project_pb2.ListInboxResponse:
             entries, following, total = reading.inbox_page(
-                version, request.message_key, request.distinct_id, limit, before or None
+                version, request.message_key, request.distinct_id, limit, passed
             )
             return project_pb2.ListInboxResponse(
                 entries=[_entry(entry) for entry in entries], next_page_token=pages.token(following), total=total

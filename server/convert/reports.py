@@ -1,0 +1,71 @@
+"""Forecasts, reports and deliveries as messages."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from muster.v1 import message_pb2
+
+from core.messaging.reading import Counts, DeliveryRow, Forecast, Report
+from server.convert import audiences
+from server.convert.messages import message
+from server.convert.times import timestamp
+
+
+def forecast(found: Forecast) -> message_pb2.LaunchForecast:
+    """What a launch would do now."""
+    return message_pb2.LaunchForecast(
+        matching=found.matching,
+        reachable=found.reachable,
+        missing=[message_pb2.MissingProperty(name=name, users=users) for name, users in sorted(found.missing.items())],
+        warnings=audiences.warnings(found.warnings),
+        leaves=audiences.leaves(found.leaves),
+    )
+
+
+def counts(found: Counts) -> message_pb2.DeliveryCounts:
+    """Users by present state."""
+    return message_pb2.DeliveryCounts(
+        selected=found.selected,
+        held_out=found.held_out,
+        skipped=[
+            message_pb2.SkipCount(reason=reason, open=is_open, users=users) for reason, is_open, users in found.skipped
+        ],
+        deferred=found.deferred,
+        queued=found.queued,
+        begun=found.begun,
+        sent=found.sent,
+        failed=found.failed,
+        ambiguous=found.ambiguous,
+    )
+
+
+def report(found: Report) -> message_pb2.GetReportResponse:
+    """A message accounted for."""
+    return message_pb2.GetReportResponse(
+        message=message(found.definition),
+        counts=counts(found.counts),
+        reconciled=found.reconciled,
+        problems=found.problems,
+        selected_per_day=[
+            message_pb2.DecisionCount(time=timestamp(start), users=users) for start, users in found.per_day
+        ],
+        now=timestamp(found.now),
+    )
+
+
+def deliveries(rows: Iterable[DeliveryRow]) -> message_pb2.ListDeliveriesResponse:
+    """A part of a listing of decisions."""
+    return message_pb2.ListDeliveriesResponse(
+        deliveries=[
+            message_pb2.Delivery(
+                message_key=row.message_key,
+                distinct_id=row.distinct_id,
+                decide_time=timestamp(row.decided_at),
+                state=row.state,
+                reason=row.reason,
+                idempotency_key=row.idempotency_key,
+            )
+            for row in rows
+        ]
+    )

@@ -1,0 +1,395 @@
+"""The server: wires configuration, projects, services, gateway and embedded workers, and takes them down in order."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import secrets
+import signal
+import tempfile
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack, suppress
+from functools import partial
+from pathlib import Path
+from typing import Any, Final, cast
+
+import grpc
+import uvloop
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+from muster.v1 import (
+    audience_pb2,
+    audience_pb2_grpc,
+    delivery_pb2,
+    delivery_pb2_grpc,
+    ingest_pb2,
+    ingest_pb2_grpc,
+    message_pb2,
+    message_pb2_grpc,
+    profile_pb2,
+    profile_pb2_grpc,
+    project_pb2,
+    project_pb2_grpc,
+)
+from prometheus_client import CollectorRegistry
+
+from channels.email import EmailProvider, SmtpConfig
+from channels.loop import LoopConfig, WorkerLoop
+from channels.provider import Provider
+from channels.webhook import WebhookConfig, WebhookProvider
+from core.engine import EngineConfig
+from core.errors import FailedPrecondition, InvalidInput
+from server import logs
+from server.auth import Caller, Tokens, read_tokens
+from server.background import Drainer, tick
+from server.blocking import Pool
+from server.commits import Commits
+from server.config import Config, check
+from server.gateway import Gateway, Readiness, application, standard_pages
+from server.interceptors import CallInterceptor
+from server.metrics import CallMetrics, ProjectCollector, figures
+from server.projects import Projects
+from server.services.audience import AudienceService
+from server.services.delivery import DeliveryService
+from server.services.ingest import IngestService
+from server.services.message import MessageService
+from server.services.profile import ProfileService
+from server.services.project import ProjectService
+from server.tls import Certificate
+
+log = logging.getLogger("muster.server")
+
+_DAY: Final = 86_400.0
+_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
+_FIRST_BACKOFF: Final = 0.5
+_LONGEST_BACKOFF: Final = 30.0
+_SERVING: Final = health_pb2.HealthCheckResponse.SERVING
+_NOT_SERVING: Final = health_pb2.HealthCheckResponse.NOT_SERVING
+_SMTP_SECURITY: Final = {"plain": "none", "starttls": "starttls", "tls": "tls"}
+
+_SERVICES: Final = (
+    *audience_pb2.DESCRIPTOR.services_by_name.values(),
+    *delivery_pb2.DESCRIPTOR.services_by_name.values(),
+    *ingest_pb2.DESCRIPTOR.services_by_name.values(),
+    *message_pb2.DESCRIPTOR.services_by_name.values(),
+    *profile_pb2.DESCRIPTOR.services_by_name.values(),
+    *project_pb2.DESCRIPTOR.services_by_name.values(),
+)
+
+_OPTIONS: Final[tuple[tuple[str, Any], ...]] = (
+    # Two servers on one port would each answer half of the calls from a store of their own.
+    ("grpc.so_reuseport", 0),
+    # A worker that vanished without a word is noticed, and what it had begun is told to be ambiguous.
+    ("grpc.keepalive_time_ms", 20_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
+    ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+    # Larger requests than the configured limit are refused by the interceptor, in words.
+    ("grpc.max_receive_message_length", -1),
+    ("grpc.max_send_message_length", -1),
+)
+
+
+class Server:
+    """A whole server in the running event loop.
+
+    Example::
+
+        async with Server(Config(store=folder, listen="127.0.0.1:0", http_listen="")) as server:
+            print(server.grpc_address)
+
+    Arguments:
+        config: everything that can be set.
+    """
+
+    def __init__(self, config: Config) -> None:
+        check(config)
+        self._config = config
+        self._stack = AsyncExitStack()
+        self.grpc_address = ""
+        self.http_address = ""
+
+    async def __aenter__(self) -> Server:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *failure: object) -> None:
+        await self.stop()
+
+    async def start(self) -> None:
+        """Open the store and serve. What was started before something failed is taken down again.
+
+        Raises:
+            StoreError: STORE_LOCKED, STORE_UNUSABLE.
+            InvalidInput: TOKEN_FILE, TLS_UNUSABLE, OPTION_VALUE.
+            FailedPrecondition: ADDRESS_UNUSABLE.
+        """
+        try:
+            await self._start()
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def stop(self) -> None:
+        """Stop in the opposite order of the start: health, workers, calls, gateway, background, stores."""
+        await self._stack.aclose()
+
+    async def _start(self) -> None:
+        config, stack = self._config, self._stack
+        if config.ready_file is not None:
+            config.ready_file.unlink(missing_ok=True)
+        embedded_token = secrets.token_hex(32)
+        tokens = _tokens(config.token_file, embedded_token)
+        certificate = None
+        if config.tls_cert is not None and config.tls_key is not None:
+            certificate = Certificate(config.tls_cert, config.tls_key)
+        providers = _providers(config)
+
+        projects = Projects(config.store, _engine_config(config), config.lease_seconds)
+        stack.push_async_callback(asyncio.to_thread, projects.close)
+        await asyncio.to_thread(projects.open_all)
+        pool = Pool(config.threads, config.max_waiting)
+        stack.push_async_callback(asyncio.to_thread, pool.close)
+        commits = Commits(projects, asyncio.get_running_loop())
+        stack.callback(commits.close)
+
+        drainer = Drainer(projects, pool, commits)
+        stack.push_async_callback(drainer.close)
+        stack.push_async_callback(_cancelled, asyncio.create_task(tick(projects)))
+
+        registry = CollectorRegistry()
+        registry.register(ProjectCollector(lambda: [figures(project) for project in projects.all()]))
+        readiness = Readiness()
+        if config.http_listen:
+            pages = standard_pages(readiness, projects, registry, pool)
+            gateway = Gateway(application(pages, tokens), config.http_listen, certificate, config.stop_grace_seconds)
+            stack.push_async_callback(gateway.stop)
+            self.http_address = await gateway.start()
+
+        interceptor = CallInterceptor(tokens, CallMetrics(registry), config.max_message_bytes)
+        server = grpc.aio.server(interceptors=[interceptor], options=_OPTIONS)
+        delivery = DeliveryService(projects, pool, commits)
+        audience_pb2_grpc.add_AudienceServiceServicer_to_server(AudienceService(projects, pool), server)
+        delivery_pb2_grpc.add_DeliveryServiceServicer_to_server(delivery, server)
+        ingest_pb2_grpc.add_IngestServiceServicer_to_server(IngestService(projects, pool), server)
+        message_pb2_grpc.add_MessageServiceServicer_to_server(MessageService(projects, pool), server)
+        profile_pb2_grpc.add_ProfileServiceServicer_to_server(ProfileService(projects, pool), server)
+        project_pb2_grpc.add_ProjectServiceServicer_to_server(ProjectService(projects, pool), server)
+        healthy = health.aio.HealthServicer()  # type: ignore[attr-defined]  # the stubs are older than the package
+        health_pb2_grpc.add_HealthServicer_to_server(healthy, server)
+        names = [service.full_name for service in _SERVICES]
+        reflection.enable_server_reflection([*names, health.SERVICE_NAME, reflection.SERVICE_NAME], server)
+        for name in ("", *names):
+            await healthy.set(name, _NOT_SERVING)
+        self.grpc_address = _listen(server, config.listen, certificate)
+        inner = await _inner_port(server, stack) if providers else ""
+        stack.push_async_callback(self._stop_calls, server, delivery)
+        await server.start()
+
+        token = embedded_token if tokens.required else ""
+        if providers:
+            from muster.worker import Worker
+        for channel, make in providers.items():
+            keeper = _Keeper(
+                channel, partial(Worker, inner, channel=channel, token=token), make, config.stop_grace_seconds
+            )
+            stack.push_async_callback(keeper.stop)
+            keeper.start()
+
+        stack.push_async_callback(_stop_serving, readiness, healthy)
+        readiness.serving = True
+        for name in ("", *names):
+            await healthy.set(name, _SERVING)
+        if config.ready_file is not None:
+            _write_whole(config.ready_file, f"{self.grpc_address}\n{self.http_address}\n")
+        log.info("serving gRPC on %s and HTTP on %s", self.grpc_address, self.http_address or "nothing")
+
+    async def _stop_calls(self, server: grpc.aio.Server, delivery: DeliveryService) -> None:
+        """Workers first, since their streams would never end by themselves; then whatever else runs."""
+        clock = asyncio.get_running_loop().time
+        deadline = clock() + self._config.stop_grace_seconds
+        await delivery.drain(self._config.stop_grace_seconds)
+        await server.stop(max(0.0, deadline - clock()))
+
+
+async def _stop_serving(readiness: Readiness, healthy: Any) -> None:
+    readiness.serving = False
+    await healthy.enter_graceful_shutdown()
+    log.info("stopping")
+
+
+async def _cancelled(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
+
+
+def _tokens(file: Path | None, embedded: str) -> Tokens:
+    """The known tokens; those who may call from outside stand in the file, and embedded workers have one of theirs."""
+    if file is None:
+        return Tokens()
+    return Tokens([*read_tokens(file), (embedded, Caller("embedded worker"))])
+
+
+def _engine_config(config: Config) -> EngineConfig:
+    return EngineConfig(
+        group_records=config.group_records,
+        queue_records=config.queue_records,
+        checkpoint_bytes=config.checkpoint_bytes,
+        checkpoint_seconds=config.checkpoint_seconds,
+        horizon_seconds=config.horizon_days * _DAY,
+    )
+
+
+def _listen(server: grpc.aio.Server, address: str, certificate: Certificate | None) -> str:
+    """Bind the public port; the address in use.
+
+    Raises:
+        FailedPrecondition: ADDRESS_UNUSABLE.
+    """
+    try:
+        if certificate is None:
+            port = server.add_insecure_port(address)
+        else:
+            port = server.add_secure_port(address, certificate.grpc_credentials())
+    except RuntimeError as error:
+        raise FailedPrecondition(
+            f"{address} cannot be listened on",
+            field="listen",
+            mend="take another port, or 0 for a free one",
+            code="ADDRESS_UNUSABLE",
+        ) from error
+    return f"{address.rpartition(':')[0]}:{port}"
+
+
+async def _inner_port(server: grpc.aio.Server, stack: AsyncExitStack) -> str:
+    """A socket that only this user reaches, for embedded workers: they need no certificate of the public port."""
+    folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="muster-"))
+    target = f"unix:{folder}/grpc"
+    server.add_insecure_port(target)
+    return target
+
+
+def _write_whole(path: Path, text: str) -> None:
+    """Write a file that is there only once all of it is."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fresh = path.with_name(f".{path.name}.{os.getpid()}")
+    fresh.write_text(text, encoding="utf-8")
+    fresh.replace(path)
+
+
+# Embedded workers
+
+
+def _providers(config: Config) -> dict[str, Callable[[], Provider]]:
+    """What makes the provider of each channel that is to be worked for in this process.
+
+    Raises:
+        InvalidInput: OPTION_VALUE.
+    """
+    found: dict[str, Callable[[], Provider]] = {}
+    if config.smtp_host:
+        password = ""
+        if config.smtp_password_file is not None:
+            try:
+                password = config.smtp_password_file.read_text(encoding="utf-8").strip()
+            except (OSError, UnicodeDecodeError) as error:
+                raise InvalidInput(
+                    "the file of the SMTP password cannot be read", field="smtp_password_file", code="OPTION_VALUE"
+                ) from error
+        smtp = SmtpConfig(
+            host=config.smtp_host,
+            port=config.smtp_port,
+            security=cast(Any, _SMTP_SECURITY[config.smtp_security]),
+            username=config.smtp_user,
+            password=password,
+        )
+        found["email"] = lambda: EmailProvider(smtp)
+    if config.webhook:
+        webhook = WebhookConfig(secrets=(config.webhook_secret,))
+        try:
+            WebhookProvider(webhook)
+        except ValueError as error:
+            raise InvalidInput(
+                "the webhook secret is none",
+                field="webhook_secret",
+                mend="`whsec_` and at least 24 bytes in base64",
+                code="OPTION_VALUE",
+            ) from error
+        found["webhook"] = lambda: WebhookProvider(webhook)
+    return found
+
+
+class _Keeper:
+    """Keeps one embedded worker at work: one that breaks is started again, after ever longer waits.
+
+    Arguments:
+        channel: for the log.
+        connect: makes the worker's end of the stream.
+        make: makes the provider.
+        grace: seconds that calls under way may take to end at the stop.
+    """
+
+    def __init__(self, channel: str, connect: Callable[[], Any], make: Callable[[], Provider], grace: float) -> None:
+        self._channel = channel
+        self._connect = connect
+        self._make = make
+        self._config = LoopConfig(grace=grace)
+        self._stopping = asyncio.Event()
+        self._loop: WorkerLoop | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin to work."""
+        self._task = asyncio.create_task(self._keep())
+
+    async def stop(self) -> None:
+        """Begin nothing more, settle what has begun, and end."""
+        self._stopping.set()
+        if self._loop is not None:
+            self._loop.stop()
+        if self._task is not None:
+            await self._task
+
+    async def _keep(self) -> None:
+        wait = _FIRST_BACKOFF
+        clock = asyncio.get_running_loop().time
+        while not self._stopping.is_set():
+            begun = clock()
+            try:
+                async with self._connect() as worker:
+                    self._loop = WorkerLoop(worker, self._make(), self._config)
+                    await self._loop.run()
+            except Exception:
+                log.exception("the embedded %s worker broke and is started again", self._channel)
+            wait = _FIRST_BACKOFF if clock() - begun > _LONGEST_BACKOFF else min(2 * wait, _LONGEST_BACKOFF)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), wait)
+
+
+# The process
+
+
+def serve(config: Config) -> None:
+    """Serve until SIGTERM or SIGINT, then stop gracefully. A second signal ends the process at once.
+
+    Raises:
+        MusterError: where the server cannot start; see `Server.start`.
+    """
+    logs.set_up(config.log_level, config.log_format)
+    uvloop.run(_serve(config))
+
+
+async def _serve(config: Config) -> None:
+    loop = asyncio.get_running_loop()
+    told = asyncio.Event()
+
+    def tell() -> None:
+        told.set()
+        for number in _SIGNALS:
+            loop.remove_signal_handler(number)
+
+    for number in _SIGNALS:
+        loop.add_signal_handler(number, tell)
+    async with Server(config):
+        await told.wait()

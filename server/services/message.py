@@ -1,0 +1,237 @@
+"""MessageService: what is sent to whom, when, and what became of it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any, Final, Literal, TypeVar
+
+from muster.v1 import message_pb2, message_pb2_grpc
+
+from core.commands import (
+    CreateMessage,
+    EndMessage,
+    LaunchMessage,
+    PauseMessages,
+    ResolveAmbiguous,
+    ResumeMessage,
+    UpdateMessage,
+)
+from core.errors import InvalidInput, StaleEtag
+from core.messaging import reading
+from core.messaging.definitions import MessageDefinition, State
+from core.version import Version
+from server.blocking import Pool
+from server.convert import audiences, messages, reports
+from server.convert.deliveries import rendered
+from server.convert.times import timestamp
+from server.paging import Pages, page_size
+from server.projects import Projects
+
+T = TypeVar("T")
+_EXISTING: Final[dict[int, Literal["send", "skip"] | None]] = {
+    message_pb2.EXISTING_UNSPECIFIED: None,
+    message_pb2.EXISTING_SEND: "send",
+    message_pb2.EXISTING_SKIP: "skip",
+}
+_RESOLUTIONS: Final[dict[int, Literal["offer_again", "mark_sent", "mark_failed"]]] = {
+    message_pb2.RESOLUTION_OFFER_AGAIN: "offer_again",
+    message_pb2.RESOLUTION_MARK_SENT: "mark_sent",
+    message_pb2.RESOLUTION_MARK_FAILED: "mark_failed",
+}
+_STATES: Final[dict[int, State | None]] = {
+    message_pb2.MESSAGE_STATE_UNSPECIFIED: None,
+    message_pb2.MESSAGE_STATE_DRAFT: "draft",
+    message_pb2.MESSAGE_STATE_LIVE: "live",
+    message_pb2.MESSAGE_STATE_PAUSED: "paused",
+    message_pb2.MESSAGE_STATE_ENDED: "ended",
+}
+
+
+class MessageService(message_pb2_grpc.MessageServiceServicer):  # type: ignore[misc]
+    """See proto/muster/v1/message.proto.
+
+    Arguments:
+        projects: the registry.
+        pool: where reads run.
+    """
+
+    def __init__(self, projects: Projects, pool: Pool) -> None:
+        self._projects = projects
+        self._pool = pool
+
+    def _version(self, project: str) -> Version:
+        return self._projects.get(project).engine.version
+
+    async def _warnings(self, version: Version, key: str) -> list[Any]:
+        return audiences.warnings(await self._pool.run(reading.name_warnings, version, key))
+
+    async def CreateMessage(  # noqa: N802
+        self, request: message_pb2.CreateMessageRequest, context: Any
+    ) -> message_pb2.CreateMessageResponse:
+        """Create a draft."""
+        project = self._projects.get(request.project)
+        made = await project.submit(CreateMessage(messages.definition(request.message)), request.request_id)
+        warnings = await self._warnings(project.engine.version, made.key)
+        return message_pb2.CreateMessageResponse(message=messages.message(made), warnings=warnings)
+
+    async def GetMessage(  # noqa: N802
+        self, request: message_pb2.GetMessageRequest, context: Any
+    ) -> message_pb2.GetMessageResponse:
+        """One message."""
+        found = reading.message(self._version(request.project), request.key)
+        return message_pb2.GetMessageResponse(message=messages.message(found))
+
+    async def ListMessages(  # noqa: N802
+        self, request: message_pb2.ListMessagesRequest, context: Any
+    ) -> message_pb2.ListMessagesResponse:
+        """Messages by key."""
+        version = self._version(request.project)
+        state = _chosen(_STATES, request.state, "state", "MessageState")
+        pages = Pages("ListMessages", request.project, request.state)
+        after = pages.position(request.page_token, "")
+        found, following = reading.messages_page(version, after, page_size(request.page_size), state)
+        return message_pb2.ListMessagesResponse(
+            messages=[messages.message(one) for one in found], next_page_token=pages.token(following)
+        )
+
+    async def UpdateMessage(  # noqa: N802
+        self, request: message_pb2.UpdateMessageRequest, context: Any
+    ) -> message_pb2.UpdateMessageResponse:
+        """Change what the mask names."""
+        project = self._projects.get(request.project)
+        sent = request.message
+        wanted = messages.paths(request.update_mask, sent)
+        while True:
+            # A path such as `email.subject` is laid over the present content, so that it must still be present
+            # when the change is made.
+            present = reading.message(project.engine.version, sent.key)
+            changes = messages.changes(present, sent, wanted)
+            try:
+                made = await project.submit(
+                    UpdateMessage(sent.key, changes, sent.etag or present.etag), request.request_id
+                )
+                break
+            except StaleEtag:
+                if sent.etag:
+                    raise
+        warnings = await self._warnings(project.engine.version, sent.key)
+        return message_pb2.UpdateMessageResponse(message=messages.message(made), warnings=warnings)
+
+    async def LaunchMessage(  # noqa: N802
+        self, request: message_pb2.LaunchMessageRequest, context: Any
+    ) -> message_pb2.LaunchMessageResponse:
+        """Make a draft live, or only tell what that would do."""
+        project = self._projects.get(request.project)
+        existing = _chosen(_EXISTING, request.existing, "existing", "Existing")
+        if request.validate_only:
+            version = project.engine.version
+            forecast = await self._pool.run(reading.forecast, version, request.key)
+            return message_pb2.LaunchMessageResponse(
+                message=messages.message(reading.message(version, request.key)), forecast=reports.forecast(forecast)
+            )
+        made = await project.submit(LaunchMessage(request.key, existing, request.etag), request.request_id)
+        return message_pb2.LaunchMessageResponse(message=messages.message(made))
+
+    async def PauseMessage(  # noqa: N802
+        self, request: message_pb2.PauseMessageRequest, context: Any
+    ) -> message_pb2.PauseMessageResponse:
+        """Give no more leave to begin, for one message or for all."""
+        project = self._projects.get(request.project)
+        if bool(request.key) == request.all:
+            raise InvalidInput(
+                "both a key and all" if request.all else "no message is named",
+                field="key",
+                mend="give the key, or set all",
+                code="KEY_OR_ALL",
+            )
+        keys = None if request.all else [request.key]
+        made: list[MessageDefinition] = await project.submit(PauseMessages(keys), request.request_id)
+        return message_pb2.PauseMessageResponse(messages=[messages.message(one) for one in made])
+
+    async def ResumeMessage(  # noqa: N802
+        self, request: message_pb2.ResumeMessageRequest, context: Any
+    ) -> message_pb2.ResumeMessageResponse:
+        """Judge everybody again and go on."""
+        project = self._projects.get(request.project)
+        made = await project.submit(ResumeMessage(request.key, request.max_recipients), request.request_id)
+        return message_pb2.ResumeMessageResponse(message=messages.message(made))
+
+    async def EndMessage(  # noqa: N802
+        self, request: message_pb2.EndMessageRequest, context: Any
+    ) -> message_pb2.EndMessageResponse:
+        """End a message for good."""
+        project = self._projects.get(request.project)
+        made = await project.submit(EndMessage(request.key), request.request_id)
+        return message_pb2.EndMessageResponse(message=messages.message(made))
+
+    async def PreviewMessage(  # noqa: N802
+        self, request: message_pb2.PreviewMessageRequest, context: Any
+    ) -> message_pb2.PreviewMessageResponse:
+        """The message as one user would read it, and whether they would get it."""
+        version = self._version(request.project)
+        found = await self._pool.run(reading.preview, version, request.key, request.distinct_id)
+        return message_pb2.PreviewMessageResponse(
+            rendered=None if found.rendered is None else rendered(found.rendered),
+            would_send=found.would_send,
+            reason=found.reason,
+            detail=found.detail,
+            explanation=audiences.explanation(found.explanation),
+        )
+
+    async def GetReport(  # noqa: N802
+        self, request: message_pb2.GetReportRequest, context: Any
+    ) -> message_pb2.GetReportResponse:
+        """Every selected user accounted for, and the proof."""
+        found = await self._pool.run(reading.report, self._version(request.project), request.key)
+        return reports.report(found)
+
+    async def ExplainDelivery(  # noqa: N802
+        self, request: message_pb2.ExplainDeliveryRequest, context: Any
+    ) -> message_pb2.ExplainDeliveryResponse:
+        """Why one user did or did not get the message, gate by gate."""
+        version = self._version(request.project)
+        found = await self._pool.run(reading.explain_delivery, version, request.key, request.distinct_id)
+        return message_pb2.ExplainDeliveryResponse(
+            state=found.state,
+            reason=found.reason,
+            decide_time=None if found.decided_at is None else timestamp(found.decided_at),
+            gates=[message_pb2.Gate(name=name, passed=passed, detail=detail) for name, passed, detail in found.gates],
+            explanation=audiences.explanation(found.explanation),
+        )
+
+    async def ListDeliveries(  # noqa: N802
+        self, request: message_pb2.ListDeliveriesRequest, context: Any
+    ) -> AsyncIterator[message_pb2.ListDeliveriesResponse]:
+        """Every decision with its instant and present state."""
+        parts = reading.deliveries(self._version(request.project), request.key)
+
+        def following() -> message_pb2.ListDeliveriesResponse | None:
+            part = next(parts, None)
+            return None if part is None else reports.deliveries(part)
+
+        while (response := await self._pool.run(following)) is not None:
+            yield response
+
+    async def ResolveAmbiguous(  # noqa: N802
+        self, request: message_pb2.ResolveAmbiguousRequest, context: Any
+    ) -> message_pb2.ResolveAmbiguousResponse:
+        """An operator's word on hand-offs of unknown outcome."""
+        project = self._projects.get(request.project)
+        if request.resolution not in _RESOLUTIONS:
+            raise InvalidInput(
+                "what is to become of them is not said",
+                field="resolution",
+                mend="RESOLUTION_OFFER_AGAIN, RESOLUTION_MARK_SENT or RESOLUTION_MARK_FAILED",
+                code="RESOLUTION_REQUIRED",
+            )
+        command = ResolveAmbiguous(request.key, list(request.distinct_ids), _RESOLUTIONS[request.resolution])
+        resolved: int = await project.submit(command, request.request_id)
+        return message_pb2.ResolveAmbiguousResponse(resolved=resolved)
+
+
+def _chosen(known: dict[int, T], value: int, field: str, enum: str) -> T:
+    if value not in known:
+        raise InvalidInput(
+            f"no value of {enum}: {value}", field=field, mend=f"one of {enum}", code="UNKNOWN_ENUM_VALUE"
+        )
+    return known[value]

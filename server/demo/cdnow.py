@@ -117,3 +117,13 @@ def people(file: Path, seed: int = SEED) -> list[Person]:
             )
         )
     return found
+
+
+def load(file: Path, part: int = 1) -> tuple[list[Person], list[Purchase]]:
+    """The customers and their purchases.
+
+    Arguments:
+        part: take one customer in so many, by number.
+    """
+    chosen = [person for person in people(file) if int(person.customer) % part == 0]
+    return chosen, [purchase for purchase in purchases(file) if int(purchase.customer) % part == 0]

@@ -8,7 +8,7 @@ import os
 import secrets
 import signal
 import tempfile
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import AsyncExitStack, suppress
 from functools import partial
 from pathlib import Path
@@ -393,3 +393,19 @@ async def _serve(config: Config) -> None:
         loop.add_signal_handler(number, tell)
     async with Server(config):
         await told.wait()
+
+
+def _command_line() -> None:
+    """Stands in for `muster serve` until server/cli has it."""
+    import argparse
+
+    from server.config import OPTIONS, load
+
+    parser = argparse.ArgumentParser()
+    for option in OPTIONS:
+        parser.add_argument(option.flag, dest=option.name)
+    serve(load({name: value for name, value in vars(parser.parse_args()).items() if value is not None}))
+
+
+if __name__ == "__main__":
+    _command_line()

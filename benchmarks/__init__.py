@@ -1,0 +1,1 @@
+"""How fast, against whom? Whole paths, each beside its peers on the same data in the same run. See docs/benchmarks.md."""

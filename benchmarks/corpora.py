@@ -1,0 +1,146 @@
+"""Corpora on disk: a store filled through the engine's own bulk load, made once and kept by name, size, seed and format."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from pyroaring import BitMap
+
+from benchmarks import people
+from benchmarks.people import NOW, People
+from core.bitmaps.population import Population
+from core.engine import Engine
+from core.errors import StoreError
+from core.profiles.identity import Users
+from core.settings import Settings
+from core.storage.folder import FORMAT as STORE_FORMAT
+from core.values import ValueType
+
+FOLDER: Final = Path(__file__).parent / ".corpora"
+PROJECT: Final = "bench"
+_FACTS: Final = "corpus.json"
+_OF_NO_USE: Final = frozenset({"STORE_DAMAGED", "STORE_TRUNCATED", "STORE_FORMAT_NEWER"})
+_IDS_AT_ONCE: Final = 500_000
+Progress = Callable[[str], None]
+"""Told what begins now, in a few words."""
+
+
+@dataclass(frozen=True, slots=True)
+class Corpus:
+    """A cached corpus.
+
+    Arguments:
+        folder: a server's store folder with one project, `PROJECT`; not to be changed.
+        key: name, size, seed and format version.
+    """
+
+    folder: Path
+    key: str
+
+    def open(self) -> Engine:
+        """Its engine; nobody may write to it.
+
+        Raises:
+            StoreError: as `Engine.open`, with what to do where the cached store is of no use any more.
+        """
+        try:
+            return Engine.open(project_folder(self.folder), clock=lambda: NOW)
+        except StoreError as error:
+            if error.code not in _OF_NO_USE:
+                raise
+            mend = "delete this folder: it is made anew"
+            raise StoreError(error.message, field=str(self.folder), mend=mend, code=error.code) from error
+
+
+def project_folder(store: Path) -> Path:
+    """Where a server's store folder keeps the engine's store of `PROJECT`."""
+    return store / "projects" / PROJECT
+
+
+def people_corpus(who: People, seed: int, folder: Path, progress: Progress) -> Corpus:
+    """The store that holds these people, made where there is none yet.
+
+    Arguments:
+        who: as `people.generate(len(who), seed)` gave them.
+        folder: where corpora are kept; made where it does not exist.
+
+    Raises:
+        StoreError: CORPORA_UNUSABLE, where the folder or the disk does not take it.
+    """
+    try:
+        return _people_corpus(who, seed, folder, progress)
+    except OSError as error:
+        raise StoreError(
+            f"the corpora cannot be kept: {error.strerror}",
+            field=str(folder),
+            mend="name another folder with --corpora",
+            code="CORPORA_UNUSABLE",
+        ) from error
+
+
+def _people_corpus(who: People, seed: int, folder: Path, progress: Progress) -> Corpus:
+    key = f"people-{len(who)}-seed{seed}-format{people.FORMAT}.{STORE_FORMAT}"
+    digest = who.digest()
+    final = folder / key
+    folder.mkdir(parents=True, exist_ok=True)
+    if _digest_of(final) == digest:
+        return Corpus(final, key)
+    making = folder / f".making-{uuid.uuid4().hex}"
+    try:
+        project_folder(making).parent.mkdir(parents=True)
+        _load(who, project_folder(making), progress)
+        (making / _FACTS).write_text(json.dumps({"key": key, "digest": digest}) + "\n", encoding="utf-8")
+        if final.exists():  # of another generator: numpy's streams may change between versions
+            shutil.rmtree(final)
+        making.rename(final)
+    except BaseException:
+        shutil.rmtree(making, ignore_errors=True)
+        raise
+    return Corpus(final, key)
+
+
+def _digest_of(folder: Path) -> str:
+    try:
+        facts = json.loads((folder / _FACTS).read_text(encoding="utf-8"))
+    except (FileNotFoundError, json.JSONDecodeError):
+        return ""
+    return str(facts.get("digest", ""))
+
+
+def _load(who: People, folder: Path, progress: Progress) -> None:
+    Engine.create(folder, Settings(PROJECT, uid="bench", clock="manual", created_at=NOW), NOW)
+    engine = Engine.open(folder, clock=lambda: NOW)
+    try:
+        engine.load(lambda population, users: _fill(who, population, users, progress))
+    finally:
+        engine.close()
+
+
+def _fill(who: People, population: Population, users: Users, progress: Progress) -> None:
+    progress("loading ids")
+    for first in range(0, len(who), _IDS_AT_ONCE):
+        last = min(first + _IDS_AT_ONCE, len(who))
+        users.load_bulk([people.id_of(ordinal) for ordinal in range(first, last)])
+    population.issue(users.issued)
+    progress("loading country, plan, age")
+    population.bulk_column("country", ValueType.STRING, (who.country, list(people.COUNTRIES)))
+    population.bulk_column("plan", ValueType.STRING, (who.plan, list(people.PLANS)))
+    population.bulk_column("age", ValueType.INT, who.age)
+    progress("loading last_seen, ltv, unsubscribed")
+    population.bulk_column("last_seen", ValueType.TIMESTAMP, who.last_seen)
+    population.bulk_column("ltv", ValueType.DOUBLE, who.ltv)
+    population.bulk_column("unsubscribed", ValueType.BOOL, who.unsubscribed)
+    progress("loading email")
+    members = np.flatnonzero(who.has_email)
+    codes = np.maximum(np.cumsum(who.has_email) - 1, 0).astype(np.uint32)
+    emails = [people.email_of(ordinal) for ordinal in members.tolist()]
+    if emails:
+        population.bulk_column("email", ValueType.STRING, (codes, emails), BitMap(members.astype(np.uint32)))
+    progress("writing the checkpoint")

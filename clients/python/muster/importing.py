@@ -1,0 +1,214 @@
+"""The import stream: parcels of records, several under way at once, taken up again where the server has come to."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import AsyncIterable, Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Final
+
+from muster.connection import Retry
+from muster.errors import Exhausted, FailedPrecondition, InvalidInput, TimedOut, Unavailable
+from muster.flow import Flow, Open, Receive, Rpc, Send, Take, Wait
+from muster.records import MOST_BYTES, Record
+from muster.results import Imported
+from muster.v1 import ingest_pb2
+
+IMPORT: Final = Rpc("/muster.v1.IngestService/Import", ingest_pb2.ImportResponse)
+_SKIPPED_AT_ONCE: Final = 10_000
+
+
+@dataclass(slots=True)
+class _Parcel:
+    """One request's records. `places` are offsets in the source, in the order in which errors count: events first."""
+
+    request: ingest_pb2.ImportRequest
+    events: list[int] = field(default_factory=list)
+    updates: list[int] = field(default_factory=list)
+
+    @property
+    def end(self) -> int:
+        """The offset after the last record."""
+        return self.request.offset + len(self.events) + len(self.updates)
+
+
+class Supply:
+    """The source of an import, cut into parcels.
+
+    A parcel's events are applied before its updates. Imported events decide nothing, so only a deletion could tell
+    the difference: an event that comes after one begins a new parcel.
+
+    Arguments:
+        records: the source; read once, from front to back.
+        most: records in a parcel.
+    """
+
+    def __init__(self, records: Iterable[Record] | AsyncIterable[Record], most: int) -> None:
+        self._source = aiter(records) if isinstance(records, AsyncIterable) else iter(records)
+        self._most = most
+        self._ahead: deque[Record] = deque()
+        self._ended = False
+        self._offset = 0
+
+    def skip(self, count: int) -> Flow[int]:
+        """Pass over records; how many there were."""
+        skipped = 0
+        while skipped < count and not self._ended:
+            wanted = min(_SKIPPED_AT_ONCE, count - skipped)
+            taken = len((yield Take(self._source, wanted)))
+            self._ended = taken < wanted
+            skipped += taken
+        self._offset += skipped
+        return skipped
+
+    def parcel(self) -> Flow[_Parcel | None]:
+        """The next parcel; None at the end of the source."""
+        wanted = self._most - len(self._ahead)
+        if wanted and not self._ended:
+            taken = yield Take(self._source, wanted)
+            self._ended = len(taken) < wanted
+            self._ahead.extend(taken)
+        return self._cut() if self._ahead else None
+
+    def _cut(self) -> _Parcel:
+        parcel = _Parcel(ingest_pb2.ImportRequest(offset=self._offset))
+        size, deletes = 0, False
+        while self._ahead:
+            record = self._ahead[0]
+            if not isinstance(record, ingest_pb2.Event | ingest_pb2.ProfileUpdate):
+                raise InvalidInput(
+                    f"record {self._offset} is a {type(record).__name__}",
+                    mend="what muster.event gives, or one item of what muster.update gives",
+                    code="VALUE_TYPE",
+                )
+            size += record.ByteSize()
+            if parcel.end > parcel.request.offset and size > MOST_BYTES:
+                break
+            if isinstance(record, ingest_pb2.Event):
+                if deletes:
+                    break
+                parcel.request.events.append(record)
+                parcel.events.append(self._offset)
+            else:
+                deletes = deletes or record.HasField("delete")
+                parcel.request.updates.append(record)
+                parcel.updates.append(self._offset)
+            self._ahead.popleft()
+            self._offset += 1
+        return parcel
+
+
+def importing(
+    supply: Supply,
+    *,
+    project: str,
+    import_id: str,
+    window: int,
+    progress: Callable[[Imported], object] | None,
+    patience: float,
+    retry: Retry,
+) -> Flow[Imported]:
+    """Carry an import to its end; see `Ingest.import_records`."""
+    work = _Import(supply, window, progress)
+    first = ingest_pb2.ImportRequest(project=project, import_id=import_id)
+    failures = 0
+    while True:
+        try:
+            yield Open(IMPORT, None, None)
+            yield Send(first)
+            yield from work.resume((yield from _next_offset()))
+            yield from work.go_on()
+            return work.imported
+        except (Unavailable, TimedOut, Exhausted) as error:
+            if error.code == "REQUEST_TOO_LARGE" or time.monotonic() - work.progressed >= patience:
+                raise
+            failures = 0 if work.moved else failures + 1
+            work.moved = False
+        yield Wait(retry.wait(failures))
+        work.imported.reconnects += 1
+
+
+class _Import:
+    """What is sent, and how far the server has come."""
+
+    def __init__(self, supply: Supply, window: int, progress: Callable[[Imported], object] | None) -> None:
+        self.imported = Imported()
+        self.progressed = time.monotonic()
+        self.moved = False
+        self._supply = supply
+        self._window = window
+        self._progress = progress
+        self._unanswered: deque[_Parcel] = deque()
+        self._begun = False
+
+    def resume(self, offset: int) -> Flow[None]:
+        """Begin at the server's offset: skip what an earlier process sent, or send again what was lost on the way."""
+        if not self._begun:
+            there = yield from self._supply.skip(offset)
+            if there < offset:
+                raise FailedPrecondition(
+                    f"an import of that id has come to {offset}, and there are only {there} records",
+                    field="import_id",
+                    mend="give the records that it was begun with, or another import_id",
+                    code="IMPORT_TOO_SHORT",
+                )
+            self.imported.offset = self.imported.resumed_at = offset
+            self._begun = True
+        while self._unanswered and self._unanswered[0].end <= offset:
+            parcel = self._unanswered.popleft()
+            self.imported.unreported += parcel.end - parcel.request.offset
+            self._note(parcel.end)
+        if offset != self.imported.offset:
+            raise _diverged(offset, self.imported.offset)
+        for parcel in self._unanswered:
+            yield Send(parcel.request)
+
+    def go_on(self) -> Flow[None]:
+        """Keep the window full until everything is answered."""
+        while True:
+            while len(self._unanswered) < self._window and (parcel := (yield from self._supply.parcel())) is not None:
+                self._unanswered.append(parcel)
+                yield Send(parcel.request)
+            if not self._unanswered:
+                return
+            self._answered((yield from _answer()))
+
+    def _answered(self, answer: ingest_pb2.ImportResponse) -> None:
+        parcel = self._unanswered.popleft()
+        if answer.next_offset < parcel.end:
+            raise _diverged(answer.next_offset, parcel.end)
+        places = parcel.events + parcel.updates
+        if answer.accepted + answer.duplicates + len(answer.errors):
+            self.imported.count(answer.accepted, answer.duplicates, answer.errors, places)
+        else:  # the broken stream's copy was taken after all, later than the server told where it was
+            self.imported.unreported += len(places)
+        self._note(parcel.end)
+
+    def _note(self, offset: int) -> None:
+        self.imported.offset = offset
+        self.progressed = time.monotonic()
+        self.moved = True
+        if self._progress is not None:
+            self._progress(self.imported)
+
+
+def _diverged(server: int, client: int) -> FailedPrecondition:
+    return FailedPrecondition(
+        f"the server has come to {server}, and this import to {client}",
+        field="import_id",
+        mend="run one import of an id at a time, on one store",
+        code="IMPORT_DIVERGED",
+    )
+
+
+def _answer() -> Flow[ingest_pb2.ImportResponse]:
+    answer: ingest_pb2.ImportResponse | None = yield Receive()
+    if answer is None:
+        raise Unavailable("the server ended the stream")
+    return answer
+
+
+def _next_offset() -> Flow[int]:
+    answer = yield from _answer()
+    return int(answer.next_offset)

@@ -1,0 +1,441 @@
+"""Messages: what is sent to whom, when, and what became of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from enum import Enum
+from typing import Any, Final, Literal, TypeAlias, TypedDict
+
+from google.protobuf import field_mask_pb2
+
+from muster import flow as flows
+from muster import values
+from muster.errors import InvalidInput
+from muster.flow import Flow, Rpc
+from muster.service import Items, Service, Way, answered, listed, new_request_id
+from muster.v1 import message_pb2
+
+_SERVICE: Final = "/muster.v1.MessageService"
+_CREATE: Final = Rpc(f"{_SERVICE}/CreateMessage", message_pb2.CreateMessageResponse)
+_GET: Final = Rpc(f"{_SERVICE}/GetMessage", message_pb2.GetMessageResponse)
+_LIST: Final = Rpc(f"{_SERVICE}/ListMessages", message_pb2.ListMessagesResponse)
+_UPDATE: Final = Rpc(f"{_SERVICE}/UpdateMessage", message_pb2.UpdateMessageResponse)
+_LAUNCH: Final = Rpc(f"{_SERVICE}/LaunchMessage", message_pb2.LaunchMessageResponse)
+_PAUSE: Final = Rpc(f"{_SERVICE}/PauseMessage", message_pb2.PauseMessageResponse)
+_RESUME: Final = Rpc(f"{_SERVICE}/ResumeMessage", message_pb2.ResumeMessageResponse)
+_END: Final = Rpc(f"{_SERVICE}/EndMessage", message_pb2.EndMessageResponse)
+_PREVIEW: Final = Rpc(f"{_SERVICE}/PreviewMessage", message_pb2.PreviewMessageResponse)
+_REPORT: Final = Rpc(f"{_SERVICE}/GetReport", message_pb2.GetReportResponse)
+_EXPLAIN: Final = Rpc(f"{_SERVICE}/ExplainDelivery", message_pb2.ExplainDeliveryResponse)
+_DELIVERIES: Final = Rpc(f"{_SERVICE}/ListDeliveries", message_pb2.ListDeliveriesResponse)
+_RESOLVE: Final = Rpc(f"{_SERVICE}/ResolveAmbiguous", message_pb2.ResolveAmbiguousResponse)
+
+# Launching and resuming judge everybody.
+_LONG: Final = 3600.0
+
+Email = TypedDict(
+    "Email",
+    {"subject": str, "from": str, "reply_to": str, "preheader": str, "html": str, "text": str},
+    total=False,
+)
+"""An email's content. All but `from` and `reply_to` are templates; one of `html` and `text` is needed."""
+
+
+class Webhook(TypedDict, total=False):
+    """A webhook's content: one request a user where `body` is given, otherwise batches of users' `properties`."""
+
+    url: str
+    headers: Mapping[str, str]
+    body: str
+    properties: Sequence[str]
+    batch_size: int
+    idempotent: bool
+
+
+ASAP: Final = "asap"
+Schedule: TypeAlias = datetime | Literal["asap"]
+"""When a message is sent: "asap", as soon as someone comes to match; or at an instant, to everybody who matches."""
+
+State: TypeAlias = Literal["draft", "live", "paused", "ended"]
+Existing: TypeAlias = Literal["send", "skip"]
+Resolution: TypeAlias = Literal["offer_again", "mark_sent", "mark_failed"]
+
+_EXISTING: Final = {"send": message_pb2.EXISTING_SEND, "skip": message_pb2.EXISTING_SKIP}
+_STATES: Final = {
+    "draft": message_pb2.MESSAGE_STATE_DRAFT,
+    "live": message_pb2.MESSAGE_STATE_LIVE,
+    "paused": message_pb2.MESSAGE_STATE_PAUSED,
+    "ended": message_pb2.MESSAGE_STATE_ENDED,
+}
+_RESOLUTIONS: Final = {
+    "offer_again": message_pb2.RESOLUTION_OFFER_AGAIN,
+    "mark_sent": message_pb2.RESOLUTION_MARK_SENT,
+    "mark_failed": message_pb2.RESOLUTION_MARK_FAILED,
+}
+
+
+class Unchanged(Enum):
+    """The type of UNCHANGED."""
+
+    UNCHANGED = "unchanged"
+
+
+UNCHANGED: Final = Unchanged.UNCHANGED
+"""Leaves a field of a message as it is."""
+
+
+class Messages(Service[Way]):
+    """`client.messages`: drafts, launches and reads messages."""
+
+    @answered
+    def create(
+        self,
+        key: str,
+        *,
+        targeting: str,
+        schedule: Schedule = ASAP,
+        email: Email | None = None,
+        webhook: Webhook | None = None,
+        title: str = "",
+        max_recipients: int = 0,
+        expires_after: timedelta | None = None,
+        request_id: str = "",
+    ) -> Flow[message_pb2.CreateMessageResponse]:
+        """Create a draft. The answer holds the message, and warnings of names in its targeting never seen.
+
+        Arguments:
+            key: lower-case letters, digits, `-` and `_`, at most 63, starting with a letter.
+            targeting: whom it is for, in CEL.
+            schedule: "asap", or the instant, aware, at which it is sent.
+            email: its content; or
+            webhook: its content.
+            title: for people.
+            max_recipients: pause instead of selecting more; 0: no limit.
+            expires_after: after a resume, what waited longer is dropped; None: 72 h.
+
+        Raises:
+            AlreadyExists: if the key is taken.
+            InvalidInput: for targeting or a template that cannot be used, at `position`, or `line` and `column`.
+
+        Example::
+
+            client.messages.create(
+                "welcome",
+                targeting='user.plan == "free"',
+                email={"from": "Shop <hi@example.com>", "subject": "Hi {{ user.name }}", "text": "Welcome!"},
+            )
+        """
+        message = _message(
+            key,
+            targeting=targeting,
+            schedule=schedule,
+            email=email,
+            webhook=webhook,
+            title=title,
+            max_recipients=max_recipients,
+            expires_after=expires_after,
+        )
+        request = message_pb2.CreateMessageRequest(
+            project=self._project, request_id=request_id or new_request_id(), message=message
+        )
+        return (yield from self._ask(_CREATE, request))
+
+    @answered
+    def get(self, key: str) -> Flow[message_pb2.Message]:
+        """One message.
+
+        Raises:
+            NotFound: if there is none of that key.
+
+        Example::
+
+            client.messages.get("welcome").state == message_pb2.MESSAGE_STATE_LIVE
+        """
+        answer = yield from self._ask(_GET, message_pb2.GetMessageRequest(project=self._project, key=key))
+        return answer.message
+
+    @listed
+    def list(self, *, state: State | None = None, page_size: int = 0) -> Items[message_pb2.Message]:
+        """The messages, by key.
+
+        Arguments:
+            state: only those in it.
+
+        Example::
+
+            for message in client.messages.list(state="live"):
+                print(message.key, message.targeting)
+        """
+
+        def page(token: str) -> Flow[message_pb2.ListMessagesResponse]:
+            request = message_pb2.ListMessagesRequest(project=self._project, page_size=page_size, page_token=token)
+            if state is not None:
+                request.state = _choice(state, _STATES, "state")
+            return self._ask(_LIST, request)
+
+        return Items(message_pb2.Message, flows.pages(page, lambda found: found.messages))
+
+    @answered
+    def update(
+        self,
+        key: str,
+        *,
+        targeting: str | Unchanged = UNCHANGED,
+        schedule: Schedule | Unchanged = UNCHANGED,
+        email: Email | Unchanged = UNCHANGED,
+        webhook: Webhook | Unchanged = UNCHANGED,
+        title: str | Unchanged = UNCHANGED,
+        max_recipients: int | Unchanged = UNCHANGED,
+        expires_after: timedelta | Unchanged | None = UNCHANGED,
+        etag: str = "",
+        request_id: str = "",
+    ) -> Flow[message_pb2.UpdateMessageResponse]:
+        """Change a draft, or a paused message's content and limits; what is not given stays as it is.
+
+        Arguments:
+            email, webhook: replace the whole content.
+            expires_after: None: back to 72 h.
+            etag: of the message as it was read. "": no check.
+            others: as for `create`.
+
+        Raises:
+            StaleEtag: if the message has changed since that etag.
+            FailedPrecondition: if its state does not allow the change.
+
+        Example::
+
+            message = client.messages.get("welcome")
+            client.messages.update("welcome", title="Welcome, 2nd try", etag=message.etag)
+        """
+        given = {
+            "targeting": targeting,
+            "schedule": schedule,
+            "email": email,
+            "webhook": webhook,
+            "title": title,
+            "max_recipients": max_recipients,
+            "expires_after": expires_after,
+        }
+        changes = {name: value for name, value in given.items() if value is not UNCHANGED}
+        message = _message(key, **changes)
+        message.etag = etag
+        request = message_pb2.UpdateMessageRequest(
+            project=self._project,
+            request_id=request_id or new_request_id(),
+            message=message,
+            update_mask=field_mask_pb2.FieldMask(paths=list(changes)),
+        )
+        return (yield from self._ask(_UPDATE, request))
+
+    @answered
+    def launch(
+        self,
+        key: str,
+        *,
+        existing: Existing | None = None,
+        validate_only: bool = False,
+        etag: str = "",
+        timeout: float = _LONG,
+        request_id: str = "",
+    ) -> Flow[message_pb2.LaunchMessageResponse]:
+        """Make a draft live. The answer tells how many match and are reachable.
+
+        Arguments:
+            existing: what becomes of those who match an "asap" message already: "send" or "skip". Needed there.
+            validate_only: only tell; change nothing.
+            etag: of the message as it was read. "": no check.
+            timeout: seconds; everybody is judged.
+
+        Raises:
+            FailedPrecondition: if it is no draft.
+            InvalidInput: if its targeting cannot be followed as time passes, at `position`.
+
+        Example::
+
+            forecast = client.messages.launch("welcome", existing="send", validate_only=True).forecast
+            print(forecast.reachable, "of", forecast.matching)
+        """
+        request = message_pb2.LaunchMessageRequest(
+            project=self._project,
+            request_id=request_id or new_request_id(),
+            key=key,
+            validate_only=validate_only,
+            etag=etag,
+        )
+        if existing is not None:
+            request.existing = _choice(existing, _EXISTING, "existing")
+        return (yield from self._ask(_LAUNCH, request, timeout))
+
+    @answered
+    def pause(self, key: str, *, request_id: str = "") -> Flow[message_pb2.Message]:
+        """Stop a live message: nothing of it begins any more.
+
+        Example::
+
+            client.messages.pause("welcome")
+        """
+        request = message_pb2.PauseMessageRequest(
+            project=self._project, request_id=request_id or new_request_id(), key=key
+        )
+        answer = yield from self._ask(_PAUSE, request)
+        return answer.messages[0]
+
+    @answered
+    def pause_all(self, *, request_id: str = "") -> Flow[Sequence[message_pb2.Message]]:
+        """Stop every live message; those that were.
+
+        Example::
+
+            print([message.key for message in client.messages.pause_all()])
+        """
+        request = message_pb2.PauseMessageRequest(
+            project=self._project, request_id=request_id or new_request_id(), all=True
+        )
+        answer = yield from self._ask(_PAUSE, request)
+        return answer.messages
+
+    @answered
+    def resume(
+        self, key: str, *, max_recipients: int = 0, timeout: float = _LONG, request_id: str = ""
+    ) -> Flow[message_pb2.Message]:
+        """Judge everybody again and go on.
+
+        Arguments:
+            max_recipients: a new limit where it paused at the old one; 0: as it is.
+            timeout: seconds.
+
+        Example::
+
+            client.messages.resume("welcome")
+        """
+        request = message_pb2.ResumeMessageRequest(
+            project=self._project,
+            request_id=request_id or new_request_id(),
+            key=key,
+            max_recipients=max_recipients,
+        )
+        answer = yield from self._ask(_RESUME, request, timeout)
+        return answer.message
+
+    @answered
+    def end(self, key: str, *, request_id: str = "") -> Flow[message_pb2.Message]:
+        """End a message for good.
+
+        Example::
+
+            client.messages.end("welcome")
+        """
+        request = message_pb2.EndMessageRequest(
+            project=self._project, request_id=request_id or new_request_id(), key=key
+        )
+        answer = yield from self._ask(_END, request)
+        return answer.message
+
+    @answered
+    def preview(self, key: str, distinct_id: str) -> Flow[message_pb2.PreviewMessageResponse]:
+        """The message as one user would read it, and whether they would get it now.
+
+        Raises:
+            NotFound: if there is no such message or user.
+
+        Example::
+
+            preview = client.messages.preview("welcome", "u1")
+            print(preview.rendered.subject, preview.would_send, preview.reason)
+        """
+        request = message_pb2.PreviewMessageRequest(project=self._project, key=key, distinct_id=distinct_id)
+        return (yield from self._ask(_PREVIEW, request))
+
+    @answered
+    def report(self, key: str) -> Flow[message_pb2.GetReportResponse]:
+        """Every selected user accounted for, and whether it all adds up.
+
+        Example::
+
+            report = client.messages.report("welcome")
+            print(report.counts.selected, report.counts.sent, report.reconciled)
+        """
+        return (yield from self._ask(_REPORT, message_pb2.GetReportRequest(project=self._project, key=key)))
+
+    @answered
+    def explain(self, key: str, distinct_id: str) -> Flow[message_pb2.ExplainDeliveryResponse]:
+        """Why one user did or did not get the message, gate by gate.
+
+        Example::
+
+            for gate in client.messages.explain("welcome", "u1").gates:
+                print(gate.name, gate.passed, gate.detail)
+        """
+        request = message_pb2.ExplainDeliveryRequest(project=self._project, key=key, distinct_id=distinct_id)
+        return (yield from self._ask(_EXPLAIN, request))
+
+    @listed
+    def deliveries(self, key: str = "") -> Items[message_pb2.Delivery]:
+        """Every decision with its instant and present state, as a stream.
+
+        Arguments:
+            key: of one message; "": all messages.
+
+        Example::
+
+            skipped = [one for one in client.messages.deliveries("welcome") if one.state == "skipped"]
+        """
+        request = message_pb2.ListDeliveriesRequest(project=self._project, key=key)
+        retry = self._transport.connection.retry
+        return Items(message_pb2.Delivery, flows.stream(_DELIVERIES, request, retry, lambda part: part.deliveries))
+
+    @answered
+    def resolve_ambiguous(
+        self, key: str, resolution: Resolution, *, distinct_ids: Sequence[str] = (), request_id: str = ""
+    ) -> Flow[int]:
+        """An operator's word on hand-offs that began and were never acknowledged; how many were resolved.
+
+        Arguments:
+            key: of the message.
+            resolution: "offer_again" (may send twice), "mark_sent" or "mark_failed".
+            distinct_ids: whose; empty: all ambiguous users of the message.
+
+        Example::
+
+            client.messages.resolve_ambiguous("welcome", "mark_sent")
+        """
+        request = message_pb2.ResolveAmbiguousRequest(
+            project=self._project,
+            request_id=request_id or new_request_id(),
+            key=key,
+            distinct_ids=distinct_ids,
+            resolution=_choice(resolution, _RESOLUTIONS, "resolution"),
+        )
+        answer = yield from self._ask(_RESOLVE, request)
+        return answer.resolved
+
+
+def _message(key: str, **fields: Any) -> message_pb2.Message:
+    """A message of the fields given; None is the protocol's unset.
+
+    Raises:
+        InvalidInput: for a field of the wrong kind, named.
+    """
+    schedule, expires_after = fields.pop("schedule", None), fields.pop("expires_after", None)
+    try:
+        message = message_pb2.Message(key=key, **fields)
+    except (TypeError, ValueError) as error:
+        raise InvalidInput(str(error), field="message", mend="see Messages.create", code="VALUE_TYPE") from error
+    if isinstance(schedule, datetime):
+        message.once.time.CopyFrom(values.timestamp(schedule, "schedule"))
+    elif schedule == ASAP:
+        message.asap.SetInParent()
+    elif schedule is not None:
+        raise InvalidInput(
+            f"the schedule {schedule!r}", field="schedule", mend='"asap" or an aware datetime', code="VALUE_TYPE"
+        )
+    if expires_after is not None:
+        message.expires_after.CopyFrom(values.duration(expires_after))
+    return message
+
+
+def _choice(word: str, choices: Mapping[str, Any], field: str) -> Any:
+    if word not in choices:
+        raise InvalidInput(f"{word!r} is none of the choices", field=field, mend=" or ".join(choices), code="CHOICE")
+    return choices[word]

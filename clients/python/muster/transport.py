@@ -1,0 +1,281 @@
+"""The two ways to carry out a flow: by blocking the calling thread, and by awaiting on the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import queue
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator
+from typing import Any, Final, TypeVar
+
+import grpc
+import grpc.aio
+from google.protobuf.message import Message
+
+from muster.connection import Connection
+from muster.errors import MusterError, Unavailable, from_status
+from muster.flow import Ask, Emit, Flow, Open, Receive, Rpc, Send, Step, Take, Wait
+
+T = TypeVar("T")
+_END: Final = object()
+END_OF_STREAM: Final[Any] = getattr(grpc.aio, "EOF")  # noqa: B009 - its stubs lack the name
+
+
+class Blocking:
+    """Carries out flows by blocking. May be used from several threads; connects at the first call.
+
+    Arguments:
+        connection: where to.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self._channel: grpc.Channel | None = None
+
+    def run(self, flow: Flow[T]) -> T:
+        """Carry a flow out; its return value.
+
+        Raises:
+            MusterError: what the flow raises.
+        """
+        steps = self._steps(flow)
+        while True:
+            try:
+                next(steps)
+            except StopIteration as end:
+                answer: T = end.value
+                return answer
+
+    def iterate(self, flow: Flow[Any]) -> Iterator[Any]:
+        """Carry a flow out as its items are asked for."""
+        for emitted in self._steps(flow):
+            yield from emitted.items
+
+    def close(self) -> None:
+        """Close the channel. A later call opens a new one."""
+        channel, self._channel = self._channel, None
+        if channel is not None:
+            channel.close()
+
+    def forget(self) -> None:
+        """Let go of a channel that belongs to the process this one was forked from; a later call opens a new one."""
+        self._channel = None
+
+    def _steps(self, flow: Flow[T]) -> Generator[Emit, None, T]:
+        link = _BlockingLink(self)
+        answer: Any = None
+        error: MusterError | None = None
+        try:
+            while True:
+                try:
+                    step = flow.send(answer) if error is None else flow.throw(error)
+                except StopIteration as end:
+                    value: T = end.value
+                    return value
+                answer, error = None, None
+                if isinstance(step, Emit):
+                    yield step
+                    continue
+                try:
+                    answer = link.carry_out(step)
+                except grpc.RpcError as failure:
+                    error = typed_error(failure)
+        finally:
+            link.end()
+            flow.close()
+
+    def channel(self) -> grpc.Channel:
+        """The channel in use."""
+        if self._channel is None:
+            self._channel = self.connection.open()
+        return self._channel
+
+
+class _BlockingLink:
+    """The calls of one flow: at most one open stream at a time."""
+
+    def __init__(self, transport: Blocking) -> None:
+        self._transport = transport
+        self._stream: Any = None
+        self._requests: queue.SimpleQueue[Message | None] | None = None
+
+    def carry_out(self, step: Step) -> Any:
+        match step:
+            case Ask(rpc, request, timeout):
+                call = self._transport.channel().unary_unary(rpc.path, _serialize, rpc.answer.FromString)
+                return call(request, timeout=timeout, metadata=self._transport.connection.metadata)
+            case Wait(seconds):
+                time.sleep(seconds)
+            case Open(rpc, request, timeout):
+                self.end()
+                self._open(rpc, request, timeout)
+            case Send(request):
+                assert self._requests is not None
+                self._requests.put(request)
+            case Receive():
+                return next(self._stream, None)
+            case Take(source, count):
+                if isinstance(source, AsyncIterator):
+                    raise TypeError("an async iterable of records: use AsyncClient")
+                return list(itertools.islice(source, count))
+        return None
+
+    def _open(self, rpc: Rpc[Any], request: Message | None, timeout: float | None) -> None:
+        channel, metadata = self._transport.channel(), self._transport.connection.metadata
+        if request is not None:
+            one = channel.unary_stream(rpc.path, _serialize, rpc.answer.FromString)
+            self._stream = one(request, timeout=timeout, metadata=metadata)
+            return
+        requests: queue.SimpleQueue[Message | None] = queue.SimpleQueue()
+        both = channel.stream_stream(rpc.path, _serialize, rpc.answer.FromString)
+        self._stream = both(iter(requests.get, None), timeout=timeout, metadata=metadata)
+        self._requests = requests
+
+    def end(self) -> None:
+        """End the open stream, if any."""
+        if self._requests is not None:
+            self._requests.put(None)  # lets the thread go that feeds the stream
+            self._requests = None
+        if self._stream is not None:
+            self._stream.cancel()
+            self._stream = None
+
+
+class Awaiting:
+    """Carries out flows by awaiting. Belongs to the event loop that uses it first; connects at the first call.
+
+    Arguments:
+        connection: where to.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self._channel: grpc.aio.Channel | None = None
+
+    async def run(self, flow: Flow[T]) -> T:
+        """Carry a flow out; its return value.
+
+        Raises:
+            MusterError: what the flow raises.
+        """
+        link = _AwaitingLink(self)
+        answer: Any = None
+        error: MusterError | None = None
+        try:
+            while True:
+                try:
+                    step = flow.send(answer) if error is None else flow.throw(error)
+                except StopIteration as end:
+                    value: T = end.value
+                    return value
+                answer, error = None, None
+                try:
+                    answer = await link.carry_out(step)
+                except grpc.RpcError as failure:
+                    error = typed_error(failure)
+        finally:
+            link.end()
+            flow.close()
+
+    async def iterate(self, flow: Flow[Any]) -> AsyncGenerator[Any, None]:
+        """Carry a flow out as its items are asked for."""
+        link = _AwaitingLink(self)
+        answer: Any = None
+        error: MusterError | None = None
+        try:
+            while True:
+                try:
+                    step = flow.send(answer) if error is None else flow.throw(error)
+                except StopIteration:
+                    return
+                answer, error = None, None
+                if isinstance(step, Emit):
+                    for item in step.items:
+                        yield item
+                    continue
+                try:
+                    answer = await link.carry_out(step)
+                except grpc.RpcError as failure:
+                    error = typed_error(failure)
+        finally:
+            link.end()
+            flow.close()
+
+    async def close(self) -> None:
+        """Close the channel. A later call opens a new one."""
+        channel, self._channel = self._channel, None
+        if channel is not None:
+            await channel.close(None)
+
+    def channel(self) -> grpc.aio.Channel:
+        """The channel in use."""
+        if self._channel is None:
+            self._channel = self.connection.open_async()
+        return self._channel
+
+
+class _AwaitingLink:
+    """The calls of one flow: at most one open stream at a time."""
+
+    def __init__(self, transport: Awaiting) -> None:
+        self._transport = transport
+        self._stream: Any = None
+
+    async def carry_out(self, step: Step) -> Any:
+        match step:
+            case Ask(rpc, request, timeout):
+                call: Any = self._transport.channel().unary_unary(rpc.path, _serialize, rpc.answer.FromString)
+                return await call(request, timeout=timeout, metadata=self._transport.connection.metadata)
+            case Wait(seconds):
+                await asyncio.sleep(seconds)
+            case Open(rpc, request, timeout):
+                self.end()
+                channel: Any = self._transport.channel()
+                metadata = self._transport.connection.metadata
+                if request is not None:
+                    one = channel.unary_stream(rpc.path, _serialize, rpc.answer.FromString)
+                    self._stream = one(request, timeout=timeout, metadata=metadata)
+                else:
+                    both = channel.stream_stream(rpc.path, _serialize, rpc.answer.FromString)
+                    self._stream = both(timeout=timeout, metadata=metadata)
+            case Send(request):
+                await self._stream.write(request)
+            case Receive():
+                answer = await self._stream.read()
+                return None if answer is END_OF_STREAM else answer
+            case Take(source, count):
+                if not isinstance(source, AsyncIterator):
+                    return list(itertools.islice(source, count))
+                items: list[Any] = []
+                while len(items) < count and (item := await anext(source, _END)) is not _END:
+                    items.append(item)
+                return items
+        return None
+
+    def end(self) -> None:
+        """End the open stream, if any."""
+        if self._stream is not None:
+            self._stream.cancel()
+            self._stream = None
+
+
+def _serialize(message: Message) -> bytes:
+    return message.SerializeToString()
+
+
+def open_stream(channel: grpc.aio.Channel, path: str, answer: type[Message], connection: Connection) -> Any:
+    """A new stream of requests and answers on a channel."""
+    both: Any = channel.stream_stream(path, _serialize, answer.FromString)
+    return both(metadata=connection.metadata)
+
+
+def typed_error(failure: Exception) -> MusterError:
+    """The typed error of a call that failed, its cause kept."""
+    if isinstance(failure, grpc.RpcError):
+        call: Any = failure  # grpc raises a class that is an error and a call at once
+        error = from_status(call.code(), call.details(), call.trailing_metadata())
+    else:
+        error = Unavailable(str(failure))  # grpc.aio says so of a stream that is over
+    error.__cause__ = failure
+    return error

@@ -38,6 +38,9 @@ test: build lint types
 kill: build
 	$(BIN)/python -m pytest tests/promises/test_kill.py --kills 200 --timeout 7200
 
+bench: build
+	$(BIN)/python -m pytest tests/benchmarks/kernels --benchmark-enable --benchmark-only
+
 lint: build
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .

@@ -91,8 +91,8 @@ def run(options: Options, load: Load, bar: Bar) -> Report:
             server.kill()
         made = _checkpoints(store) - before
         bar.stage("recovering the killed server's store")
-        _check_store(wanted, load.events * (options.rounds + 1), store)
-    return _report(options, load, corpus, _figures(load, rounds, made), placed)
+        check_store(wanted, load.events * (options.rounds + 1), store)
+    return _report(options, load, corpus, figures_of(load, rounds, made), placed)
 
 
 @contextmanager
@@ -173,8 +173,12 @@ def _check_server(wanted: Mapping[str, int], address: str) -> None:
         )
 
 
-def _check_store(wanted: Mapping[str, int], events: int, store: Path) -> None:
-    """What was acknowledged outlived the kill."""
+def check_store(wanted: Mapping[str, int], events: int, store: Path) -> None:
+    """What was acknowledged outlived the kill: so many events in all, and every count.
+
+    Raises:
+        WrongAnswer: where something is missing.
+    """
     engine = Engine.open(project_folder(store), clock=lambda: NOW)
     try:
         version = engine.version
@@ -186,7 +190,8 @@ def _check_store(wanted: Mapping[str, int], events: int, store: Path) -> None:
         engine.close()
 
 
-def _figures(load: Load, rounds: Mapping[str, Sequence[Measured]], checkpoints: int) -> Figures:
+def figures_of(load: Load, rounds: Mapping[str, Sequence[Measured]], checkpoints: int) -> Figures:
+    """The figures of all rounds. `checkpoints` is how many were made meanwhile."""
     figures: Figures = {}
     for kind, sent in ((EVENTS, load.events), (UPDATES, load.updates)):
         rates = [sent / one.seconds for one in rounds[kind]]
@@ -200,7 +205,8 @@ def _figures(load: Load, rounds: Mapping[str, Sequence[Measured]], checkpoints: 
     return figures
 
 
-def _targets(figures: Figures) -> list[Target]:
+def targets(figures: Figures) -> list[Target]:
+    """The issue's bounds."""
     stall = target(figures, "longest_stall_ms", "no stall over 1 s while checkpoints run", most=1_000)
     if not figures["checkpoints"]:
         stall = replace(stall, ok=None, why="no checkpoint ran: send more")
@@ -235,6 +241,6 @@ def _report(options: Options, load: Load, corpus: Corpus, figures: Figures, plac
         machine=machine(),
         versions=versions("grpcio", "protobuf", "lmdb", "numpy", "pyroaring"),
         figures=figures,
-        targets=_targets(figures),
+        targets=targets(figures),
         notes=notes,
     )

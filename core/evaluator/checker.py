@@ -32,6 +32,7 @@ FUNCTIONS: Final = frozenset((*_FUNCTIONS, *AGGREGATES))
 _COMPLAINT: Final = re.compile(r"ERROR: <input>:(-?\d+):(-?\d+): (.*)")
 _UNDECLARED: Final = re.compile(r"undeclared reference to '([^']*)'")
 _NO_OVERLOAD: Final = re.compile(r"found no matching overload for '([^']*)' applied to '\((.*)\)'")
+_EXAMPLE: Final = 'write it as in user.plan == "free" && events["Purchase"].size() >= 2'
 _UNEXPECTED: Final = re.compile(
     r"Syntax error: (?:mismatched input|extraneous input|no viable alternative at input|token recognition error at:) '(.*?)'(?: expecting| *$)",
     re.DOTALL,
@@ -129,7 +130,7 @@ def _in_one_sentence(text: str, complaint: str) -> InvalidExpression:
     found = [(int(line), int(column), rest) for line, column, rest in _COMPLAINT.findall(complaint)]
     if not found:
         first_line = complaint.split("\n", 1)[0].removesuffix("]").rsplit(" [", 1)[0]
-        return InvalidExpression(first_line.split(": ", 1)[-1][:200], code="EXPRESSION_SYNTAX")
+        return InvalidExpression(first_line.split(": ", 1)[-1][:200], mend=_EXAMPLE, code="EXPRESSION_SYNTAX")
     for line, column, rest in found:
         # A misspelt macro comes with bogus complaints about its variable, so functions are told of first.
         undeclared = _UNDECLARED.match(rest)
@@ -156,15 +157,26 @@ def _explained(text: str, position: int, complaint: str) -> InvalidExpression:
         return _no_overload(position, overload[1], overload[2])
     unexpected = _UNEXPECTED.match(complaint)
     if unexpected and unexpected[1] == "<EOF>":
-        return InvalidExpression("the expression ends too early", position=position, code="EXPRESSION_SYNTAX")
+        return InvalidExpression(
+            "the expression ends too early", position=position, mend="complete what it begins", code="EXPRESSION_SYNTAX"
+        )
     if unexpected:
-        return InvalidExpression(f"{unexpected[1]!r} cannot stand here", position=position, code="EXPRESSION_SYNTAX")
+        return InvalidExpression(
+            f"{unexpected[1]!r} cannot stand here",
+            position=position,
+            mend="take it out, or complete what stands before it",
+            code="EXPRESSION_SYNTAX",
+        )
     if complaint.startswith("unsupported syntax"):
         return InvalidExpression(
-            f"optional syntax is not supported: {complaint}", position=position, code="UNSUPPORTED_CONSTRUCT"
+            f"optional syntax is not supported: {complaint}",
+            position=position,
+            mend="ask with has() or `in` first",
+            code="UNSUPPORTED_CONSTRUCT",
         )
     code = "NO_OVERLOAD" if "type" in complaint else "EXPRESSION_SYNTAX"
-    return InvalidExpression(complaint.removeprefix("Syntax error: ")[:200], position=position, code=code)
+    message = complaint.removeprefix("Syntax error: ")[:200]
+    return InvalidExpression(message, position=position, mend=_EXAMPLE, code=code)
 
 
 def _undeclared(text: str, position: int, name: str) -> InvalidExpression:

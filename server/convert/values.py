@@ -10,7 +10,7 @@ from google.protobuf import struct_pb2
 from muster.v1 import value_pb2
 
 from core.errors import InvalidInput
-from core.values import Value, ValueType, from_micros, to_micros
+from core.values import Value, ValueType, check_value, from_micros, to_micros
 from server.convert.times import micros, timestamp
 
 KINDS: Final[dict[ValueType, int]] = {
@@ -60,6 +60,18 @@ def properties(messages: Mapping[str, value_pb2.Value], field: str = "properties
     for name, message in messages.items():
         kind = message.WhichOneof("kind")
         found[name] = getattr(message, kind) if kind in _PLAIN else value(message, f"{field}.{name}")
+    return found
+
+
+def parameters(messages: Mapping[str, value_pb2.Value]) -> dict[str, Value]:
+    """Named parameters of an expression, held to what a property may be.
+
+    Raises:
+        InvalidInput: as `value`; VALUE_NOT_FINITE, VALUE_TOO_DEEP and what else `check_value` raises.
+    """
+    found = properties(messages, "params")
+    for name, item in found.items():
+        check_value(item, f"params.{name}")
     return found
 
 

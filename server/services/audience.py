@@ -20,7 +20,7 @@ from core.version import Version
 from server.blocking import Pool
 from server.convert import audiences as convert
 from server.convert.times import timestamp
-from server.convert.values import properties
+from server.convert.values import parameters
 from server.paging import Pages, page_size
 from server.projects import Projects
 
@@ -47,7 +47,7 @@ class AudienceService(audience_pb2_grpc.AudienceServiceServicer):  # type: ignor
         """How many users match."""
         started = time.perf_counter_ns()
         version = self._projects.get(request.project).engine.version
-        params = properties(request.params, "params")
+        params = parameters(request.params)
         view = await self._pool.run(answers.count, version, request.expression, params, request.explain)
         return audience_pb2.CountResponse(
             count=view.count,
@@ -64,7 +64,7 @@ class AudienceService(audience_pb2_grpc.AudienceServiceServicer):  # type: ignor
     ) -> AsyncIterator[audience_pb2.SelectResponse]:
         """The matching users in ordinal order, in parts."""
         version = self._projects.get(request.project).engine.version
-        params = properties(request.params, "params")
+        params = parameters(request.params)
         if request.format not in audience_pb2.SelectFormat.values():
             raise InvalidInput(
                 "a format of no known kind", field="format", mend="one of SelectFormat", code="SELECT_FORMAT"
@@ -91,7 +91,7 @@ class AudienceService(audience_pb2_grpc.AudienceServiceServicer):  # type: ignor
     ) -> audience_pb2.ExplainResponse:
         """Why one user matches or does not."""
         version = self._projects.get(request.project).engine.version
-        params = properties(request.params, "params")
+        params = parameters(request.params)
         tree, warnings = await self._pool.run(_explain, version, request.expression, params, request.distinct_id)
         return audience_pb2.ExplainResponse(
             explanation=convert.explanation(tree), now=timestamp(version.now), warnings=convert.warnings(warnings)

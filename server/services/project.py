@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
 
@@ -11,6 +12,7 @@ from muster.v1 import project_pb2, project_pb2_grpc
 from core.commands import MoveClock, UpdateSettings
 from core.errors import InvalidInput
 from core.messaging import reading
+from core.messaging.addresses import normalise_email
 from core.settings import ClockKind, Settings
 from core.version import Version
 from server.auth import CALLER
@@ -64,7 +66,7 @@ class ProjectService(project_pb2_grpc.ProjectServiceServicer):  # type: ignore[m
             uid="",
             clock=clock,
             sandbox=not request.live,
-            allowed_addresses=list(request.allowed_addresses),
+            allowed_addresses=_allowed(request.allowed_addresses),
             time_zone=request.time_zone or "UTC",
         )
         made = await self._pool.run(self._projects.create, settings, start, request.request_id)
@@ -104,7 +106,7 @@ class ProjectService(project_pb2_grpc.ProjectServiceServicer):  # type: ignore[m
         await project.submit(
             UpdateSettings(
                 sandbox=request.sandbox if request.HasField("sandbox") else None,
-                allowed_addresses=list(request.allowed_addresses) if request.replace_allowed_addresses else None,
+                allowed_addresses=_allowed(request.allowed_addresses) if request.replace_allowed_addresses else None,
                 time_zone=request.time_zone if request.HasField("time_zone") else None,
                 etag=request.etag,
             ),
@@ -160,6 +162,22 @@ class ProjectService(project_pb2_grpc.ProjectServiceServicer):  # type: ignore[m
             )
         size = await self._pool.run(project.engine.backup, destination)
         return project_pb2.BackupResponse(destination=str(destination), bytes=size)
+
+
+def _allowed(addresses: Iterable[str]) -> list[str]:
+    """An allow-list as it is compared with: email addresses in their one spelling, and beginnings of URLs."""
+    found = []
+    for index, text in enumerate(addresses):
+        address = text if text.startswith(("http://", "https://")) else normalise_email(text)
+        if address is None:
+            raise InvalidInput(
+                f"{text!r} is no address",
+                field=f"allowed_addresses[{index}]",
+                mend="an email address, or for webhooks a URL (one that ends in / allows all below it)",
+                code="ADDRESS_INVALID",
+            )
+        found.append(address)
+    return found
 
 
 def _project(version: Version) -> project_pb2.Project:

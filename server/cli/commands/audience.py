@@ -1,0 +1,215 @@
+"""`muster audience`: who matches, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Final
+
+import click
+from rich.text import Text
+from rich.tree import Tree
+
+from core.errors import InvalidInput
+from server.cli.arguments import expression_of, params_of
+from server.cli.context import Session, pass_session, read_text
+from server.cli.frame import Group
+from server.cli.output import COLOURS
+
+_PARAM = click.option("--param", "params", multiple=True, metavar="NAME=VALUE", help="a value of `params` in it")
+_MARKS: Final = {"matches": "✓", "does_not_match": "✗", "errs": "!"}
+
+
+@click.group("audience", cls=Group)
+def audience() -> None:
+    """Count, list and explain who matches an expression; save it by name."""
+
+
+@audience.command("count", epilog="""Example: muster audience count 'user.plan == "free"'""")
+@click.argument("expression")
+@_PARAM
+@click.option("--explain", is_flag=True, help="also what each part matched and lost, and the plan")
+@pass_session
+def count(session: Session, expression: str, params: tuple[str, ...], explain: bool) -> None:
+    """How many users match EXPRESSION (CEL; @FILE reads it from a file)."""
+    from server.cli.plain import instant, plain
+
+    text = session.texts["expression"] = expression_of(expression)
+    answer = session.client().audiences.count(text, params=params_of(params), explain=explain)
+    if session.out.json:
+        session.out.document(plain(answer))
+        return
+    share = f" ({answer.count / answer.total:.1%})" if answer.total else ""
+    now = instant(answer.now)
+    session.out.say(
+        Text.assemble(
+            (f"{answer.count:,}", "bold"), f" of {answer.total:,} users match{share}",
+            (f", in {answer.elapsed_micros / 1_000:,.1f} ms at {now:%Y-%m-%dT%H:%M:%SZ}" if now else "", "dim"),
+        )
+    )  # fmt: skip
+    if explain:
+        session.out.say()
+        show_leaves(session, answer.leaves)
+        if answer.plan:
+            session.out.say()
+            session.out.say(Text(answer.plan.rstrip(), "dim"))
+    show_warnings(session, answer.warnings)
+    if not answer.total:
+        session.out.note("the project has no users yet: `muster import profiles FILE` brings some")
+
+
+def show_leaves(session: Session, leaves: Iterable[Any]) -> None:
+    """What each part of an expression matched and lost."""
+    session.out.table(
+        ["matched", "not matched", "missing", "wrong type", "other error", "part"],
+        [(one.matched, one.not_matched, one.missing, one.wrong_type, one.other_error, one.text) for one in leaves],
+    )
+
+
+def show_warnings(session: Session, warnings: Iterable[Any]) -> None:
+    """Names never seen."""
+    for one in warnings:
+        session.out.warn(one.message or f"{one.name} was never seen" + (f"; {one.nearest} was" if one.nearest else ""))
+
+
+@audience.command("select", epilog="""Example: muster audience select 'user.plan == "free"' --limit 10""")
+@click.argument("expression")
+@_PARAM
+@click.option("--limit", type=click.IntRange(0), default=0, help="at most so many; 0: all")
+@pass_session
+def select(session: Session, expression: str, params: tuple[str, ...], limit: int) -> None:
+    """The ids of the users who match EXPRESSION, one a line."""
+    text = session.texts["expression"] = expression_of(expression)
+    ids = session.client().audiences.select(text, params=params_of(params), limit=limit)
+    if session.out.json:
+        session.out.lines(ids)
+        return
+    for one in ids:
+        session.out.raw(one)
+
+
+@audience.command("explain", epilog="""Example: muster audience explain 'user.plan == "free"' u1""")
+@click.argument("expression")
+@click.argument("user", metavar="USER")
+@_PARAM
+@pass_session
+def explain(session: Session, expression: str, user: str, params: tuple[str, ...]) -> None:
+    """Why USER matches EXPRESSION or does not, part by part."""
+    from server.cli.plain import plain
+
+    text = session.texts["expression"] = expression_of(expression)
+    answer = session.client().audiences.explain(text, user, params=params_of(params))
+    if session.out.json:
+        session.out.document(plain(answer))
+        return
+    show_explanation(session, answer.explanation)
+    show_warnings(session, answer.warnings)
+
+
+def show_explanation(session: Session, explanation: Any) -> None:
+    """A tree of an expression's parts, each with what was read."""
+    session.out.console.print(_tree(explanation, None))
+
+
+def _tree(found: Any, parent: Tree | None) -> Tree:
+    from muster.v1 import audience_pb2
+
+    from server.cli.plain import word
+
+    verdict = word(audience_pb2.Verdict.DESCRIPTOR, found.verdict)
+    line = Text.assemble(
+        (f"{_MARKS.get(verdict, '?')} ", COLOURS.get(verdict, "yellow")), found.text,
+        (f"  {found.reason}" if found.reason else "", "red"),
+        (f"  {'; '.join(found.values)}" if found.values else "", "dim"),
+    )  # fmt: skip
+    tree = Tree(line) if parent is None else parent.add(line)
+    for part in found.parts:
+        _tree(part, tree)
+    return tree
+
+
+@audience.command("save", epilog="""Example: muster audience save whales 'user.spent > 1000.0'""")
+@click.argument("name")
+@click.argument("expression", required=False)
+@click.option("--ids", metavar="FILE", help="instead of an expression, ids from a file, one a line; -: standard input")
+@click.option("--description", default="", help="for people")
+@click.option("--create-missing", is_flag=True, help="make users of ids that are not known yet")
+@pass_session
+def save(
+    session: Session, name: str, expression: str | None, ids: str | None, description: str, create_missing: bool
+) -> None:
+    """Save EXPRESSION, or a list of ids, as NAME; targeting reads it as audiences["NAME"]."""
+    from server.cli.plain import plain
+
+    if (expression is None) == (ids is None):
+        raise InvalidInput(
+            "an audience is an expression or a list of ids", field="EXPRESSION", mend="give one of EXPRESSION and --ids",
+            code="AUDIENCE_MEMBERS",
+        )  # fmt: skip
+    client = session.client()
+    if expression is not None:
+        text = session.texts["expression"] = expression_of(expression)
+        saved = client.audiences.save(name, text, description=description)
+    else:
+        listed = [line.strip() for line in read_text(str(ids), "--ids").splitlines() if line.strip()]
+        saved = client.audiences.save(name, ids=listed, description=description, create_missing=create_missing)
+    if session.out.json:
+        session.out.document(plain(saved))
+        return
+    what = f"{saved.listed:,} listed ids" if ids is not None else saved.expression
+    session.out.say(f"saved {name}: {what}")
+
+
+@audience.command("list", epilog="Example: muster audience list")
+@pass_session
+def list_(session: Session) -> None:
+    """The saved audiences."""
+    from server.cli.plain import instant, plain
+
+    found = list(session.client().audiences.list())
+    if session.out.json:
+        session.out.document([plain(one) for one in found])
+        return
+    session.out.table(
+        ["name", "updated", "members", "description"],
+        [(one.name, instant(one.update_time), _members(one), one.description or None) for one in found],
+        empty="no audience is saved yet: `muster audience save NAME EXPRESSION` saves one",
+    )
+
+
+def _members(audience: Any) -> str:
+    return (
+        str(audience.expression)
+        if audience.WhichOneof("members") == "expression"
+        else f"{audience.listed:,} listed ids"
+    )
+
+
+@audience.command("get", epilog="Example: muster audience get whales")
+@click.argument("name")
+@pass_session
+def get(session: Session, name: str) -> None:
+    """One saved audience."""
+    from server.cli.plain import instant, plain
+
+    found = session.client().audiences.get(name)
+    if session.out.json:
+        session.out.document(plain(found))
+        return
+    session.out.facts(
+        {
+            "name": found.name, "members": _members(found), "description": found.description,
+            "updated": instant(found.update_time), "etag": found.etag,
+        }
+    )  # fmt: skip
+
+
+@audience.command("delete", epilog="Example: muster audience delete whales")
+@click.argument("name")
+@pass_session
+def delete(session: Session, name: str) -> None:
+    """Delete a saved audience that nothing uses."""
+    session.client().audiences.delete(name)
+    if session.out.json:
+        session.out.document({"deleted": name})
+        return
+    session.out.say(f"deleted {name}")

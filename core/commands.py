@@ -138,10 +138,15 @@ class ResolveAmbiguous:
 
 @dataclass(frozen=True, slots=True)
 class Begin:
-    """Ask leave to hand off. Answer: the ordinals granted."""
+    """Ask leave to hand off. Answer: the ordinals granted.
+
+    `offered` is the `offer_tag` of the version that the hand-offs were rendered from; where it is no longer that of
+    the present, nobody is granted. "" asks without one.
+    """
 
     key: str
     ordinals: list[int]
+    offered: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -135,8 +135,12 @@ class Engine:
             raise
         engine = cls(store, version, requests, clock, config or EngineConfig())
         engine._writer.start()
-        # Hand-offs that began before a crash and were never acknowledged: nobody knows, and that is recorded.
-        engine.submit(commands.Lose(None)).result()
+        try:
+            # Hand-offs that began before a crash and were never acknowledged: nobody knows, and that is recorded.
+            engine.submit(commands.Lose(None)).result()
+        except BaseException:
+            engine.close()
+            raise
         return engine
 
     def close(self) -> None:
@@ -151,7 +155,7 @@ class Engine:
             self._checkpoint.join()
         if not self._stopped:
             try:
-                self._start_checkpoint(wait=True)
+                self._make_checkpoint(self._version)
             except StoreError as error:
                 _log.warning("no checkpoint at close, the log has everything: %s", error)
         self._store.close()
@@ -235,7 +239,7 @@ class Engine:
 
     def checkpoint(self) -> None:
         """Make a checkpoint now and wait for it."""
-        self._exclusively(lambda: self._start_checkpoint(wait=True))
+        self._exclusively(lambda: self._make_checkpoint(self._version))
 
     def load(self, fill: Callable[[Population, Users], None]) -> None:
         """Bulk load: change the population outside the log and make a checkpoint of it, as one step.
@@ -245,11 +249,14 @@ class Engine:
 
         def run() -> None:
             draft = self._version.fork()
-            fill(draft.population, draft.users)
-            draft.population.issue(draft.users.issued)
-            position = self._store.log.append([to_log(self._version.fork())])
-            self._version = draft.publish(position)
-            self._start_checkpoint(wait=True)
+            try:
+                fill(draft.population, draft.users)
+                draft.population.issue(draft.users.issued)
+                position = self._store.log.append([to_log(self._version.fork())])
+                self._make_checkpoint(draft.publish(position))
+            except BaseException:
+                self._discard()
+                raise
 
         self._exclusively(run)
 
@@ -296,7 +303,7 @@ class Engine:
                 try:
                     action()
                     group[0].future.set_result(None)
-                except Exception as error:
+                except BaseException as error:  # noqa: BLE001 - it is the caller's, who waits for it
                     group[0].future.set_exception(error)
                 continue
             started = time.monotonic()
@@ -312,11 +319,15 @@ class Engine:
         except StoreError as error:
             self._stopped = str(error)
             _log.error("commit failed, its requests fail: %s", error)
-            self._discard()
-            for item in group:
-                item.future.set_exception(
-                    Unavailable(f"nothing was changed: {error.message}", mend=error.mend, code=error.code)
-                )
+            self._fail(group, Unavailable(f"nothing was changed: {error.message}", mend=error.mend, code=error.code))
+            return
+        except MusterError as error:
+            self._fail(group, error)
+            return
+        except Exception:  # noqa: BLE001 - the writer outlives a defect: the next group may not meet it
+            self._stopped = "a group of commands failed unexpectedly; the server's log has the trace"
+            _log.exception("a group of %d commands failed unexpectedly, nothing was changed", len(group))
+            self._fail(group, MusterError("an internal error; nothing was changed", mend="report it"))
             return
         self._stopped = ""
         self._requests.absorb(draft.now)
@@ -327,7 +338,16 @@ class Engine:
             else:
                 item.future.set_result(item.asked.answer)
         for listener in list(self._listeners):
-            listener(self._version)
+            try:
+                listener(self._version)
+            except Exception:  # noqa: BLE001 - what is committed is committed, whatever a listener makes of it
+                _log.exception("a listener failed at position %d", position)
+
+    def _fail(self, group: list[_Waiting], error: MusterError) -> None:
+        """Discard what a group did, and fail each of its requests: by its own error where it has one."""
+        self._discard()
+        for item in group:
+            item.future.set_exception(item.asked.error or error)
 
     def _decide_and_append(self, group: list[_Waiting], now: int) -> tuple[int, Any]:
         asked = [item.asked for item in group]
@@ -362,38 +382,64 @@ class Engine:
             return
         age = time.monotonic() - self._last_checkpoint
         if self._log_bytes >= self._config.checkpoint_bytes or age >= self._config.checkpoint_seconds:
-            self._start_checkpoint(wait=False)
+            self._start_checkpoint()
 
-    def _start_checkpoint(self, *, wait: bool) -> None:
+    def _start_checkpoint(self) -> None:
+        """Write a checkpoint of the present version in a thread of its own, while the writer goes on."""
         if self._checkpoint is not None:
             self._checkpoint.join()
-        frozen = self._version
+        self._settle_failed_checkpoint()
+        frozen, requests = self._version, self._requests.take_dirty()
+        self._go_on_from(frozen)
+
+        def run() -> None:
+            try:
+                self._save(frozen, requests)
+            except StoreError as error:
+                _log.error("checkpoint at %d failed, the log has everything: %s", frozen.position, error)
+                self._checkpoint_failed = (frozen, requests)
+
+        self._checkpoint = threading.Thread(target=run, name="checkpoint", daemon=True)
+        self._checkpoint.start()
+
+    def _make_checkpoint(self, frozen: Version) -> None:
+        """Write a checkpoint of a version and wait for it; only then it is the present one.
+
+        Raises:
+            StoreError: the present version is as it was.
+        """
+        if self._checkpoint is not None:
+            self._checkpoint.join()
+        self._settle_failed_checkpoint()
         requests = self._requests.take_dirty()
+        try:
+            self._save(frozen, requests)
+        except BaseException:
+            self._requests.soil(requests)
+            raise
+        self._go_on_from(frozen)
+
+    def _save(self, frozen: Version, requests: dict[bytes, bytes | None]) -> None:
+        at = int(time.time() * _MICROS)
+        pages = self._store.pages
+        try:
+            pages.checkpoint(frozen.position, _pages(frozen, requests), at=at)
+        except StoreError:
+            if pages.position < frozen.position:
+                raise
+            # It failed after its last step: the disk has the whole checkpoint.
+        try:
+            self._store.collect(at - int(self._config.horizon_seconds * _MICROS))
+        except StoreError as error:
+            _log.warning("old checkpoints are not collected yet: %s", error)
+
+    def _go_on_from(self, frozen: Version) -> None:
+        """Make a version with nothing to save the present one: a checkpoint of `frozen` has it."""
         draft = frozen.fork()
         draft.clean()
         self._version = draft.publish(frozen.position)
         self._log_bytes = 0
         self._last_checkpoint = time.monotonic()
-        failure: list[StoreError] = []
-
-        def run() -> None:
-            try:
-                at = int(time.time() * _MICROS)
-                self._store.pages.checkpoint(frozen.position, _pages(frozen, requests), at=at)
-                self._store.collect(at - int(self._config.horizon_seconds * _MICROS))
-            except StoreError as error:
-                _log.error("checkpoint at %d failed, the log has everything: %s", frozen.position, error)
-                failure.append(error)
-                self._checkpoint_failed = (frozen, requests)
-
-        if wait:
-            run()
-            self._settle_failed_checkpoint()
-            if failure:
-                raise failure[0]
-        else:
-            self._checkpoint = threading.Thread(target=run, name="checkpoint", daemon=True)
-            self._checkpoint.start()
 
     def _settle_failed_checkpoint(self) -> None:
         failed, self._checkpoint_failed = self._checkpoint_failed, None

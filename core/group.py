@@ -18,7 +18,7 @@ from core.messaging import judge
 from core.profiles import handlers as profiles
 from core.requests import MAX_REQUEST_ID_BYTES, Requests
 from core.settings import Settings, check_settings
-from core.values import MAX_MICROS
+from core.values import MAX_MICROS, utf8_length
 from core.version import ClockMoved, Draft, SettingsChanged, Version
 
 FORMAT: Final = 1
@@ -27,10 +27,11 @@ FORMAT: Final = 1
 @record("answered")
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """Step of the log: what a request was answered."""
+    """Step of the log: what a request, with a command of that name, was answered."""
 
     request_id: str
     answer: Any
+    command: str
 
 
 @dataclass(slots=True)
@@ -110,8 +111,8 @@ def check_move(version: Version, to: int) -> None:
         raise InvalidInput("the time is out of range", field="to", mend="years 1 to 9999", code="TIME_OUT_OF_RANGE")
 
 
-class Broken(Exception):  # noqa: N818 - not a domain error: it never leaves the engine
-    """A command failed half-way for no reason of its own making: the draft is unusable."""
+class Broken(Exception):
+    """A command failed half-way for no reason of its own making: the draft is unusable. Never leaves the engine."""
 
     def __init__(self, asked: Asked) -> None:
         super().__init__(type(asked.command).__name__)
@@ -135,10 +136,9 @@ def decide(version: Version, now: int, group: Sequence[Asked], requests: Request
     draft = version.fork()
     _move_clock(draft, now)
     for asked in group:
-        known = _known(asked, requests, draft.now)
-        if known is not None:
-            asked.answer = known[0]
+        if _was_answered(asked, requests, draft.now):
             continue
+        _judge_apart(draft, asked.command)
         done = len(draft.steps)
         try:
             asked.answer = _answer(draft, asked.command)
@@ -150,23 +150,54 @@ def decide(version: Version, now: int, group: Sequence[Asked], requests: Request
         except Exception as error:
             asked.error = error
             raise Broken(asked) from error
-        if asked.request_id and asked.error is None and len(draft.steps) > done:
-            draft.steps.append(Answered(asked.request_id, asked.answer))
-            requests.add(asked.request_id, draft.now, asked.answer)
+        if asked.request_id and len(draft.steps) > done:
+            step = Answered(asked.request_id, asked.answer, type(asked.command).__name__)
+            draft.steps.append(step)
+            requests.add(step.request_id, draft.now, step.command, step.answer)
     judge.judge_touched(draft)
     return draft
 
 
-def _known(asked: Asked, requests: Requests, now: int) -> tuple[Any] | None:
-    if len(asked.request_id.encode()) > MAX_REQUEST_ID_BYTES:
+def _was_answered(asked: Asked, requests: Requests, now: int) -> bool:
+    """Whether a command needs no deciding: its request id was answered before, or cannot be one."""
+    if not asked.request_id:
+        return False
+    try:
+        length = utf8_length(asked.request_id, "request_id")
+    except InvalidInput as error:
+        asked.error = error
+        return True
+    if length > MAX_REQUEST_ID_BYTES:
         asked.error = InvalidInput(
             "the request id is too long",
             field="request_id",
             mend=f"at most {MAX_REQUEST_ID_BYTES} bytes",
             code="ID_TOO_LONG",
         )
-        return (None,)
-    return requests.find(asked.request_id, now) if asked.request_id else None
+        return True
+    known = requests.find(asked.request_id, now)
+    if known is None:
+        return False
+    command, asked.answer = known
+    if command != type(asked.command).__name__:
+        asked.error = InvalidInput(
+            f"the request id was that of another request, a {command}",
+            field="request_id",
+            mend="make a new one for each request, and repeat it only with the same request",
+            code="REQUEST_ID_REUSED",
+        )
+    return True
+
+
+def _judge_apart(draft: Draft, command: commands.Command) -> None:
+    """Judge what came by imports apart from what happened live, so that sharing a group changes nothing."""
+    if not isinstance(command, commands.Ingest | commands.MergeUsers):
+        return
+    imported = isinstance(command, commands.Ingest) and command.imported
+    if draft.touched and draft.touched_by_import != imported:
+        judge.judge_touched(draft)
+        draft.start_touching()
+    draft.touched_by_import = imported
 
 
 def _answer(draft: Draft, command: commands.Command) -> Any:
@@ -196,7 +227,7 @@ def replay(version: Version, records: Iterable[tuple[int, bytes]], requests: Req
         draft = version.fork()
         for step in steps:
             if isinstance(step, Answered):
-                requests.add(step.request_id, draft.now, step.answer)
+                requests.add(step.request_id, draft.now, step.command, step.answer)
             else:
                 draft.apply(step)
         requests.absorb(draft.now)

@@ -18,23 +18,24 @@ _PREFIX: Final = b"requests/"
 
 
 class Requests:
-    """request id → (micros of the project's clock, answer), oldest first."""
+    """request id → (micros of the project's clock, command and answer encoded), oldest first."""
 
     def __init__(self) -> None:
         self._answers: dict[str, tuple[int, bytes]] = {}
         self._pending: dict[str, tuple[int, bytes]] = {}
         self._dirty: dict[str, None] = {}
 
-    def find(self, request_id: str, now: int) -> tuple[Any] | None:
-        """The answer given to a request id, in a tuple of one; None where it is new or too long ago."""
+    def find(self, request_id: str, now: int) -> tuple[str, Any] | None:
+        """The command that a request id came with and its answer; None where it is new or too long ago."""
         entry = self._pending.get(request_id) or self._answers.get(request_id)
         if entry is None or entry[0] + KEPT < now:
             return None
-        return (decode(entry[1]),)
+        command, answer = decode(entry[1])
+        return command, answer
 
-    def add(self, request_id: str, at: int, answer: Any) -> None:
+    def add(self, request_id: str, at: int, command: str, answer: Any) -> None:
         """Note an answer of the group at work."""
-        self._pending[request_id] = (at, encode(answer))
+        self._pending[request_id] = (at, encode([command, answer]))
 
     def discard(self) -> None:
         """The group failed: forget what it added."""

@@ -88,6 +88,22 @@ def from_micros(micros: int) -> datetime:
     return EPOCH + timedelta(microseconds=micros)
 
 
+def utf8_length(text: str, field: str) -> int:
+    """How many bytes a text has in UTF-8.
+
+    Raises:
+        InvalidInput: VALUE_NOT_UNICODE for half of a surrogate pair, which no encoding can hold.
+    """
+    if text.isascii():
+        return len(text)
+    try:
+        return len(text.encode())
+    except UnicodeEncodeError:
+        raise InvalidInput(
+            "half of a surrogate pair is no character", field=field, mend="send valid UTF-8", code="VALUE_NOT_UNICODE"
+        ) from None
+
+
 def check_value(value: Value, field: str, depth: int = 0) -> None:
     """Refuse what no property may hold: NaN, infinities, 64-bit overflow, too deep nesting, unknown types.
 
@@ -101,7 +117,7 @@ def check_value(value: Value, field: str, depth: int = 0) -> None:
     """
     kind = type(value)
     if kind is str:
-        if len(value) > MAX_STRING_BYTES or len(value.encode("utf-8", "surrogatepass")) > MAX_STRING_BYTES:
+        if utf8_length(value, field) > MAX_STRING_BYTES:
             raise InvalidInput(
                 f"a string of more than {MAX_STRING_BYTES} bytes",
                 field=field,
@@ -138,11 +154,16 @@ def check_value(value: Value, field: str, depth: int = 0) -> None:
                     raise InvalidInput(
                         "a map key that is no string", field=field, mend="use string keys", code="VALUE_TYPE"
                     )
+                utf8_length(name, field)
                 check_value(item, f"{field}.{name}", depth + 1)
     elif kind is datetime:
         if value.tzinfo is None:
             raise InvalidInput(
                 "a timestamp without a time zone", field=field, mend="send UTC", code="TIME_OUT_OF_RANGE"
+            )
+        if not MIN_MICROS <= to_micros(value) <= MAX_MICROS:
+            raise InvalidInput(
+                "a timestamp out of range", field=field, mend="years 0001 to 9999 in UTC", code="TIME_OUT_OF_RANGE"
             )
     elif kind not in _TYPES or kind is _Absent:
         raise InvalidInput(f"a {kind.__name__} is no value", field=field, mend="see core/values.py", code="VALUE_TYPE")

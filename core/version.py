@@ -120,6 +120,7 @@ class Draft(Version):
     def start_touching(self) -> None:
         """Whoever was touched so far is judged: begin to gather anew."""
         self.touched = Touched()
+        self.touched_by_import = False
         self._absorbed_merges = self._absorbed_deletions = 0
 
     def do(self, step: Any) -> Any:
@@ -152,10 +153,12 @@ class Draft(Version):
     def _absorb(self) -> None:
         """Let messages and audiences follow merges and deletions at once, before anything else is decided."""
         merged = self.touched.merged[self._absorbed_merges :]
-        if not merged and len(self.touched.deleted) == self._absorbed_deletions:
+        deleted = self.touched.deleted[self._absorbed_deletions :]
+        reissued, self.users.reissued = self.users.reissued, []
+        if not merged and not deleted and not reissued:
             return
-        self.messages.absorb(merged, self.touched.deleted)
-        self.audiences.absorb(merged, self.touched.deleted)
+        self.messages.absorb(self.settings.uid, merged, deleted, reissued)
+        self.audiences.absorb(merged, BitMap([ordinal for ordinal, _ in deleted]))
         self._absorbed_merges, self._absorbed_deletions = len(self.touched.merged), len(self.touched.deleted)
 
     def _note(self, step: Noted) -> None:

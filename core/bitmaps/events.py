@@ -178,9 +178,15 @@ class EventTable:
         spans = (chunk.rows.between_users(ordinal, ordinal) for chunk in self._chunks.values())
         return any(span.stop > span.start for span in spans)
 
-    def history(self, ordinal: int, upto: int) -> list[tuple[int, int, dict[str, Value]]]:
-        """Time, arrival (micros) and properties of a user's events up to an instant, by time, then arrival."""
-        rows = self.slice(ordinal, ordinal, np.iinfo(np.int64).min, upto)
+    def history(
+        self, ordinal: int, upto: int, *, since: int = np.iinfo(np.int64).min
+    ) -> list[tuple[int, int, dict[str, Value]]]:
+        """Time, arrival (micros) and properties of a user's events, by time, then arrival.
+
+        Arguments:
+            since, upto: micros; only events with a time from the one to the other, both included.
+        """
+        rows = self.slice(ordinal, ordinal, since, upto)
         found: list[dict[str, Value]] = [{} for _ in range(len(rows))]
         for name in self._dictionaries:
             cells = rows.property(name)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from difflib import get_close_matches
 from typing import Final
 
@@ -11,12 +11,24 @@ from pyroaring import BitMap
 from core.codec import decode, encode
 from core.errors import NotFound
 from core.messaging.definitions import MessageDefinition
-from core.messaging.effects import DELETED, Caused, Defined, Inboxed, InboxEntry, Moved, Selected, is_open
+from core.messaging.effects import (
+    DELETED,
+    Caused,
+    Defined,
+    DeliveryState,
+    Inboxed,
+    InboxEntry,
+    Moved,
+    Selected,
+    is_open,
+)
 from core.messaging.ledger import Ledger
+from core.messaging.marks import Marks
 
 _DEFINITION: Final = b"messages/definition/"
 _LEDGER: Final = b"messages/ledger/"
 _INBOX: Final = b"messages/inbox/"
+_WAITING: Final[tuple[DeliveryState, ...]] = ("queued", "deferred")
 
 
 class Messages:
@@ -27,6 +39,7 @@ class Messages:
         self._ledgers: dict[str, Ledger] = {}
         self._owned: set[str] = set()
         self._dirty: frozenset[str] = frozenset()
+        self._marks = Marks()
         # Only ever appended to, by the newest fork: each version sees its own length of the shared list.
         self._inbox: list[InboxEntry] = []
         self._inbox_length = 0
@@ -39,6 +52,7 @@ class Messages:
         twin._ledgers = dict(self._ledgers)
         twin._owned = set()
         twin._dirty = self._dirty
+        twin._marks = self._marks.fork()
         twin._inbox, twin._inbox_length, twin._inbox_saved = self._inbox, self._inbox_length, self._inbox_saved
         return twin
 
@@ -102,18 +116,48 @@ class Messages:
             self._inbox.extend(effect.entries)
             self._inbox_length = len(self._inbox)
 
-    def absorb(self, merged: list[tuple[int, int]], deleted: BitMap) -> None:
-        """Follow merges and deletions of users: ledgers unite, and who is gone is not waited for."""
-        for key in list(self._ledgers):
-            for goes, stays in merged:
-                if goes in self._ledgers[key].selected:
+    def absorb(
+        self,
+        project_uid: str,
+        merged: Iterable[tuple[int, int]],
+        deleted: Sequence[tuple[int, list[str]]],
+        reissued: Iterable[tuple[int, str]],
+    ) -> None:
+        """Follow what became of users: ledgers unite, who is gone is not waited for, and once stays once.
+
+        Arguments:
+            project_uid: the key of the marks.
+            merged: (ordinal that goes, ordinal that stays).
+            deleted: (ordinal, ids that it had).
+            reissued: (ordinal, id freed by a deletion that is an id of it now).
+        """
+        for goes, stays in merged:
+            for key, ledger in list(self._ledgers.items()):
+                if goes in ledger.selected or goes in ledger.marked:
                     self._writable(key).unite(goes, stays)
-            if deleted and deleted.intersect(self._ledgers[key].selected):
-                self._skip_deleted(key, deleted)
+        for ordinal, distinct_ids in deleted:
+            self._marks.keep(project_uid, distinct_ids, self._had(ordinal))
+        if deleted:
+            gone = BitMap([ordinal for ordinal, _ in deleted])
+            for key, ledger in list(self._ledgers.items()):
+                if gone.intersect(ledger.selected):
+                    self._skip_deleted(key, gone)
+        for ordinal, distinct_id in reissued if self._marks else ():
+            for key in self._marks.of(project_uid, distinct_id):
+                if ordinal not in self._ledgers[key].selected:
+                    self._writable(key).mark(ordinal)
+
+    def _had(self, ordinal: int) -> Iterator[str]:
+        """Messages that a user has had, or will never get; not those that were still waiting."""
+        for key, ledger in self._ledgers.items():
+            place = ledger.place(ordinal) if ordinal in ledger.selected else None
+            waits = place is not None and (place[0] in _WAITING or (place[0] == "skipped" and is_open(place[1])))
+            if ordinal in ledger.marked or (place is not None and not waits):
+                yield key
 
     def _skip_deleted(self, key: str, deleted: BitMap) -> None:
         ledger = self._writable(key)
-        for state in ("queued", "deferred"):
+        for state in _WAITING:
             users = ledger.state(state) & deleted
             if users:
                 ledger.move(Moved(key, users, state, "", "skipped", DELETED))
@@ -127,12 +171,13 @@ class Messages:
         """What a sandbox did not send, oldest first."""
         return self._inbox[: self._inbox_length]
 
-    def dirty_pages(self) -> Iterator[tuple[bytes, bytes]]:
-        """Pages that changed since `clean`."""
+    def dirty_pages(self) -> Iterator[tuple[bytes, bytes | None]]:
+        """Pages that changed since `clean`; None = deleted."""
         for key in sorted(self._dirty):
             yield _DEFINITION + key.encode(), encode(self._definitions[key])
         for key in sorted(self._ledgers):
             yield from self._ledgers[key].dirty_pages(_LEDGER + key.encode())
+        yield from self._marks.dirty_pages()
         for number in range(self._inbox_saved, self._inbox_length):
             yield _INBOX + number.to_bytes(8, "big"), encode(self._inbox[number])
 
@@ -140,13 +185,16 @@ class Messages:
         """Forget what is dirty: a checkpoint has it. The version must not be one that readers hold."""
         self._dirty = frozenset()
         self._inbox_saved = self._inbox_length
-        for key in self._ledgers:
-            self._writable(key).clean()
+        self._marks.clean()
+        for key, ledger in list(self._ledgers.items()):
+            if not ledger.is_clean:
+                self._writable(key).clean()
 
     def soil(self, frozen: Messages) -> None:
         """Mark again what `frozen` had not saved: its checkpoint failed."""
         self._dirty |= frozen._dirty
         self._inbox_saved = min(self._inbox_saved, frozen._inbox_saved)
+        self._marks.soil(frozen._marks)
         for key, ledger in frozen._ledgers.items():
             self._writable(key).soil(ledger)
 
@@ -154,6 +202,7 @@ class Messages:
     def load(cls, scan: Callable[[bytes], Iterator[tuple[bytes, bytes]]]) -> Messages:
         """The messages of a checkpoint."""
         messages = cls()
+        messages._marks = Marks.load(scan)
         for _, page in scan(_DEFINITION):
             definition = decode(page)
             messages._definitions[definition.key] = definition

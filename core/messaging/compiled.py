@@ -9,10 +9,10 @@ from functools import lru_cache
 from typing import Final
 
 from core.codec import decode, encode
-from core.errors import InvalidExpression
+from core.errors import InvalidExpression, InvalidTemplate
 from core.evaluator.parse import Parsed, parse
 from core.evaluator.time_use import TimeUse, analyse, launch_problems
-from core.messaging.definitions import Asap, EmailSource, MessageDefinition, WebhookSource
+from core.messaging.definitions import Asap, ChannelName, EmailSource, MessageDefinition, WebhookSource
 from core.messaging.work import View
 from core.render import Content, compile_email, compile_webhook
 
@@ -71,7 +71,7 @@ def compile_content(source: EmailSource | WebhookSource) -> Content:
     )
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=1024)
 def _content(encoded: bytes) -> Content:
     return compile_content(decode(encoded))
 
@@ -92,12 +92,17 @@ def compile_message(view: View, definition: MessageDefinition) -> Compiled:
     except InvalidExpression as error:
         error.field = "message.targeting"
         raise
-    content = _content(encode(definition.content))
-    address = ADDRESS_PROPERTY.get(definition.channel)
+    return _made(targeting, encode(definition.content), definition.channel)
+
+
+@lru_cache(maxsize=1024)
+def _made(targeting: Parsed, encoded: bytes, channel: ChannelName) -> Compiled:
+    content = _content(encoded)
+    address = ADDRESS_PROPERTY.get(channel)
     return Compiled(
         targeting=targeting,
         time_use=analyse(targeting),
-        reachable=parse(_REACHABLE[definition.channel]),
+        reachable=parse(_REACHABLE[channel]),
         content=content,
         needs={name: parse(has_value(name)) for name in sorted(content.required)},
         reads=frozenset(content.properties) | ({address} if address else frozenset()),
@@ -115,6 +120,21 @@ def refuse_unknown_time(compiled: Compiled, definition: MessageDefinition) -> No
     for problem in launch_problems(compiled.targeting):
         problem.field = "message.targeting"
         raise problem
+
+
+def refuse_event_in_schedule(compiled: Compiled, definition: MessageDefinition) -> None:
+    """Refuse a scheduled message that cannot be rendered without the event that caused a match: none does.
+
+    Raises:
+        InvalidTemplate: EVENT_WITHOUT_CAUSE.
+    """
+    if not isinstance(definition.schedule, Asap) and compiled.content.requires_event:
+        raise InvalidTemplate(
+            "the content reads `event`, and no event causes a scheduled message",
+            field="message.content",
+            mend='read profile properties, test it with {% if event %}, or give it a default: | default("…")',
+            code="EVENT_WITHOUT_CAUSE",
+        )
 
 
 def listed_audiences(compiled: Compiled) -> frozenset[str]:

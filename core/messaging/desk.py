@@ -20,7 +20,7 @@ from core import commands
 from core.messaging.compiled import Compiled, compile_message
 from core.messaging.definitions import ChannelName, MessageDefinition
 from core.messaging.effects import InboxEntry
-from core.messaging.render import HandOff, Obstacle, batch_size, is_allowed, render_users
+from core.messaging.render import HandOff, Obstacle, batch_size, is_allowed, offer_tag, render_users
 from core.messaging.work import View
 from core.render import WebhookContent
 
@@ -56,6 +56,7 @@ class _Lease:
 
     Arguments:
         places: ordinal and idempotency key of each recipient, in the offer's order.
+        tag: what the offer rests on: leave is refused once it is another.
         unbegun: ordinals that leave may still be asked for.
         ends: monotonic seconds.
         asking: recipients whose leave to begin is being committed.
@@ -65,6 +66,7 @@ class _Lease:
 
     key: str
     places: list[tuple[int, str]]
+    tag: str
     unbegun: BitMap
     ends: float
     asking: int = 0
@@ -133,6 +135,7 @@ class Desk:
         lease = _Lease(
             definition.key,
             [(h.ordinal, h.idempotency_key) for h in hand_offs],
+            offer_tag(view, definition),
             BitMap(h.ordinal for h in hand_offs),
             self._clock() + self._lease_seconds,
         )
@@ -202,7 +205,7 @@ class Desk:
         if lease is None or not wanted:
             answer.set_result([])
             return answer
-        asked: Future[list[int]] = self._engine.submit(commands.Begin(lease.key, sorted(wanted)))
+        asked: Future[list[int]] = self._engine.submit(commands.Begin(lease.key, sorted(wanted), lease.tag))
         asked.add_done_callback(lambda done: self._granted(batch_id, lease, wanted, done, answer))
         return answer
 

@@ -69,7 +69,10 @@ class Selected:
 @record("moved")
 @dataclass(frozen=True, slots=True)
 class Moved:
-    """Users of a message go from one state to another. Reasons belong to skips and failures."""
+    """Users of a message go from one state to another. Reasons belong to skips and failures.
+
+    `at`, in micros, says since when the users wait, where they join the queue later than they were selected.
+    """
 
     key: str
     users: BitMap
@@ -77,6 +80,7 @@ class Moved:
     source_reason: str
     target: DeliveryState
     target_reason: str
+    at: int = 0
 
 
 @record("defined")

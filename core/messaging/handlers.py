@@ -11,7 +11,13 @@ from pyroaring import BitMap
 from core import commands
 from core.errors import AlreadyExists, FailedPrecondition, InvalidInput, NotFound, StaleEtag
 from core.evaluator.audience import AudienceDefinition, AudienceDeleted, AudienceSaved
-from core.messaging.compiled import compile_message, listed_audiences, refuse_unknown_time
+from core.evaluator.time_use import launch_problems
+from core.messaging.compiled import (
+    compile_message,
+    listed_audiences,
+    refuse_event_in_schedule,
+    refuse_unknown_time,
+)
 from core.messaging.definitions import Asap, MessageDefinition, Once, WebhookSource, changed, check_definition
 from core.messaging.effects import (
     ENDED,
@@ -23,8 +29,9 @@ from core.messaging.effects import (
     Moved,
     Noted,
 )
-from core.messaging.judge import MAX_RECIPIENTS, fire, judge_everybody, judge_queue_again, leave
+from core.messaging.judge import MAX_RECIPIENTS, fire, judge_everybody, judge_queue_again, leave, rejudge
 from core.messaging.keys import idempotency_key, read_key
+from core.messaging.render import offer_tag
 from core.messaging.work import Work
 from core.profiles.identity import NOBODY
 from core.profiles.steps import UsersIssued
@@ -33,6 +40,7 @@ from core.profiles.validate import check_id
 DELIVERED: Final = "$campaign_delivery"
 FAILED: Final = "$campaign_failed"
 PROVIDER_REFUSED: Final = "provider_refused"
+OPERATOR: Final = "operator"
 
 
 def _etag(given: str, present: str, field: str) -> None:
@@ -66,7 +74,7 @@ def create(work: Work, command: commands.CreateMessage) -> MessageDefinition:
             mend="take another key",
             code="MESSAGE_EXISTS",
         )
-    compile_message(work, definition)
+    refuse_event_in_schedule(compile_message(work, definition), definition)
     work.do(Defined(definition))
     return definition
 
@@ -80,7 +88,9 @@ def update(work: Work, command: commands.UpdateMessage) -> MessageDefinition:
     present = work.messages.get(command.key)
     _etag(command.etag, present.etag, "message.etag")
     fresh = changed(present, command.changes)
-    compile_message(work, fresh)
+    if fresh.pause_reason == MAX_RECIPIENTS and fresh.max_recipients != present.max_recipients:
+        fresh = replace(fresh, pause_reason=OPERATOR)  # the limit it paused at is no more
+    refuse_event_in_schedule(compile_message(work, fresh), fresh)
     work.do(Defined(fresh))
     return fresh
 
@@ -145,7 +155,7 @@ def pause(work: Work, command: commands.PauseMessages) -> list[MessageDefinition
                     replace(
                         definition,
                         state="paused",
-                        pause_reason="operator",
+                        pause_reason=OPERATOR,
                         paused_at=work.now,
                         revision=definition.revision + 1,
                     )
@@ -190,6 +200,10 @@ def resume(work: Work, command: commands.ResumeMessage) -> MessageDefinition:
     compiled = compile_message(work, live)
     work.do(Defined(live))
     judge_queue_again(work, live, compiled)
+    rejudge(work, live, compiled, work.messages.ledger(command.key).open_skips())
+    live = work.messages.get(command.key)
+    if live.state != "live":  # the limit was reached again
+        return live
     if isinstance(live.schedule, Asap):
         judge_everybody(work, live, compiled, work.now)
     elif not live.fired_at and live.schedule.at <= work.now:
@@ -220,6 +234,8 @@ def end(work: Work, command: commands.EndMessage) -> MessageDefinition:
 def begin(work: Work, command: commands.Begin) -> list[int]:
     """Give leave to hand off to those who still may be sent to."""
     definition = work.messages.get(command.key)
+    if command.offered and command.offered != offer_tag(work, definition):
+        return []  # what the worker holds is not what would be rendered, or may not be sent any more
     return [int(ordinal) for ordinal in leave(work, definition, BitMap(command.ordinals))]
 
 
@@ -232,16 +248,22 @@ def skip(work: Work, command: commands.Skip) -> None:
 
 
 def _note(work: Work, name: str, key: str, ordinals: list[int], details: list[str]) -> None:
+    """Note an event of Muster's own for users; those deleted since have no history to put it in."""
     channel = work.messages.get(key).channel
+    known = [
+        (ordinal, detail) for ordinal, detail in zip(ordinals, details, strict=True) if ordinal in work.population.live
+    ]
+    if not known:
+        return
     work.do(
         Noted(
             name,
-            np.array(ordinals, np.uint32),
+            np.array([ordinal for ordinal, _ in known], np.uint32),
             work.now,
-            [idempotency_key(work.settings.uid, key, ordinal) for ordinal in ordinals],
+            [idempotency_key(work.settings.uid, key, ordinal) for ordinal, _ in known],
             [
                 {"message_id": key, "message_type": channel, **({"detail": detail} if detail else {})}
-                for detail in details
+                for _, detail in known
             ],
         )
     )
@@ -333,7 +355,7 @@ def lose(work: Work, command: commands.Lose) -> int:
 _RESOLVED: Final[dict[str, tuple[DeliveryState, str]]] = {
     "offer_again": ("queued", ""),
     "mark_sent": ("sent", ""),
-    "mark_failed": ("failed", "operator"),
+    "mark_failed": ("failed", OPERATOR),
 }
 
 
@@ -365,17 +387,18 @@ def resolve(work: Work, command: commands.ResolveAmbiguous) -> int:
     if not users:
         return 0
     target, reason = _RESOLVED[command.resolution]
-    work.do(Moved(command.key, users, "ambiguous", "", target, reason))
+    work.do(Moved(command.key, users, "ambiguous", "", target, reason, work.now if target == "queued" else 0))
     if target == "sent":
         _note(work, DELIVERED, command.key, list(users), [""] * len(users))
     return len(users)
 
 
 def save_audience(work: Work, command: commands.SaveAudience) -> AudienceDefinition:
-    """Save an audience by expression or by ids.
+    """Save an audience by expression or by ids; live messages that name it judge everybody once.
 
     Raises:
-        InvalidInput: INVALID_NAME, NO_MEMBERS, UNKNOWN_IDS with the first unknown ones; InvalidExpression.
+        InvalidInput: INVALID_NAME, NO_MEMBERS, UNKNOWN_IDS with the first unknown one; InvalidExpression, also for
+            a use of time that a live message naming the audience could not have been launched with.
     """
     if (command.expression is None) == (command.ids is None):
         raise InvalidInput(
@@ -384,28 +407,43 @@ def save_audience(work: Work, command: commands.SaveAudience) -> AudienceDefinit
             mend="exactly one of the two",
             code="NO_MEMBERS",
         )
-    members = None
-    work.audiences.check(AudienceDefinition(command.name, command.description, command.expression, None, work.now))
-    if command.ids is not None:
-        for index, distinct_id in enumerate(command.ids):
-            check_id(distinct_id, f"audience.ids.distinct_ids[{index}]")
-        found = work.users.find_many(command.ids)
-        unknown = np.flatnonzero(found < 0)
-        if len(unknown):
-            if not command.create_missing:
-                first = int(unknown[0])
-                raise InvalidInput(
-                    f"{len(unknown)} of {len(command.ids)} ids are unknown, the first is {command.ids[first]!r}",
-                    field=f"audience.ids.distinct_ids[{first}]",
-                    mend="leave them out, or set create_missing",
-                    code="UNKNOWN_IDS",
-                )
-            work.do(UsersIssued([command.ids[index] for index in unknown.tolist()]))
-            found = work.users.find_many(command.ids)
-        members = BitMap(found.astype(np.uint32))
-    definition = AudienceDefinition(command.name, command.description, command.expression, members, work.now)
+    bare = AudienceDefinition(command.name, command.description, command.expression, None, work.now)
+    work.audiences.check(bare)
+    live = [m for m in work.messages.live() if isinstance(m.schedule, Asap)]
+    naming = [m for m in live if command.name in listed_audiences(compile_message(work, m))]
+    if command.ids is None:
+        trial = work.audiences.fork()
+        trial.save(AudienceSaved(bare))
+        for problem in [one for m in naming for one in launch_problems(trial.parse(m.targeting))]:
+            problem.field = "audience.expression"
+            raise problem
+        definition = bare
+    else:
+        definition = replace(bare, members=_listed(work, command.ids, command.create_missing))
     work.do(AudienceSaved(definition))
+    for message in naming:
+        judge_everybody(work, message, compile_message(work, message), work.now)
     return definition
+
+
+def _listed(work: Work, distinct_ids: list[str], create_missing: bool) -> BitMap:
+    """The users of a list of ids; unknown ids become users where that is asked for."""
+    for index, distinct_id in enumerate(distinct_ids):
+        check_id(distinct_id, f"audience.ids.distinct_ids[{index}]")
+    found = work.users.find_many(distinct_ids)
+    unknown = np.flatnonzero(found < 0)
+    if len(unknown):
+        if not create_missing:
+            first = int(unknown[0])
+            raise InvalidInput(
+                f"{len(unknown)} of {len(distinct_ids)} ids are unknown, the first is {distinct_ids[first]!r}",
+                field=f"audience.ids.distinct_ids[{first}]",
+                mend="leave them out, or set create_missing",
+                code="UNKNOWN_IDS",
+            )
+        work.do(UsersIssued([distinct_ids[index] for index in unknown.tolist()]))
+        found = work.users.find_many(distinct_ids)
+    return BitMap(found.astype(np.uint32))
 
 
 def delete_audience(work: Work, command: commands.DeleteAudience) -> None:

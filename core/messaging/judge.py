@@ -7,8 +7,10 @@ couples users is a message's `max_recipients`; it is applied in the order of ins
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from bisect import bisect_right
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -30,13 +32,20 @@ from core.messaging.effects import (
     Defined,
     Moved,
     Selected,
+    is_open,
 )
 from core.messaging.work import View, Work
-from core.values import Value
+from core.profiles.handlers import LIVE_EVENT_AGE
+from core.values import MICROS_PER_DAY, Value, from_micros
 
 Ordinals = npt.NDArray[np.uint32]
 Instants = npt.NDArray[np.int64]
-MAX_RECIPIENTS = "max_recipients"
+MAX_RECIPIENTS: Final = "max_recipients"
+_SPAN: Final = 32 * MICROS_PER_DAY
+_MOST_SPANS: Final = 64
+_MOST_PAIRS: Final = 4_000_000
+"""A far move of the clock is judged in spans of about a month, at most so many of them unless everybody has to be
+judged at so many instants that the (user, instant) pairs would fill the memory."""
 
 
 def matching(view: View, parsed: Parsed, among: BitMap | None, now: int | tuple[Ordinals, Instants]) -> BitMap:
@@ -79,6 +88,11 @@ def _obstacles(view: View, compiled: Compiled, users: BitMap) -> dict[str, BitMa
     return found
 
 
+def _as_event(name: str, time: int, properties: dict[str, Value]) -> dict[str, Value]:
+    """An event as templates see it: its properties, its time, and its name unless a property is called so."""
+    return {"name": name, **properties, "time": from_micros(time)}
+
+
 def cause_of(view: View, compiled: Compiled, ordinal: int, instant: int) -> dict[str, Value] | None:
     """The event that made a user match at an instant: the latest of those read that arrived or came due then."""
     latest: tuple[int, dict[str, Value]] | None = None
@@ -86,10 +100,21 @@ def cause_of(view: View, compiled: Compiled, ordinal: int, instant: int) -> dict
         table = view.population.events(name)
         if table is None:
             continue
-        for time, arrival, properties in table.history(ordinal, instant):
+        for time, arrival, properties in table.history(ordinal, instant, since=instant - LIVE_EVENT_AGE):
             if instant in (time, arrival) and (latest is None or time >= latest[0]):
-                latest = (time, {**properties, "name": name})
+                latest = (time, _as_event(name, time, properties))
     return None if latest is None else latest[1]
+
+
+def latest_event(view: View, compiled: Compiled, ordinal: int) -> dict[str, Value] | None:
+    """The latest event of a user, up to now, of those that the targeting reads."""
+    found = [
+        (time, _as_event(name, time, properties))
+        for name in sorted(compiled.targeting.events)
+        if (table := view.population.events(name)) is not None
+        for time, _, properties in table.history(ordinal, view.now)[-1:]
+    ]
+    return max(found, key=lambda one: one[0])[1] if found else None
 
 
 def _causes(work: Work, compiled: Compiled, ordinals: Ordinals, instants: Instants) -> dict[int, dict[str, Value]]:
@@ -99,6 +124,10 @@ def _causes(work: Work, compiled: Compiled, ordinals: Ordinals, instants: Instan
         if cause is not None:
             found[ordinal] = cause
     return found
+
+
+def _blocked(obstacles: Mapping[str, BitMap]) -> BitMap:
+    return BitMap.union(*obstacles.values()) if obstacles else BitMap()
 
 
 def admit(
@@ -125,12 +154,11 @@ def admit(
     causes: dict[int, dict[str, Value]] = {}
     if compiled.content.needs_event and not skip:
         causes = _causes(work, compiled, ordinals, instants)
-        blocked = BitMap().union(*obstacles.values()) if obstacles else BitMap()
-        without = users - BitMap(causes) - blocked
-        if without:
+        without = users - BitMap(list(causes)) - _blocked(obstacles)
+        if without and compiled.content.requires_event:
             obstacles[MISSING_EVENT] = without
 
-    blocked = BitMap().union(*obstacles.values()) if obstacles else BitMap()
+    blocked = _blocked(obstacles)
     room = _room(work, definition)
     limit_at: int | None = None
     if room is not None and len(users) - len(blocked) > room:
@@ -159,9 +187,31 @@ def admit(
 
 def judge_everybody(work: Work, definition: MessageDefinition, compiled: Compiled, at: int, *, skip: str = "") -> None:
     """Select all who match at an instant and were not selected before."""
-    new = matching(work, compiled.targeting, None, at) - work.messages.ledger(definition.key).selected
+    new = matching(work, compiled.targeting, None, at) - work.messages.ledger(definition.key).closed_to
     ordinals = _array(new)
     admit(work, definition, compiled, ordinals, np.full(len(ordinals), at, np.int64), skip=skip)
+
+
+def _spans(after: int, upto: int, everywhere: Sequence[int], users: int) -> Iterator[tuple[int, int, list[int]]]:
+    """Cut (after, upto] into spans that follow one another, each small enough to be judged at once.
+
+    Arguments:
+        everywhere: the instants at which every one of `users` is judged, ascending.
+
+    Yields:
+        Where a span begins (not included) and ends, and its instants of `everywhere`.
+    """
+    longest = max(_SPAN, (upto - after) // _MOST_SPANS + 1)
+    most = max(1, _MOST_PAIRS // max(users, 1))
+    number = 0
+    while after < upto:
+        end = min(after + longest, upto)
+        if number + most < len(everywhere):
+            end = min(end, everywhere[number + most - 1])
+        here = list(everywhere[number : bisect_right(everywhere, end)])
+        number += len(here)
+        yield after, end, here
+        after = end
 
 
 def _rounds(
@@ -169,12 +219,17 @@ def _rounds(
 ) -> Iterator[tuple[Ordinals, Instants]]:
     """Cut (user, instant) pairs into rounds: the k-th holds every user's k-th instant, in order of ordinals."""
     ordinals, times = pairs
+    kept = np.isin(ordinals, _array(everybody))
+    ordinals, times = ordinals[kept], times[kept]
     if instants:
         all_users = _array(everybody)
         ordinals = np.concatenate([ordinals, np.tile(all_users, len(instants))])
         times = np.concatenate([times, np.repeat(np.array(instants, np.int64), len(all_users))])
-        keys = np.unique(np.stack([ordinals.astype(np.int64), times], axis=1), axis=0)
-        ordinals, times = keys[:, 0].astype(np.uint32), keys[:, 1]
+        order = np.lexsort((times, ordinals))
+        ordinals, times = ordinals[order], times[order]
+        first = np.ones(len(ordinals), bool)
+        first[1:] = (ordinals[1:] != ordinals[:-1]) | (times[1:] != times[:-1])
+        ordinals, times = ordinals[first], times[first]
     if not len(ordinals):
         return
     starts = np.flatnonzero(np.concatenate([[True], ordinals[1:] != ordinals[:-1]]))
@@ -186,26 +241,37 @@ def _rounds(
 
 def _cross(work: Work, definition: MessageDefinition, compiled: Compiled, after: int, upto: int) -> None:
     """Select those whom time alone makes match in (after, upto], each at the first such instant."""
-    selected = work.messages.ledger(definition.key).selected
-    candidates = work.population.live - selected
-    pairs = crossings(compiled.time_use, work.population, after, upto)
+    candidates = work.population.live - work.messages.ledger(definition.key).closed_to
     everywhere = global_instants(compiled.time_use, after, upto)
-    found_ordinals: list[Ordinals] = []
-    found_instants: list[Instants] = []
+    for first, last, instants in _spans(after, upto, everywhere, len(candidates)):
+        pairs = crossings(compiled.time_use, work.population, first, last)
+        found = _first_matches(work, compiled, pairs, candidates, instants)
+        if len(found[0]):
+            admit(work, definition, compiled, *found)
+            candidates -= BitMap(found[0])
+            definition = work.messages.get(definition.key)
+            if definition.state != "live":
+                return
+
+
+def _first_matches(
+    work: Work, compiled: Compiled, pairs: tuple[Ordinals, Instants], candidates: BitMap, instants: list[int]
+) -> tuple[Ordinals, Instants]:
+    """Of the candidates, those who match at any of their instants, and the first at which each does."""
+    found_ordinals: list[Ordinals] = [np.zeros(0, np.uint32)]
+    found_instants: list[Instants] = [np.zeros(0, np.int64)]
     decided = BitMap()
-    for ordinals, instants in _rounds(pairs, candidates, everywhere):
-        open_ = candidates - decided
-        rows = np.isin(ordinals, _array(open_ & BitMap(ordinals)))
+    for ordinals, times in _rounds(pairs, candidates, instants):
+        rows = ~np.isin(ordinals, _array(decided))
         if not rows.any():
             continue
-        ordinals, instants = ordinals[rows], instants[rows]
-        matched = matching(work, compiled.targeting, BitMap(ordinals), (ordinals, instants))
+        ordinals, times = ordinals[rows], times[rows]
+        matched = matching(work, compiled.targeting, BitMap(ordinals), (ordinals, times))
         hits = np.isin(ordinals, _array(matched))
         found_ordinals.append(ordinals[hits])
-        found_instants.append(instants[hits])
+        found_instants.append(times[hits])
         decided |= matched
-    if found_ordinals:
-        admit(work, definition, compiled, np.concatenate(found_ordinals), np.concatenate(found_instants))
+    return np.concatenate(found_ordinals), np.concatenate(found_instants)
 
 
 def advance(work: Work, after: int, upto: int) -> None:
@@ -226,46 +292,65 @@ def fire(work: Work, definition: MessageDefinition, at: int) -> None:
 
 
 def judge_touched(work: Work) -> None:
-    """Judge, for every live message, the users whom this group touched in what the message reads."""
-    touched = work.touched
-    if not touched:
+    """Judge, for every live message, the users whom this group touched in what the message reads.
+
+    A paused message judges nobody but those whose match an import or a late event decides: recorded now, they are
+    not taken for new ones at the resume.
+    """
+    if not work.touched:
         return
-    for definition in work.messages.live():
+    for definition in work.messages.all():
+        if definition.state not in ("live", "paused"):
+            continue
         compiled = compile_message(work, definition)
         if isinstance(definition.schedule, Asap):
-            properties = None if compiled.everything else compiled.targeting.properties
-            users = touched.by(properties, compiled.targeting.events) & work.population.live
-            new = users - work.messages.ledger(definition.key).selected
-            if new:
-                matched = matching(work, compiled.targeting, new, work.now)
-                for group, skip in ((matched & touched.live, ""), (matched - touched.live, BACKFILLED)):
-                    ordinals = _array(group)
-                    current = work.messages.get(definition.key)
-                    if current.state == "live":
-                        admit(work, current, compiled, ordinals, np.full(len(ordinals), work.now, np.int64), skip=skip)
-        again = touched.by(compiled.reads, ()) & work.messages.ledger(definition.key).open_skips()
-        if again:
-            rejudge(work, work.messages.get(definition.key), compiled, again)
+            _judge_new(work, definition, compiled)
+        if definition.state == "live":
+            again = BitMap.union(*work.touched.by(compiled.reads, ()))
+            again &= work.messages.ledger(definition.key).open_skips()
+            if again:
+                rejudge(work, work.messages.get(definition.key), compiled, again)
+
+
+def _judge_new(work: Work, definition: MessageDefinition, compiled: Compiled) -> None:
+    """Select who of those touched matches and was not selected before."""
+    properties = None if compiled.everything else compiled.targeting.properties
+    live, late = work.touched.by(properties, compiled.targeting.events)
+    if compiled.targeting.audiences:
+        live |= BitMap([stays for _, stays in work.touched.merged])  # who may have come into a list with the other
+    late -= live
+    for users, skip in ((live if definition.state == "live" else BitMap(), ""), (late, BACKFILLED)):
+        new = (users & work.population.live) - work.messages.ledger(definition.key).closed_to
+        if new:
+            ordinals = _array(matching(work, compiled.targeting, new, work.now))
+            admit(work, definition, compiled, ordinals, np.full(len(ordinals), work.now, np.int64), skip=skip)
 
 
 def rejudge(work: Work, definition: MessageDefinition, compiled: Compiled, users: BitMap) -> None:
-    """Judge open skips again: who matches and has no obstacle left is queued, whose obstacle changed is told so."""
-    if definition.state != "live":
+    """Judge open skips again.
+
+    Whose obstacle is gone is queued, or, who no longer matches, skipped for good; whose obstacle is another now is
+    told so; the rest stay as they are.
+    """
+    if definition.state != "live" or not users:
         return
-    matched = matching(work, compiled.targeting, users, work.now)
-    obstacles = _obstacles(work, compiled, matched)
-    blocked = BitMap().union(*obstacles.values()) if obstacles else BitMap()
-    free = matched - blocked
+    obstacles = _obstacles(work, compiled, users)
+    free = users - _blocked(obstacles)
+    matched = matching(work, compiled.targeting, free, work.now) if free else free
     room = _room(work, definition)
-    if room is not None and len(free) > room:
+    if room is not None and len(matched) > room:
         _pause_at_limit(work, definition, work.now)
         return
     for reason, skipped in work.messages.ledger(definition.key).reasons("skipped"):
-        passing = skipped & free & users
+        if not is_open(reason):
+            continue
+        passing, lost = skipped & matched, skipped & (free - matched)
         if passing:
-            work.do(Moved(definition.key, passing, "skipped", reason, "queued", ""))
+            work.do(Moved(definition.key, passing, "skipped", reason, "queued", "", work.now))
+        if lost:
+            work.do(Moved(definition.key, lost, "skipped", reason, "skipped", NO_LONGER_MATCHES))
         for fresh, group in obstacles.items():
-            moving = skipped & group & users
+            moving = skipped & group
             if moving and fresh != reason:
                 work.do(Moved(definition.key, moving, "skipped", reason, "skipped", fresh))
 
@@ -276,14 +361,10 @@ def judge_queue_again(work: Work, definition: MessageDefinition, compiled: Compi
     queued = ledger.state("queued")
     if not queued:
         return
-    oldest = work.now - definition.expiry
-    expired = BitMap()
-    for ordinals, instants in ledger.decisions():
-        expired.update(ordinals[instants < oldest].tolist())
-    expired &= queued
+    expired = ledger.waiting_since_before(queued, work.now - definition.expiry)
+    rest = queued - expired
     if expired:
         work.do(Moved(definition.key, expired, "queued", "", "skipped", EXPIRED))
-    rest = queued - expired
     lost = rest - matching(work, compiled.targeting, rest, work.now)
     if lost:
         work.do(Moved(definition.key, lost, "queued", "", "skipped", NO_LONGER_MATCHES))

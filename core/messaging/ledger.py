@@ -7,14 +7,15 @@ and the failed. Deciding never happens here.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Final
+from typing import Final, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 from pyroaring import BitMap
 
+from core.bitmaps.versioned import VersionedMap
 from core.errors import StoreError
-from core.messaging.effects import STATES, Caused, DeliveryState, Moved, Selected, is_open
+from core.messaging.effects import MERGED, STATES, Caused, DeliveryState, Moved, Selected, is_open
 from core.values import MICROS_PER_DAY, Value, pack, unpack
 
 _ADVANCE: Final[dict[str, int]] = {
@@ -29,35 +30,56 @@ _ADVANCE: Final[dict[str, int]] = {
 }
 """Which of two united ledgers wins: the one further on the way to the user."""
 
+_SETTLED: Final = frozenset({"held_out", "skipped", "sent", "failed"})
+"""States from which nothing is handed off any more, open skips aside."""
+
+V = TypeVar("V")
 Place = tuple[DeliveryState, str]
+Decisions = tuple[npt.NDArray[np.uint32], npt.NDArray[np.int64]]
 _SETS: Final = b"/sets"
 _DECISIONS: Final = b"/decisions/"
 _CAUSES: Final = b"/causes"
+_SINCE: Final = b"/since"
+_LARGEST_PART: Final = 1 << 18
+"""Decisions are kept in parts; small ones that follow one another are joined up to this many."""
 
 
 class Ledger:
-    """One version of one message's ledger; `fork` before writing."""
+    """One version of one message's ledger; `fork` before writing.
+
+    Attributes:
+        selected: every user with a state.
+        marked: users without one who never get one: an id of theirs had the message before its user was deleted.
+    """
 
     def __init__(self) -> None:
         self.selected = BitMap()
+        self.marked = BitMap()
         self._sets: dict[Place, BitMap] = {}
-        self._decisions: list[tuple[npt.NDArray[np.uint32], npt.NDArray[np.int64]]] = []
-        self._causes: dict[int, dict[str, Value]] = {}
-        self._saved_decisions = 0
+        self._decisions: list[Decisions] = []
+        self._causes: VersionedMap[int, dict[str, Value]] = VersionedMap()
+        self._since: VersionedMap[int, int] = VersionedMap()  # who joined the queue later than decided, and when
+        self._saved_parts = 0  # how many of the first parts a checkpoint has as they are
+        self._stale_parts = 0  # how many parts a checkpoint may have in all
         self._dirty = False
         self._owned: set[Place] = set()
 
     def fork(self) -> Ledger:
         """A copy whose sets are copied when first written."""
         twin = Ledger.__new__(Ledger)
-        twin.selected = self.selected
+        twin.selected, twin.marked = self.selected, self.marked
         twin._sets = dict(self._sets)
         twin._decisions = list(self._decisions)
-        twin._causes = self._causes
-        twin._saved_decisions = self._saved_decisions
+        twin._causes, twin._since = self._causes.fork(), self._since.fork()
+        twin._saved_parts, twin._stale_parts = self._saved_parts, self._stale_parts
         twin._dirty = self._dirty
         twin._owned = set()
         return twin
+
+    @property
+    def closed_to(self) -> BitMap:
+        """Whom the message never selects again: who was selected, and who is marked."""
+        return self.selected | self.marked
 
     def state(self, state: DeliveryState) -> BitMap:
         """The users in a state, whatever the reason; not to be written to."""
@@ -88,13 +110,24 @@ class Ledger:
                 return int(instants[found[-1]])
         return None
 
-    def decisions(self) -> Iterator[tuple[npt.NDArray[np.uint32], npt.NDArray[np.int64]]]:
+    def decisions(self) -> Iterator[Decisions]:
         """Ordinals and instants (micros) in the order of deciding, in parts."""
         yield from self._decisions
 
     def cause(self, ordinal: int) -> dict[str, Value] | None:
         """The event that made a user match, where it was kept."""
         return self._causes.get(ordinal)
+
+    def waiting_since_before(self, users: BitMap, instant: int) -> BitMap:
+        """Of queued users, those who joined the queue before an instant, in micros."""
+        found = BitMap()
+        for ordinals, instants in self._decisions:
+            found |= BitMap(ordinals[instants < instant])
+        found &= users
+        later = [(ordinal, since) for ordinal in users if (since := self._since.get(ordinal)) is not None]
+        for ordinal, since in later:
+            (found.add if since < instant else found.discard)(ordinal)
+        return found
 
     def problems(self) -> list[str]:
         """What does not add up: overlapping states, users without a state or without a decision."""
@@ -111,7 +144,7 @@ class Ledger:
         count = 0
         for ordinals, _ in self._decisions:
             count += len(ordinals)
-            decided.update(ordinals.tolist())
+            decided |= BitMap(ordinals)
         if decided != self.selected or count != len(decided):
             found.append(f"{count} decisions name {len(decided)} users, and {len(self.selected)} are selected")
         return found
@@ -138,7 +171,17 @@ class Ledger:
         self.selected = self.selected | users
         self._writable((effect.state, effect.reason)).update(users)
         self._decisions.append((effect.ordinals, effect.instants))
+        self._join_small_parts()
         self._dirty = True
+
+    def _join_small_parts(self) -> None:
+        parts = self._decisions
+        while len(parts) > 1 and len(parts[-1][0]) >= len(parts[-2][0]):
+            if len(parts[-1][0]) + len(parts[-2][0]) > _LARGEST_PART:
+                break
+            last, before = parts.pop(), parts.pop()
+            parts.append((np.concatenate([before[0], last[0]]), np.concatenate([before[1], last[1]])))
+            self._saved_parts = min(self._saved_parts, len(parts) - 1)
 
     def move(self, effect: Moved) -> None:
         """Take users from one state to another; only those that are in the first go.
@@ -157,11 +200,29 @@ class Ledger:
             del self._sets[(effect.source, effect.source_reason)]
             self._owned.discard((effect.source, effect.source_reason))
         self._writable((effect.target, effect.target_reason)).update(effect.users)
+        if effect.target == "queued" and effect.at:
+            for ordinal in effect.users:
+                self._since[ordinal] = effect.at
+        elif effect.target in _SETTLED and not is_open(effect.target_reason):
+            self._forget(effect.users)
         self._dirty = True
+
+    def _forget(self, users: BitMap) -> None:
+        """Let go of what only a delivery yet to be made needs."""
+        for kept in (self._causes, self._since):
+            if kept:
+                for ordinal in users:
+                    kept.pop(ordinal)
 
     def keep_causes(self, effect: Caused) -> None:
         """Remember the event that made each user match."""
-        self._causes = {**self._causes, **effect.events}
+        for ordinal, event in effect.events.items():
+            self._causes[ordinal] = event
+        self._dirty = True
+
+    def mark(self, ordinal: int) -> None:
+        """Never select a user, who has not been: see `marked`."""
+        self.marked = self.marked | BitMap([ordinal])
         self._dirty = True
 
     def unite(self, goes: int, stays: int) -> None:
@@ -169,6 +230,8 @@ class Ledger:
 
         Where only the user that goes has a delivery, it becomes that of the user that stays.
         """
+        if goes in self.marked:
+            self.mark(stays)
         gone, kept = self.place(goes), self.place(stays)
         if gone is None:
             return
@@ -177,20 +240,29 @@ class Ledger:
             self._put(goes, gone, None)
             self._put(stays, None, gone)
             self.selected = (self.selected - BitMap([goes])) | BitMap([stays])
-            self._decisions = [
-                (np.where(ordinals == goes, np.uint32(stays), ordinals), instants)
-                for ordinals, instants in self._decisions
-            ]
-            self._saved_decisions = 0
+            self._rename(goes, stays)
         else:
             if _ADVANCE[gone[0]] > _ADVANCE[kept[0]]:
                 self._put(stays, kept, gone)
-            self._put(goes, gone, ("skipped", "merged"))
-        if goes in self._causes:
-            causes = dict(self._causes)
-            cause = causes.pop(goes)
-            causes.setdefault(stays, cause)
-            self._causes = causes
+                self._inherit(goes, stays)
+            self._put(goes, gone, ("skipped", MERGED))
+        if kept is None:
+            self._inherit(goes, stays)
+        self._forget(BitMap([goes]))
+
+    def _rename(self, goes: int, stays: int) -> None:
+        for number, (ordinals, instants) in enumerate(self._decisions):
+            places = np.flatnonzero(ordinals == goes)
+            if len(places):
+                renamed = ordinals.copy()
+                renamed[places] = stays
+                self._decisions[number] = (renamed, instants)
+                self._saved_parts = min(self._saved_parts, number)
+
+    def _inherit(self, goes: int, stays: int) -> None:
+        """Let the delivery that was another user's keep its cause and its place in time."""
+        _hand_over(self._causes, goes, stays)
+        _hand_over(self._since, goes, stays)
 
     def _put(self, ordinal: int, source: Place | None, target: Place | None) -> None:
         if source is not None:
@@ -201,35 +273,44 @@ class Ledger:
         if target is not None:
             self._writable(target).add(ordinal)
 
-    def dirty_pages(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
-        """Pages that changed since `clean`, under the message's prefix."""
+    def dirty_pages(self, prefix: bytes) -> Iterator[tuple[bytes, bytes | None]]:
+        """Pages that changed since `clean`, under the message's prefix; None = deleted."""
         if not self._dirty:
             return
         sets = [[state, reason, users.serialize()] for (state, reason), users in self._sets.items()]
-        yield prefix + _SETS, pack([self.selected.serialize(), sets])
-        for number in range(self._saved_decisions, len(self._decisions)):
-            ordinals, instants = self._decisions[number]
-            yield prefix + _DECISIONS + number.to_bytes(4, "big"), pack([ordinals.tobytes(), instants.tobytes()])
-        if self._causes:
-            yield prefix + _CAUSES, pack(self._causes)
+        yield prefix + _SETS, pack([self.selected.serialize(), sets, self.marked.serialize()])
+        for number in range(self._saved_parts, max(len(self._decisions), self._stale_parts)):
+            page = None
+            if number < len(self._decisions):
+                ordinals, instants = self._decisions[number]
+                page = pack([ordinals.tobytes(), instants.tobytes()])
+            yield prefix + _DECISIONS + number.to_bytes(4, "big"), page
+        yield prefix + _CAUSES, pack(dict(self._causes.items()))
+        yield prefix + _SINCE, pack(dict(self._since.items()))
 
     def clean(self) -> None:
         """Forget what is dirty: a checkpoint has it."""
         self._dirty = False
-        self._saved_decisions = len(self._decisions)
+        self._saved_parts = self._stale_parts = len(self._decisions)
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether `dirty_pages` gives none."""
+        return not self._dirty
 
     def soil(self, frozen: Ledger) -> None:
         """Mark again what `frozen` had not saved: its checkpoint failed."""
         self._dirty = self._dirty or frozen._dirty
-        self._saved_decisions = min(self._saved_decisions, frozen._saved_decisions)
+        self._saved_parts = min(self._saved_parts, frozen._saved_parts)
+        self._stale_parts = max(self._stale_parts, frozen._stale_parts)
 
     @classmethod
     def load(cls, prefix: bytes, scan: Callable[[bytes], Iterator[tuple[bytes, bytes]]]) -> Ledger:
         """The ledger of a checkpoint."""
         ledger = cls()
         for _, page in scan(prefix + _SETS):
-            selected, sets = unpack(page)
-            ledger.selected = BitMap.deserialize(selected)
+            selected, sets, marked = unpack(page)
+            ledger.selected, ledger.marked = BitMap.deserialize(selected), BitMap.deserialize(marked)
             for state, reason, users in sets:
                 if state not in STATES:
                     raise StoreError(
@@ -240,6 +321,16 @@ class Ledger:
             ordinals, instants = unpack(page)
             ledger._decisions.append((np.frombuffer(ordinals, np.uint32), np.frombuffer(instants, np.int64)))
         for _, page in scan(prefix + _CAUSES):
-            ledger._causes = unpack(page)
+            ledger._causes = VersionedMap(unpack(page))
+        for _, page in scan(prefix + _SINCE):
+            ledger._since = VersionedMap(unpack(page))
         ledger.clean()
         return ledger
+
+
+def _hand_over(kept: VersionedMap[int, V], goes: int, stays: int) -> None:
+    found = kept.get(goes)
+    if found is None:
+        kept.pop(stays)
+    else:
+        kept[stays] = found

@@ -13,7 +13,7 @@ from core.evaluator.asking import LeafCount, NameWarning, explain_user, leaf_cou
 from core.messaging.compiled import compile_message
 from core.messaging.definitions import Asap, MessageDefinition, State
 from core.messaging.effects import STATES, InboxEntry, is_open
-from core.messaging.judge import matching
+from core.messaging.judge import latest_event, matching
 from core.messaging.keys import idempotency_key
 from core.messaging.ledger import Ledger
 from core.messaging.render import HandOff, Obstacle, is_allowed, render_users
@@ -152,7 +152,7 @@ def forecast(view: View, key: str) -> Forecast:
     """
     definition = view.messages.get(key)
     compiled = compile_message(view, definition)
-    matched = matching(view, compiled.targeting, None, view.now) - view.messages.ledger(key).selected
+    matched = matching(view, compiled.targeting, None, view.now) - view.messages.ledger(key).closed_to
     reachable = matching(view, compiled.reachable, matched, view.now)
     missing = {
         name: len(reachable - matching(view, parsed, reachable, view.now)) for name, parsed in compiled.needs.items()
@@ -203,21 +203,30 @@ def preview(view: View, key: str, distinct_id: str) -> Preview:
     ordinal = find(view, distinct_id)
     compiled = compile_message(view, definition)
     explained = explain_user(view, compiled.targeting, ordinal)
-    result = render_users(view, definition, compiled, [ordinal])[0]
+    ledger = view.messages.ledger(key)
+    cause = ledger.cause(ordinal)
+    example = latest_event(view, compiled, ordinal) if cause is None and compiled.content.needs_event else None
+    result = render_users(view, definition, compiled, [ordinal], {} if example is None else {ordinal: example})[0]
     rendered = result if isinstance(result, HandOff) else None
-    if ordinal in view.messages.ledger(key).selected:
-        state, reason = view.messages.ledger(key).place(ordinal) or ("", "")
-        return Preview(rendered, False, "once", f"already selected: {state} {describe(reason)}".rstrip(), explained)
+    place = ledger.place(ordinal)
+    if place is not None:
+        return Preview(
+            rendered, False, "once", f"already selected: {place[0]} {describe(place[1])}".rstrip(), explained
+        )
+    if ordinal in ledger.marked:
+        return Preview(rendered, False, "once", "an id of this user had it before its user was deleted", explained)
     if not matching(view, compiled.targeting, BitMap([ordinal]), view.now):
         return Preview(rendered, False, "match", "the user does not match the targeting", explained)
     if isinstance(result, Obstacle):
         return Preview(None, False, result.reason, result.detail, explained)
-    detail = (
-        ""
-        if not view.settings.sandbox or is_allowed(view, result)
-        else "the project is a sandbox: it would land in the inbox"
-    )
-    return Preview(rendered, True, "", detail, explained)
+    notes = []
+    if view.settings.sandbox and not is_allowed(view, result):
+        notes.append("the project is a sandbox: it would land in the inbox")
+    if example is not None:
+        notes.append(
+            "`event` is shown as the user's latest that the targeting reads; the one that causes a match may differ"
+        )
+    return Preview(rendered, True, "", "; ".join(notes), explained)
 
 
 def explain_delivery(view: View, key: str, distinct_id: str) -> DeliveryExplanation:
@@ -237,6 +246,12 @@ def explain_delivery(view: View, key: str, distinct_id: str) -> DeliveryExplanat
     lacking = [name for name, parsed in compiled.needs.items() if not matching(view, parsed, user, view.now)]
     once = "once ever" if isinstance(definition.schedule, Asap) else "once for its one occurrence"
     backfilled = place is not None and place[1] == "backfilled"
+    if place is not None:
+        before = f"selected before, and this message selects {once}"
+    elif ordinal in ledger.marked:
+        before = "an id of this user had it before its user was deleted"
+    else:
+        before = "not selected before"
     gates = [
         (
             "live",
@@ -244,11 +259,7 @@ def explain_delivery(view: View, key: str, distinct_id: str) -> DeliveryExplanat
             f"the message is {definition.state}" + (f" ({definition.pause_reason})" if definition.pause_reason else ""),
         ),
         ("match", matches, "the targeting matches now" if matches else "the targeting does not match now"),
-        (
-            "once",
-            place is None,
-            f"selected before, and this message selects {once}" if place else "not selected before",
-        ),
+        ("once", ordinal not in ledger.closed_to, before),
         ("backfilled", not backfilled, describe("backfilled") if backfilled else "no import or late event decided it"),
         (
             "reachable",

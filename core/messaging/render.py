@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -46,18 +46,27 @@ class Obstacle:
 
 
 def render_users(
-    view: View, definition: MessageDefinition, compiled: Compiled, ordinals: Sequence[int]
+    view: View,
+    definition: MessageDefinition,
+    compiled: Compiled,
+    ordinals: Sequence[int],
+    examples: Mapping[int, dict[str, Value]] | None = None,
 ) -> list[HandOff | Obstacle]:
-    """Render a message for users, in the order given."""
+    """Render a message for users, in the order given.
+
+    Arguments:
+        examples: events to show, by ordinal, where none is kept as the cause.
+    """
     names = set(compiled.reads)
     rows = view.population.profiles(np.array(ordinals, np.uint32), sorted(names))
     ids = view.users.names(np.array(ordinals, np.uint32))
     ledger = view.messages.ledger(definition.key)
+    events = {ordinal: ledger.cause(ordinal) or (examples or {}).get(ordinal) for ordinal in ordinals}
     message: dict[str, Value] = {"id": definition.key, "key": definition.key, "title": definition.title}
     project: dict[str, Value] = {"id": view.settings.name, "name": view.settings.name}
     rendered = compiled.content.render_many(
         [
-            RenderRow(user=user, event=ledger.cause(ordinal), message=message, project=project, distinct_id=distinct_id)
+            RenderRow(user=user, event=events[ordinal], message=message, project=project, distinct_id=distinct_id)
             for ordinal, user, distinct_id in zip(ordinals, rows, ids, strict=True)
         ]
     )
@@ -105,6 +114,11 @@ def _hand_off(
         html=result.html or "",
         text=result.text or "",
     )
+
+
+def offer_tag(view: View, definition: MessageDefinition) -> str:
+    """What an offer rests on besides its users: while it stays the same, what was rendered may be sent."""
+    return f"{definition.etag}.{view.settings.etag}"
 
 
 def is_allowed(view: View, hand_off: HandOff) -> bool:

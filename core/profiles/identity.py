@@ -2,6 +2,8 @@
 
 Every distinct id has a *code* (its place in a StringTable) and every user an *ordinal*. An id is first bound to
 the ordinal issued at its first sight; merging and deleting rebind it. An ordinal is never reused.
+
+What few users have (merges, deletions, further ids) stands in maps beside the arrays, saved in pages of 65,536 keys.
 """
 
 from __future__ import annotations
@@ -11,8 +13,11 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
+from pyroaring import BitMap
 
 from core.bitmaps.strings import StringTable
+from core.bitmaps.versioned import VersionedMap
+from core.errors import StoreError
 from core.values import pack, unpack
 
 Ordinals = npt.NDArray[np.uint32]
@@ -22,7 +27,9 @@ _PAGE: Final = 65_536
 _IDS: Final = b"users/ids/"
 _OWNERS: Final = b"users/owners/"
 _NAMES: Final = b"users/names/"
-_REST: Final = b"users/rest"
+_REBOUND: Final = b"users/rebound/"
+_MERGED: Final = b"users/merged/"
+_ALIASES: Final = b"users/aliases/"
 
 
 class GrowingArray:
@@ -66,22 +73,29 @@ class Users:
         self._ids = StringTable()
         self._owner = GrowingArray()  # code -> ordinal issued at first sight
         self._name = GrowingArray()  # ordinal -> code of the id first seen for it
-        self._rebound: dict[int, int] = {}  # code -> ordinal after a merge or deletion, NOBODY where the id is free
-        self._merged_into: dict[int, int] = {}  # ordinal merged away -> ordinal that stays
-        self._aliases: dict[int, tuple[int, ...]] = {}  # ordinal -> codes beyond its own
+        self._rebound: VersionedMap[int, int] = VersionedMap()  # code -> ordinal after a merge; NOBODY: the id is free
+        self._rebound_codes = BitMap()
+        self._merged_into: VersionedMap[int, int] = VersionedMap()  # ordinal merged away -> ordinal that stays
+        self._aliases: VersionedMap[int, tuple[int, ...]] = VersionedMap()  # ordinal -> codes beyond its own
         self._saved_codes = 0
         self._saved_names = 0
-        self._rest_dirty = False
+        self._dirty: frozenset[tuple[bytes, int]] = frozenset()  # pages of the three maps that changed
+        self.reissued: list[tuple[int, str]] = []
 
     def fork(self) -> Users:
-        """A version the writer may change; the maps of merges are copied when first written."""
+        """A version the writer may change.
+
+        Its `reissued` gathers (ordinal, id) for each freed id that is bound again.
+        """
         twin = Users.__new__(Users)
         twin._ids = self._ids
         twin._owner = self._owner.fork()
         twin._name = self._name.fork()
-        twin._rebound, twin._merged_into, twin._aliases = self._rebound, self._merged_into, self._aliases
+        twin._rebound, twin._merged_into = self._rebound.fork(), self._merged_into.fork()
+        twin._rebound_codes, twin._aliases = self._rebound_codes, self._aliases.fork()
         twin._saved_codes, twin._saved_names = self._saved_codes, self._saved_names
-        twin._rest_dirty = self._rest_dirty
+        twin._dirty = self._dirty
+        twin.reissued = []
         return twin
 
     def restore_table(self) -> None:
@@ -96,7 +110,8 @@ class Users:
     def _of_code(self, code: int) -> int:
         if code < 0 or code >= len(self._owner):
             return NOBODY
-        return self._rebound[code] if code in self._rebound else int(self._owner.values[code])
+        rebound = self._rebound.get(code)
+        return int(self._owner.values[code]) if rebound is None else rebound
 
     def find(self, distinct_id: str) -> int:
         """The ordinal an id stands for, or NOBODY."""
@@ -108,12 +123,16 @@ class Users:
         known = (codes >= 0) & (codes < len(self._owner))
         found = np.full(len(codes), NOBODY, np.int64)
         found[known] = self._owner.values[codes[known]]
-        if self._rebound:
-            for index in np.flatnonzero(known):
-                code = int(codes[index])
-                if code in self._rebound:
-                    found[index] = self._rebound[code]
+        for index in self._rows_rebound(np.where(known, codes, -1)):
+            found[index] = self._of_code(int(codes[index]))
         return found
+
+    def _rows_rebound(self, codes: npt.NDArray[np.int64]) -> list[int]:
+        """Where in int64[n] codes those stand that a merge or deletion rebound; -1 is no code."""
+        if not self._rebound_codes:
+            return []
+        affected = self._rebound_codes & BitMap(codes[codes >= 0].astype(np.uint32))
+        return np.flatnonzero(np.isin(codes, np.array(affected.to_array(), np.int64))).tolist() if affected else []
 
     def resolve(self, distinct_ids: Sequence[str]) -> Ordinals:
         """Ordinals of ids, issuing new ones for ids never seen or freed by deletion. Writer only.
@@ -132,13 +151,12 @@ class Users:
             self._owner.extend(fresh)
             self._name.extend(np.arange(before, count, dtype=np.uint32))
         found = self._owner.values[codes]
-        if self._rebound:
-            found = found.copy()
-            for index, code in enumerate(codes.tolist()):
-                if code in self._rebound:
-                    if self._rebound[code] == NOBODY:
-                        self._bind(code, self._issue(code))
-                    found[index] = self._rebound[code]
+        for index in self._rows_rebound(codes):
+            code = int(codes[index])
+            if self._of_code(code) == NOBODY:
+                self._rebind(code, self._issue(code))
+                self.reissued.append((self._of_code(code), distinct_ids[index]))
+            found[index] = self._of_code(code)
         return found
 
     def _issue(self, code: int) -> int:
@@ -146,9 +164,22 @@ class Users:
         self._name.extend(np.array([code], np.uint32))
         return ordinal
 
-    def _bind(self, code: int, ordinal: int) -> None:
-        self._rebound = {**self._rebound, code: ordinal}
-        self._rest_dirty = True
+    def _rebind(self, code: int, ordinal: int) -> None:
+        self._rebound[code] = ordinal
+        if code not in self._rebound_codes:
+            self._rebound_codes = self._rebound_codes | BitMap([code])
+        self._soil_key(_REBOUND, code)
+
+    def _soil_key(self, kind: bytes, key: int) -> None:
+        if (kind, key // _PAGE) not in self._dirty:
+            self._dirty |= {(kind, key // _PAGE)}
+
+    def _set_aliases(self, ordinal: int, codes: tuple[int, ...]) -> None:
+        if codes:
+            self._aliases[ordinal] = codes
+        else:
+            self._aliases.pop(ordinal)
+        self._soil_key(_ALIASES, ordinal)
 
     def bind_alias(self, distinct_id: str, ordinal: int) -> None:
         """Make a new or freed id another name of a user. Writer only."""
@@ -157,43 +188,37 @@ class Users:
         if code == known:
             self._owner.extend(np.array([ordinal], np.uint32))
         else:
-            self._bind(code, ordinal)
-        self._aliases = {**self._aliases, ordinal: (*self._aliases.get(ordinal, ()), code)}
-        self._rest_dirty = True
+            self._rebind(code, ordinal)
+            self.reissued.append((ordinal, distinct_id))
+        self._set_aliases(ordinal, (*self._further(ordinal), code))
 
     def merge(self, stays: int, goes: int) -> None:
         """Give every id of one user to another. Writer only."""
         codes = self._codes(goes)
-        rebound = dict(self._rebound)
         for code in codes:
-            rebound[code] = stays
-        self._rebound = rebound
-        self._merged_into = {**self._merged_into, goes: stays}
-        aliases = dict(self._aliases)
-        aliases.pop(goes, None)
-        aliases[stays] = (*aliases.get(stays, ()), *codes)
-        self._aliases = aliases
-        self._rest_dirty = True
+            self._rebind(code, stays)
+        self._merged_into[goes] = stays
+        self._soil_key(_MERGED, goes)
+        self._set_aliases(goes, ())
+        self._set_aliases(stays, (*self._further(stays), *codes))
 
     def delete(self, ordinal: int) -> None:
         """Free every id of a user. Writer only."""
-        rebound = dict(self._rebound)
         for code in self._codes(ordinal):
-            rebound[code] = NOBODY
-        self._rebound = rebound
-        aliases = dict(self._aliases)
-        aliases.pop(ordinal, None)
-        self._aliases = aliases
-        self._rest_dirty = True
+            self._rebind(code, NOBODY)
+        self._set_aliases(ordinal, ())
 
     def survivor(self, ordinal: int) -> int:
         """The user that an ordinal's history belongs to now."""
-        while ordinal in self._merged_into:
-            ordinal = self._merged_into[ordinal]
+        while (following := self._merged_into.get(ordinal)) is not None:
+            ordinal = following
         return ordinal
 
+    def _further(self, ordinal: int) -> tuple[int, ...]:
+        return self._aliases.get(ordinal) or ()
+
     def _codes(self, ordinal: int) -> tuple[int, ...]:
-        return (int(self._name.values[ordinal]), *self._aliases.get(ordinal, ()))
+        return (int(self._name.values[ordinal]), *self._further(ordinal))
 
     def ids_of(self, ordinal: int) -> list[str]:
         """Every id of a user, the first seen first."""
@@ -211,43 +236,63 @@ class Users:
         """Bind distinct new ids to the next ordinals, in order, without looking each one up first."""
         self.resolve(distinct_ids)
 
-    def dirty_pages(self) -> Iterator[tuple[bytes, bytes]]:
+    def dirty_pages(self) -> Iterator[tuple[bytes, bytes | None]]:
         """Pages that changed since `clean`, in no particular order."""
         for first in range(self._saved_codes // _PAGE * _PAGE, len(self._owner), _PAGE):
             last = min(first + _PAGE, len(self._owner))
             number = (first // _PAGE).to_bytes(4, "big")
-            yield _IDS + number, pack(list(self._ids.texts(np.arange(first, last, dtype=np.uint32))))
+            yield _IDS + number, self._ids.dump(first, last)
             yield _OWNERS + number, self._owner.values[first:last].tobytes()
         for first in range(self._saved_names // _PAGE * _PAGE, len(self._name), _PAGE):
             number = (first // _PAGE).to_bytes(4, "big")
             yield _NAMES + number, self._name.values[first : first + _PAGE].tobytes()
-        if self._rest_dirty:
-            aliases = {ordinal: list(codes) for ordinal, codes in self._aliases.items()}
-            yield _REST, pack([self._rebound, self._merged_into, aliases])
+        yield from self._map_pages()
+
+    def _map_pages(self) -> Iterator[tuple[bytes, bytes | None]]:
+        kinds = {kind for kind, _ in self._dirty}
+        for kind, entries in ((_REBOUND, self._rebound), (_MERGED, self._merged_into), (_ALIASES, self._aliases)):
+            if kind not in kinds:
+                continue
+            pages: dict[int, dict[int, object]] = {number: {} for of, number in self._dirty if of == kind}
+            for key, value in entries.items():
+                page = pages.get(key // _PAGE)
+                if page is not None:
+                    page[key] = value
+            for number, page in pages.items():
+                yield kind + number.to_bytes(4, "big"), pack(page) if page else None
 
     def clean(self) -> None:
         """Forget what is dirty: a checkpoint has it."""
         self._saved_codes, self._saved_names = len(self._owner), len(self._name)
-        self._rest_dirty = False
+        self._dirty = frozenset()
 
     def soil(self, frozen: Users) -> None:
         """Mark again what `frozen` had not saved: its checkpoint failed."""
         self._saved_codes = min(self._saved_codes, frozen._saved_codes)
         self._saved_names = min(self._saved_names, frozen._saved_names)
-        self._rest_dirty = self._rest_dirty or frozen._rest_dirty
+        self._dirty |= frozen._dirty
 
     @classmethod
     def load(cls, scan: Callable[[bytes], Iterator[tuple[bytes, bytes]]]) -> Users:
-        """The id table of a checkpoint."""
+        """The id table of a checkpoint.
+
+        Raises:
+            StoreError: where a page is damaged.
+        """
         users = cls()
         for _, page in scan(_IDS):
-            users._ids.intern_many(unpack(page))
+            users._ids.extend(page)
         for _, page in scan(_OWNERS):
             users._owner.extend(np.frombuffer(page, np.uint32))
         for _, page in scan(_NAMES):
             users._name.extend(np.frombuffer(page, np.uint32))
-        for _, page in scan(_REST):
-            users._rebound, users._merged_into, aliases = unpack(page)
-            users._aliases = {ordinal: tuple(codes) for ordinal, codes in aliases.items()}
+        if len(users._ids) != len(users._owner):
+            raise StoreError("pages of the id table do not fit together", code="STORE_DAMAGED")
+        users._rebound = VersionedMap({code: to for _, page in scan(_REBOUND) for code, to in unpack(page).items()})
+        users._rebound_codes = BitMap([code for code, _ in users._rebound.items()])
+        users._merged_into = VersionedMap({goes: to for _, page in scan(_MERGED) for goes, to in unpack(page).items()})
+        users._aliases = VersionedMap(
+            {ordinal: tuple(codes) for _, page in scan(_ALIASES) for ordinal, codes in unpack(page).items()}
+        )
         users.clean()
         return users

@@ -16,7 +16,7 @@ from pyroaring import BitMap
 
 from core.bitmaps.population import Population
 from core.errors import InvalidInput
-from core.profiles.identity import NOBODY, Users
+from core.profiles.identity import NOBODY, Ordinals, Users
 from core.profiles.operations import outcome
 from core.profiles.records import EventRecord, Operation, ProfileChange, RecordError
 from core.profiles.touched import Touched
@@ -31,9 +31,12 @@ class People(Protocol):
     users: Users
 
 
-def _issue(people: People, distinct_ids: Sequence[str]) -> np.ndarray[tuple[int], np.dtype[np.uint32]]:
+def issue_users(people: People, distinct_ids: Sequence[str], touched: Touched, *, live: bool) -> Ordinals:
+    """The ordinals of ids, new users being made for those that nobody has."""
+    before = people.users.issued
     ordinals = people.users.resolve(distinct_ids)
     people.population.issue(people.users.issued)
+    touched.issue(BitMap(range(before, people.users.issued)), live=live)
     return ordinals
 
 
@@ -53,10 +56,12 @@ def add_events(
     by_name: dict[str, list[EventRecord]] = defaultdict(list)
     for event in events:
         by_name[event.name].append(event)
+    before = people.users.issued
+    live_users = BitMap()
     duplicates = 0
     for name, group in by_name.items():
         sent_ids = [event.distinct_id for event in group]
-        ordinals = _issue(people, sent_ids)
+        ordinals = people.users.resolve(sent_ids)
         times = np.array([event.time for event in group], np.int64)
         taken = people.population.writable_events(name).append(
             ordinals,
@@ -71,6 +76,11 @@ def add_events(
         for flag, rows in ((True, live), (False, taken & ~live)):
             if rows.any():
                 touched.event(name, BitMap(ordinals[rows]), live=flag)
+        live_users |= BitMap(ordinals[live])
+    people.population.issue(people.users.issued)
+    issued = BitMap(range(before, people.users.issued))
+    touched.issue(issued & live_users, live=True)
+    touched.issue(issued - live_users, live=False)
     return duplicates
 
 
@@ -97,46 +107,54 @@ def change_profiles(
         Those that the present values did not allow; nothing of such a change is done.
     """
     errors: list[RecordError] = []
-    pending: dict[str, dict[int, Value]] = defaultdict(dict)
-
-    def write() -> None:
-        for name, values in pending.items():
-            users = np.fromiter(values, np.uint32, len(values))
-            people.population.writable_column(name).set_many(users, list(values.values()))
-            touched.property(name, BitMap(users), live=live)
-        pending.clear()
-
-    ordinals = _issue(people, [change.distinct_id for change in changes]) if changes else []
-    deleted = False
-    for place, change, issued in zip(places, changes, ordinals, strict=True):
-        # A deletion earlier in the batch frees ids, so that the ordinal found beforehand may be stale.
-        ordinal = int(issued) if not deleted else int(_issue(people, [change.distinct_id])[0])
+    first = 0
+    for last, change in enumerate(changes):
         if change.operation == Operation.DELETE:
-            write()
-            delete_user(people, ordinal, touched)
-            deleted = True
-            continue
+            errors += _change_values(people, changes[first:last], places[first:last], touched, live=live)
+            ordinal = people.users.find(change.distinct_id)
+            if ordinal != NOBODY:
+                delete_user(people, ordinal, touched)
+            first = last + 1
+    errors += _change_values(people, changes[first:], places[first:], touched, live=live)
+    return errors
 
-        def read(name: str, ordinal: int = ordinal) -> Value:
-            if name in pending and ordinal in pending[name]:
-                return pending[name][ordinal]
-            column = people.population.column(name)
-            return ABSENT if column is None else column.get(ordinal)
 
+def _change_values(
+    people: People, changes: Sequence[ProfileChange], places: Sequence[int], touched: Touched, *, live: bool
+) -> list[RecordError]:
+    """Changes without deletions: worked out one after the other, written together."""
+    errors: list[RecordError] = []
+    if not changes:
+        return errors
+    pending: dict[str, dict[int, Value]] = defaultdict(dict)
+    columns = people.population.columns
+
+    def read(name: str) -> Value:
+        value = pending[name].get(ordinal, pending) if name in pending else pending
+        if value is not pending:
+            return value
+        column = columns.get(name)
+        return ABSENT if column is None else column.get(ordinal)
+
+    ordinals = issue_users(people, [change.distinct_id for change in changes], touched, live=live).tolist()
+    for place, change, ordinal in zip(places, changes, ordinals, strict=True):
         try:
             for name, value in outcome(change, read).items():
                 pending[name][ordinal] = _as_time(name, value)
         except InvalidInput as error:
             errors.append(RecordError(place, error.code, error.field, error.message, error.mend))
-    write()
+    for name, values in pending.items():
+        users = np.fromiter(values, np.uint32, len(values))
+        people.population.writable_column(name).set_many(users, list(values.values()))
+        touched.property(name, BitMap(users), live=live)
     return errors
 
 
 def delete_user(people: People, ordinal: int, touched: Touched) -> None:
     """Remove a user: values, events and ids. The ordinal is never used again."""
     people.population.remove_user(ordinal)
+    touched.delete(ordinal, people.users.ids_of(ordinal))
     people.users.delete(ordinal)
-    touched.deleted.add(ordinal)
 
 
 def merge_users(people: People, distinct_id: str, other_id: str, touched: Touched) -> bool:
@@ -148,7 +166,8 @@ def merge_users(people: People, distinct_id: str, other_id: str, touched: Touche
     Returns:
         Whether two users with history of their own became one.
     """
-    stays = int(_issue(people, [distinct_id])[0])
+    known = people.users.find(distinct_id) != NOBODY
+    stays = int(issue_users(people, [distinct_id], touched, live=True)[0])
     goes = people.users.find(other_id)
     if goes == stays:
         return False
@@ -165,10 +184,11 @@ def merge_users(people: People, distinct_id: str, other_id: str, touched: Touche
             writable.set_many(np.array([stays], np.uint32), [value])
             touched.property(name, BitMap([stays]), live=True)
         writable.set_many(np.array([goes], np.uint32), [ABSENT])
-    for name in list(population.event_tables):
-        if population.writable_events(name).remap(goes, stays):
+    for name, table in list(population.event_tables.items()):
+        if table.has_user(goes):
+            population.writable_events(name).remap(goes, stays)
             touched.event(name, BitMap([stays]), live=True)
     population.remove_user(goes)
     people.users.merge(stays, goes)
-    touched.merged.append((goes, stays))
-    return True
+    touched.merge(goes, stays)
+    return known

@@ -6,6 +6,7 @@ named properties; `delete` is not here, since it concerns the whole user (core/p
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Final
 
@@ -43,9 +44,9 @@ def _add(present: Value, given: Value, name: str) -> Value:
             code="NOT_A_NUMBER",
         )
     total = start + given
-    if type(total) is int and not INT_MIN <= total <= INT_MAX:
+    if not (INT_MIN <= total <= INT_MAX if type(total) is int else math.isfinite(total)):
         raise InvalidInput(
-            "the sum does not fit 64 bits", field=f"properties.{name}", mend="add a double", code="VALUE_OUT_OF_RANGE"
+            "the sum does not fit 64 bits", field=f"properties.{name}", mend="add less", code="VALUE_OUT_OF_RANGE"
         )
     return total
 
@@ -59,7 +60,7 @@ def _append(present: Value, given: Value, name: str) -> Value:
 def _union(present: Value, given: Value, name: str) -> Value:
     if present is not ABSENT and type(present) is not list:
         return present
-    items = [] if present is ABSENT else list(present)
+    items: list[Value] = list(present) if type(present) is list else []
     for value in given if type(given) is list else [given]:
         if not _holds(items, value):
             items.append(value)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from core.codec import record
-from core.profiles.ingest import People, add_events, change_profiles, delete_user, merge_users
+from core.profiles.ingest import People, add_events, change_profiles, delete_user, issue_users, merge_users
 from core.profiles.records import EventRecord, ProfileChange, RecordError
 from core.profiles.touched import Touched
 
@@ -97,8 +97,7 @@ def apply(work: Changing, step: ProfileStep) -> int | bool | list[RecordError] |
     if isinstance(step, UserDeleted):
         delete_user(work, step.ordinal, work.touched)
     elif isinstance(step, UsersIssued):
-        work.users.resolve(step.distinct_ids)
-        work.population.issue(work.users.issued)
+        issue_users(work, step.distinct_ids, work.touched, live=False)
     else:
         work.imports = {**work.imports, step.import_id: step.next_offset}
     return None

@@ -2,42 +2,84 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from pyroaring import BitMap
+
+
+class _Names:
+    """Users by the name of what changed. `issued` are those who did not exist before."""
+
+    def __init__(self) -> None:
+        self.properties: dict[str, BitMap] = {}
+        self.events: dict[str, BitMap] = {}
+        self.issued = BitMap()
+
+    def by(self, properties: Iterable[str] | None, events: Iterable[str]) -> BitMap:
+        """The users of these properties (None: all) and events, and whoever is new."""
+        names = self.properties if properties is None else properties
+        return BitMap.union(self.issued, *_found(self.properties, names), *_found(self.events, events))
+
+
+def _found(users: Mapping[str, BitMap], names: Iterable[str]) -> list[BitMap]:
+    return [users[name] for name in names if name in users]
 
 
 class Touched:
     """Users whose answers may have changed, gathered over one group.
 
-    `live` holds those touched by something that happened just now; whoever was touched only by an import, or by
-    an event older than the project's limit, is in `late` alone and triggers no as-soon-as-possible message.
+    `live` holds what happened just now. What came by an import, or as an event older than the project's limit, is
+    in `late` and triggers no as-soon-as-possible message.
+
+    Attributes:
+        merged: (ordinal that goes, ordinal that stays), in order.
+        deleted: (ordinal, every id it had), in order.
     """
 
     def __init__(self) -> None:
-        self.properties: dict[str, BitMap] = {}
-        self.events: dict[str, BitMap] = {}
-        self.live = BitMap()
-        self.late = BitMap()
+        self.live = _Names()
+        self.late = _Names()
         self.merged: list[tuple[int, int]] = []
-        self.deleted = BitMap()
+        self.deleted: list[tuple[int, list[str]]] = []
+        self.changed = False
 
     def __bool__(self) -> bool:
-        return bool(self.properties or self.events or self.merged or self.deleted)
+        return self.changed
+
+    def _names(self, live: bool) -> _Names:
+        self.changed = True
+        return self.live if live else self.late
 
     def property(self, name: str, users: BitMap, *, live: bool) -> None:
         """Note that a profile property of these users changed."""
-        self.properties.setdefault(name, BitMap()).update(users)
-        (self.live if live else self.late).update(users)
+        self._names(live).properties.setdefault(name, BitMap()).update(users)
 
     def event(self, name: str, users: BitMap, *, live: bool) -> None:
         """Note that these users have new events of that name."""
-        self.events.setdefault(name, BitMap()).update(users)
-        (self.live if live else self.late).update(users)
+        self._names(live).events.setdefault(name, BitMap()).update(users)
 
-    def by(self, properties: Iterable[str] | None, events: Iterable[str]) -> BitMap:
-        """The users touched in any of these properties (None: in any at all) or events."""
-        names = self.properties if properties is None else properties
-        parts = [self.properties[name] for name in names if name in self.properties]
-        parts += [self.events[name] for name in events if name in self.events]
-        return BitMap().union(*parts) if parts else BitMap()
+    def issue(self, users: BitMap, *, live: bool) -> None:
+        """Note that these users are new."""
+        if users:
+            self._names(live).issued.update(users)
+
+    def merge(self, goes: int, stays: int) -> None:
+        """Note that a user became another."""
+        self.changed = True
+        self.merged.append((goes, stays))
+
+    def delete(self, ordinal: int, distinct_ids: list[str]) -> None:
+        """Note that a user is gone."""
+        self.changed = True
+        self.deleted.append((ordinal, distinct_ids))
+
+    def by(self, properties: Iterable[str] | None, events: Iterable[str]) -> tuple[BitMap, BitMap]:
+        """The users touched in any of these properties (None: in any at all) or events, and new ones.
+
+        Returns:
+            Those touched by something that may trigger, and those touched by something that may not; a user may be
+            in both.
+        """
+        wanted = None if properties is None else list(properties)
+        named = list(events)
+        return self.live.by(wanted, named), self.late.by(wanted, named)

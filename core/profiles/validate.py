@@ -26,6 +26,7 @@ from core.values import (
     Value,
     check_value,
     pack,
+    utf8_length,
 )
 
 TIME_PROPERTIES: Final = frozenset({"$last_seen", "$created"})
@@ -40,11 +41,11 @@ def check_id(distinct_id: str, field: str = "distinct_id") -> None:
     """Refuse an id that is empty, too long, or no valid Unicode.
 
     Raises:
-        InvalidInput: EMPTY_ID, ID_TOO_LONG.
+        InvalidInput: EMPTY_ID, ID_TOO_LONG, VALUE_NOT_UNICODE.
     """
     if not distinct_id:
         raise InvalidInput("the id is empty", field=field, mend=f"1 to {MAX_ID_BYTES} bytes of UTF-8", code="EMPTY_ID")
-    if len(distinct_id) > MAX_ID_BYTES or len(distinct_id.encode("utf-8", "surrogatepass")) > MAX_ID_BYTES:
+    if utf8_length(distinct_id, field) > MAX_ID_BYTES:
         raise InvalidInput(
             f"the id is over {MAX_ID_BYTES} bytes",
             field=field,
@@ -56,7 +57,7 @@ def check_id(distinct_id: str, field: str = "distinct_id") -> None:
 def _check_name(name: str, field: str) -> None:
     if not name:
         raise InvalidInput("the name is empty", field=field, mend=f"1 to {MAX_NAME_BYTES} bytes", code="EMPTY_NAME")
-    if len(name) > MAX_NAME_BYTES or len(name.encode("utf-8", "surrogatepass")) > MAX_NAME_BYTES:
+    if utf8_length(name, field) > MAX_NAME_BYTES:
         raise InvalidInput(
             f"the name is over {MAX_NAME_BYTES} bytes",
             field=field,
@@ -65,7 +66,7 @@ def _check_name(name: str, field: str) -> None:
         )
 
 
-def _check_properties(properties: dict[str, Value], most: int) -> None:
+def _check_properties(properties: dict[str, Value], most: int, depth: int = 0) -> None:
     if len(properties) > most:
         raise InvalidInput(
             f"{len(properties)} properties", field="properties", mend=f"send at most {most}", code="TOO_MANY_PROPERTIES"
@@ -73,7 +74,7 @@ def _check_properties(properties: dict[str, Value], most: int) -> None:
     for name, value in properties.items():
         field = f"properties.{name}"
         _check_name(name, field)
-        check_value(value, field)
+        check_value(value, field, depth)
 
 
 def insert_id_of(properties: dict[str, Value]) -> str:
@@ -84,7 +85,7 @@ def insert_id_of(properties: dict[str, Value]) -> str:
 def _event(event: EventRecord, now: int) -> EventRecord:
     _check_name(event.name, "name")
     check_id(event.distinct_id)
-    if len(event.insert_id.encode("utf-8", "surrogatepass")) > MAX_ID_BYTES:
+    if utf8_length(event.insert_id, "insert_id") > MAX_ID_BYTES:
         raise InvalidInput(
             f"the insert id is over {MAX_ID_BYTES} bytes", field="insert_id", mend="send a UUID", code="ID_TOO_LONG"
         )
@@ -102,7 +103,8 @@ def _event(event: EventRecord, now: int) -> EventRecord:
 def _change(change: ProfileChange, now: int) -> ProfileChange:
     check_id(change.distinct_id)
     if change.operation in _WITH_PROPERTIES:
-        _check_properties(change.properties, MAX_PROPERTIES)
+        # What is appended will stand one level deeper, in its list.
+        _check_properties(change.properties, MAX_PROPERTIES, int(change.operation == Operation.APPEND))
         if change.operation == Operation.ADD:
             for name, value in change.properties.items():
                 if type(value) not in _NUMBERS:

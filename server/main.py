@@ -32,6 +32,7 @@ from muster.v1 import (
     project_pb2,
     project_pb2_grpc,
 )
+from muster.worker import Worker
 from prometheus_client import CollectorRegistry
 
 from channels.email import EmailProvider, SmtpConfig
@@ -40,6 +41,7 @@ from channels.provider import Provider
 from channels.webhook import WebhookConfig, WebhookProvider
 from core.engine import EngineConfig
 from core.errors import FailedPrecondition, InvalidInput
+from core.messaging.definitions import ChannelName
 from server import logs
 from server.auth import Caller, Tokens, read_tokens
 from server.background import Drainer, tick
@@ -187,8 +189,6 @@ class Server:
         await server.start()
 
         token = embedded_token if tokens.required else ""
-        if providers:
-            from muster.worker import Worker
         for channel, make in providers.items():
             keeper = _Keeper(
                 channel, partial(Worker, inner, channel=channel, token=token), make, config.stop_grace_seconds
@@ -281,13 +281,13 @@ def _write_whole(path: Path, text: str) -> None:
 # Embedded workers
 
 
-def _providers(config: Config) -> dict[str, Callable[[], Provider]]:
+def _providers(config: Config) -> dict[ChannelName, Callable[[], Provider]]:
     """What makes the provider of each channel that is to be worked for in this process.
 
     Raises:
         InvalidInput: OPTION_VALUE.
     """
-    found: dict[str, Callable[[], Provider]] = {}
+    found: dict[ChannelName, Callable[[], Provider]] = {}
     if config.smtp_host:
         password = ""
         if config.smtp_password_file is not None:
@@ -330,7 +330,7 @@ class _Keeper:
         grace: seconds that calls under way may take to end at the stop.
     """
 
-    def __init__(self, channel: str, connect: Callable[[], Any], make: Callable[[], Provider], grace: float) -> None:
+    def __init__(self, channel: str, connect: Callable[[], Worker], make: Callable[[], Provider], grace: float) -> None:
         self._channel = channel
         self._connect = connect
         self._make = make
@@ -393,19 +393,3 @@ async def _serve(config: Config) -> None:
         loop.add_signal_handler(number, tell)
     async with Server(config):
         await told.wait()
-
-
-def _command_line() -> None:
-    """Stands in for `muster serve` until server/cli has it."""
-    import argparse
-
-    from server.config import OPTIONS, load
-
-    parser = argparse.ArgumentParser()
-    for option in OPTIONS:
-        parser.add_argument(option.flag, dest=option.name)
-    serve(load({name: value for name, value in vars(parser.parse_args()).items() if value is not None}))
-
-
-if __name__ == "__main__":
-    _command_line()

@@ -26,6 +26,7 @@ from core.group import Asked, Broken, decide, replay, to_log
 from core.profiles.identity import Users
 from core.requests import Requests
 from core.settings import Settings, check_settings
+from core.storage.faults import NO_FAULTS, Faults
 from core.storage.store import Store
 from core.version import ClockMoved, Version
 
@@ -118,16 +119,24 @@ class Engine:
             store.close()
 
     @classmethod
-    def open(cls, folder: Path, *, clock: Callable[[], int], config: EngineConfig | None = None) -> Engine:
+    def open(
+        cls,
+        folder: Path,
+        *,
+        clock: Callable[[], int],
+        config: EngineConfig | None = None,
+        faults: Faults = NO_FAULTS,
+    ) -> Engine:
         """Open a project's store: its checkpoint, then the log's tail, recorded decisions and all.
 
         Arguments:
             clock: gives the present in micros UTC; asked only for projects on real time.
+            faults: told of each write to the disk, for tests.
 
         Raises:
             StoreError: STORE_NOT_FOUND, STORE_LOCKED, STORE_DAMAGED, STORE_TRUNCATED, STORE_FORMAT_NEWER.
         """
-        store = Store.open(folder)
+        store = Store.open(folder, faults=faults)
         try:
             version, requests = recover(store)
         except BaseException:

@@ -104,6 +104,18 @@ def utf8_length(text: str, field: str) -> int:
         ) from None
 
 
+def is_plain(value: Value) -> bool:
+    """Whether a value is one of those that are quickly seen to be right; `check_value` tells of the others."""
+    kind = type(value)
+    if kind is str:
+        return len(value) <= MAX_STRING_BYTES and bool(value.isascii())
+    if kind is float:
+        return math.isfinite(value)
+    if kind is int:
+        return INT_MIN <= value <= INT_MAX
+    return kind is bool or value is None
+
+
 def check_value(value: Value, field: str, depth: int = 0) -> None:
     """Refuse what no property may hold: NaN, infinities, 64-bit overflow, too deep nesting, unknown types.
 

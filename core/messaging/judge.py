@@ -152,7 +152,7 @@ def admit(
     users = BitMap(ordinals)
     obstacles = {skip: users} if skip else _obstacles(work, compiled, users)
     causes: dict[int, dict[str, Value]] = {}
-    if compiled.content.needs_event and not skip:
+    if compiled.content.needs_event and isinstance(definition.schedule, Asap) and not skip:
         causes = _causes(work, compiled, ordinals, instants)
         without = users - BitMap(list(causes)) - _blocked(obstacles)
         if without and compiled.content.requires_event:

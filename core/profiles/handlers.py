@@ -54,8 +54,8 @@ def ingest(work: Work, command: Ingest) -> IngestResult:
     events, changes, places, errors = check_batch(command.events, command.changes, work.now)
     duplicates = 0
     if events:
-        duplicates = work.do(EventsAdded(events, command.imported, work.now - LIVE_EVENT_AGE))
-    refused = work.do(ProfilesChanged(changes, places, command.imported)) if changes else []
+        duplicates = work.do(EventsAdded.of(events, imported=command.imported, oldest_live=work.now - LIVE_EVENT_AGE))
+    refused = work.do(ProfilesChanged.of(changes, places, imported=command.imported)) if changes else []
     if command.import_id and count:
         work.do(ImportAdvanced(command.import_id, next_offset))
     errors = sorted([*errors, *refused], key=lambda error: error.index)

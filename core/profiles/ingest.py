@@ -12,13 +12,14 @@ from datetime import datetime
 from typing import Protocol
 
 import numpy as np
+import numpy.typing as npt
 from pyroaring import BitMap
 
 from core.bitmaps.population import Population
 from core.errors import InvalidInput
 from core.profiles.identity import NOBODY, Ordinals, Users
 from core.profiles.operations import outcome
-from core.profiles.records import EventRecord, Operation, ProfileChange, RecordError
+from core.profiles.records import Operation, ProfileChange, RecordError
 from core.profiles.touched import Touched
 from core.profiles.validate import TIME_PROPERTIES
 from core.values import ABSENT, Value
@@ -41,47 +42,55 @@ def issue_users(people: People, distinct_ids: Sequence[str], touched: Touched, *
 
 
 def add_events(
-    people: People, events: Sequence[EventRecord], now: int, touched: Touched, *, imported: bool, oldest_live: int
+    people: People,
+    names: Sequence[str],
+    distinct_ids: list[str],
+    times: npt.NDArray[np.int64],
+    insert_ids: list[str],
+    properties: list[dict[str, Value]],
+    now: int,
+    touched: Touched,
+    *,
+    oldest_live: int,
 ) -> int:
     """Store validated events, the first copy of each identity winning.
 
     Arguments:
+        names, distinct_ids, times, insert_ids, properties: columns of n events; `times` in micros.
         now: the clock at arrival, in micros.
-        imported: none of these may trigger.
         oldest_live: events before this instant do not trigger.
 
     Returns:
         How many were duplicates.
     """
-    by_name: dict[str, list[EventRecord]] = defaultdict(list)
-    for event in events:
-        by_name[event.name].append(event)
+    places_of: dict[str, list[int]] = defaultdict(list)
+    for place, name in enumerate(names):
+        places_of[name].append(place)
     before = people.users.issued
+    ordinals = people.users.resolve(distinct_ids)
+    people.population.issue(people.users.issued)
     live_users = BitMap()
-    duplicates = 0
-    for name, group in by_name.items():
-        sent_ids = [event.distinct_id for event in group]
-        ordinals = people.users.resolve(sent_ids)
-        times = np.array([event.time for event in group], np.int64)
+    stored = 0
+    for name, places in places_of.items():
+        users, when = ordinals[places], times[places]
         taken = people.population.writable_events(name).append(
-            ordinals,
-            times,
-            np.full(len(group), now, np.int64),
-            sent_ids,
-            [event.insert_id for event in group],
-            [event.properties for event in group],
+            users,
+            when,
+            np.full(len(places), now, np.int64),
+            [distinct_ids[place] for place in places],
+            [insert_ids[place] for place in places],
+            [properties[place] for place in places],
         )
-        duplicates += int(len(group) - np.count_nonzero(taken))
-        live = taken & (times >= oldest_live) & (not imported)
+        stored += int(np.count_nonzero(taken))
+        live = taken & (when >= oldest_live)
         for flag, rows in ((True, live), (False, taken & ~live)):
             if rows.any():
-                touched.event(name, BitMap(ordinals[rows]), live=flag)
-        live_users |= BitMap(ordinals[live])
-    people.population.issue(people.users.issued)
+                touched.event(name, BitMap(users[rows]), live=flag)
+        live_users |= BitMap(users[live])
     issued = BitMap(range(before, people.users.issued))
     touched.issue(issued & live_users, live=True)
     touched.issue(issued - live_users, live=False)
-    return duplicates
+    return len(names) - stored
 
 
 def _as_time(name: str, value: Value) -> Value:

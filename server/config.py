@@ -115,7 +115,7 @@ class Config:
     )
 
     smtp_host: str = field(
-        default="", metadata=_about("SMTP server of the embedded email worker; empty: no such worker")
+        default="", metadata=_about("SMTP server of the email worker; empty: the server embeds none")
     )
     smtp_port: int = field(default=587, metadata=_about("its port", least=1))
     smtp_security: str = field(

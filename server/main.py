@@ -8,8 +8,9 @@ import os
 import secrets
 import signal
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack, suppress
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, cast
@@ -66,6 +67,7 @@ _DAY: Final = 86_400.0
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 _FIRST_BACKOFF: Final = 0.5
 _LONGEST_BACKOFF: Final = 30.0
+_WATCH_SECONDS: Final = 0.5
 _SERVING: Final = health_pb2.HealthCheckResponse.SERVING
 _NOT_SERVING: Final = health_pb2.HealthCheckResponse.NOT_SERVING
 _SMTP_SECURITY: Final = {"plain": "none", "starttls": "starttls", "tls": "tls"}
@@ -367,7 +369,68 @@ class _Keeper:
                 await asyncio.wait_for(self._stopping.wait(), wait)
 
 
-# The process
+# The processes
+
+
+def work(
+    channel: ChannelName,
+    config: Config,
+    *,
+    token: str = "",
+    tls: bool | bytes = False,
+    watch: Callable[[Mapping[str, int | str]], None] | None = None,
+) -> dict[str, int | str]:
+    """Carry one channel in a process of its own until SIGTERM or SIGINT; then settle what has begun.
+
+    Arguments:
+        channel: what to carry.
+        config: names the server, the project ("": every one) and the provider.
+        token, tls: as for `muster.Client`.
+        watch: told twice a second what was done so far, by outcome.
+
+    Returns:
+        What was done, as `watch` is told.
+
+    Raises:
+        InvalidInput: PROVIDER_MISSING, OPTION_VALUE.
+        muster.MusterError: what the server refuses for good, such as an unknown token.
+    """
+    logs.set_up(config.log_level, config.log_format)
+    email = channel == "email"
+    if email and not config.smtp_host:
+        raise InvalidInput(
+            "no mail server is named", field="smtp_host", mend="give --smtp-host", code="PROVIDER_MISSING"
+        )
+    wanted = replace(config, smtp_host=config.smtp_host if email else "", webhook=not email)
+    provider = _providers(wanted)[channel]
+    connect = partial(Worker, config.server, channel=channel, project=config.project, token=token, tls=tls)
+    done: dict[str, int | str] = uvloop.run(
+        _work(connect, provider, LoopConfig(grace=config.stop_grace_seconds), watch or (lambda _: None))
+    )
+    return done
+
+
+async def _work(
+    connect: Callable[[], Worker],
+    make: Callable[[], Provider],
+    config: LoopConfig,
+    watch: Callable[[Mapping[str, int | str]], None],
+) -> dict[str, int | str]:
+    async with connect() as worker:
+        work = WorkerLoop(worker, make(), config)
+
+        async def tell() -> None:
+            while True:
+                watch(asdict(work.progress))
+                await asyncio.sleep(_WATCH_SECONDS)
+
+        telling = asyncio.create_task(tell())
+        _on_signal(work.stop)
+        try:
+            await work.run()
+        finally:
+            await _cancelled(telling)
+    return asdict(work.progress)
 
 
 def serve(config: Config) -> None:
@@ -380,16 +443,21 @@ def serve(config: Config) -> None:
     uvloop.run(_serve(config))
 
 
-async def _serve(config: Config) -> None:
+def _on_signal(action: Callable[[], None]) -> None:
+    """Do something at the first signal to end; the second ends the process at once."""
     loop = asyncio.get_running_loop()
-    told = asyncio.Event()
 
-    def tell() -> None:
-        told.set()
+    def act() -> None:
         for number in _SIGNALS:
             loop.remove_signal_handler(number)
+        action()
 
     for number in _SIGNALS:
-        loop.add_signal_handler(number, tell)
+        loop.add_signal_handler(number, act)
+
+
+async def _serve(config: Config) -> None:
+    told = asyncio.Event()
+    _on_signal(told.set)
     async with Server(config):
         await told.wait()

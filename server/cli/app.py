@@ -8,14 +8,22 @@ from typing import Final
 import click
 
 from server.cli.commands.audience import audience
+from server.cli.commands.channel import channel
+from server.cli.commands.exporting import export
+from server.cli.commands.importing import import_
+from server.cli.commands.message import message
+from server.cli.commands.message_reading import inbox
 from server.cli.commands.profile import profile, schema
+from server.cli.commands.project import project
 from server.cli.commands.serve import demo, serve
+from server.cli.commands.store import backup, bench, completion, verify
 from server.cli.frame import Root
 
 _SECTIONS: Final = {
-    "Begin": ("demo", "serve"),
-    "Data": ("schema", "profile"),
-    "Targeting and messages": ("audience",),
+    "Begin": (demo, serve, project),
+    "Data": (import_, export, profile, schema),
+    "Targeting and messages": (audience, message, inbox, channel),
+    "Care": (backup, verify, bench, completion),
 }
 
 
@@ -28,7 +36,7 @@ def _version() -> str:
 
 @click.group(
     cls=Root,
-    sections=_SECTIONS,
+    sections={title: [str(one.name) for one in commands] for title, commands in _SECTIONS.items()},
     context_settings={"auto_envvar_prefix": "MUSTER", "max_content_width": 100},
     epilog="Start with `muster demo`, or with `muster serve` and, beside it, `muster project create NAME`. "
     "Every option can also be set by a variable or in a TOML file: see docs/cli.md.",
@@ -38,8 +46,9 @@ def cli() -> None:
     """Muster: targeted messages over millions of user profiles, every user accounted for."""
 
 
-for _command in (audience, demo, profile, schema, serve):
-    cli.add_command(_command)
+for _commands in _SECTIONS.values():
+    for _command in _commands:
+        cli.add_command(_command)
 
 
 def main() -> None:

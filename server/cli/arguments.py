@@ -71,9 +71,11 @@ def instant_of(text: str, flag: str) -> datetime:
         return time_of_text(text.strip())
     except (ValueError, OverflowError) as error:
         raise InvalidInput(
-            f"{text!r} is no time", field=flag, mend="ISO 8601, such as 2026-01-31 or 2026-01-31T09:00:00Z",
+            f"{text!r} is no time",
+            field=flag,
+            mend="ISO 8601, such as 2026-01-31 or 2026-01-31T09:00:00Z",
             code="TIME_INVALID",
-        ) from error  # fmt: skip
+        ) from error
 
 
 def length_of(text: str, flag: str) -> timedelta:

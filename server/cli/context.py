@@ -53,25 +53,43 @@ class Session:
         Raises:
             InvalidInput: PROJECT_MISSING, TOKEN_FILE, CA_UNREADABLE.
         """
-        return self._open(self.config.project or self._only_project())
+        return self._open(self.named(""))
+
+    def named(self, name: str) -> str:
+        """The project that a command means: the one it names itself, or else this run's.
+
+        Raises:
+            InvalidInput: PROJECT_MISSING.
+        """
+        return name or self.config.project or self._only_project()
 
     def _open(self, project: str) -> muster.Client:
         import muster  # gRPC takes a while to load, which `muster --help` need not wait for
 
         config = self.config
         client = muster.Client(
-            config.server, project=project, token=self._token(), tls=self._tls(), timeout=config.timeout_seconds
+            config.server, project=project, token=self.token(), tls=self.tls(), timeout=config.timeout_seconds
         )
         self._clients.append(client)
         return client
 
-    def _token(self) -> str:
+    def token(self) -> str:
+        """The access token: as given, or the token file's first; "" for none.
+
+        Raises:
+            InvalidInput: TOKEN_FILE.
+        """
         config = self.config
         if config.token or config.token_file is None:
             return config.token
         return read_tokens(config.token_file)[0][0]
 
-    def _tls(self) -> bool | bytes:
+    def tls(self) -> bool | bytes:
+        """Whether to speak TLS, or with which roots.
+
+        Raises:
+            InvalidInput: CA_UNREADABLE.
+        """
         path = self.config.tls_ca
         if path is None:
             return self.config.tls

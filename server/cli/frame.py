@@ -18,6 +18,12 @@ from server.names import nearest
 _CONFIG: Final = "config"
 _SHARED: Final = tuple(option for option in OPTIONS if option.side != "server")
 _SERVING: Final = tuple(option for option in OPTIONS if option.side != "client")
+# What a worker in a process of its own takes beside the shared ones: its provider's options, and how it logs and ends.
+_WORKING: Final = tuple(
+    option
+    for option in OPTIONS
+    if option.name.startswith(("smtp_", "webhook_", "log_")) or option.name == "stop_grace_seconds"
+)
 # Before their names as parameters, and in a context's notes: no command has one of its own that begins so.
 _MARK: Final = "shared_"
 
@@ -115,6 +121,13 @@ class ServerCommand(Command):
         super().__init__(*args, shared=_SERVING, **kwargs)
 
 
+class WorkerCommand(Command):
+    """A command that speaks with a server and with a provider."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, shared=(*_WORKING, *_SHARED), **kwargs)
+
+
 class LocalCommand(Command):
     """A command that speaks with no server."""
 
@@ -182,11 +195,12 @@ class Root(Group):
             failures.report(known)
             return failures.status_of(known)
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """The commands by what they are for."""
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The commands by what they are for, then the options that all share."""
         for title, names in self.sections.items():
             with formatter.section(title):
                 formatter.write_dl([(name, self.commands[name].get_short_help_str(70)) for name in names])
+        click.Command.format_options(self, ctx, formatter)
 
 
 def _defaults(ctx: click.Context, file: str | None) -> dict[str, Any]:

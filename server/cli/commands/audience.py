@@ -42,10 +42,11 @@ def count(session: Session, expression: str, params: tuple[str, ...], explain: b
     now = instant(answer.now)
     session.out.say(
         Text.assemble(
-            (f"{answer.count:,}", "bold"), f" of {answer.total:,} users match{share}",
+            (f"{answer.count:,}", "bold"),
+            f" of {answer.total:,} users match{share}",
             (f", in {answer.elapsed_micros / 1_000:,.1f} ms at {now:%Y-%m-%dT%H:%M:%SZ}" if now else "", "dim"),
         )
-    )  # fmt: skip
+    )
     if explain:
         session.out.say()
         show_leaves(session, answer.leaves)
@@ -117,10 +118,11 @@ def _tree(found: Any, parent: Tree | None) -> Tree:
 
     verdict = word(audience_pb2.Verdict.DESCRIPTOR, found.verdict)
     line = Text.assemble(
-        (f"{_MARKS.get(verdict, '?')} ", COLOURS.get(verdict, "yellow")), found.text,
+        (f"{_MARKS.get(verdict, '?')} ", COLOURS.get(verdict, "yellow")),
+        found.text,
         (f"  {found.reason}" if found.reason else "", "red"),
         (f"  {'; '.join(found.values)}" if found.values else "", "dim"),
-    )  # fmt: skip
+    )
     tree = Tree(line) if parent is None else parent.add(line)
     for part in found.parts:
         _tree(part, tree)
@@ -142,9 +144,11 @@ def save(
 
     if (expression is None) == (ids is None):
         raise InvalidInput(
-            "an audience is an expression or a list of ids", field="EXPRESSION", mend="give one of EXPRESSION and --ids",
+            "an audience is an expression or a list of ids",
+            field="EXPRESSION",
+            mend="give one of EXPRESSION and --ids",
             code="AUDIENCE_MEMBERS",
-        )  # fmt: skip
+        )
     client = session.client()
     if expression is not None:
         text = session.texts["expression"] = expression_of(expression)
@@ -197,10 +201,13 @@ def get(session: Session, name: str) -> None:
         return
     session.out.facts(
         {
-            "name": found.name, "members": _members(found), "description": found.description,
-            "updated": instant(found.update_time), "etag": found.etag,
+            "name": found.name,
+            "members": _members(found),
+            "description": found.description,
+            "updated": instant(found.update_time),
+            "etag": found.etag,
         }
-    )  # fmt: skip
+    )
 
 
 @audience.command("delete", epilog="Example: muster audience delete whales")

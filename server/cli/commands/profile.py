@@ -153,12 +153,15 @@ def schema(session: Session) -> None:
             ["event", "count", "first", "last", "properties"],
             [
                 (
-                    one.name, one.count, instant(one.first_time), instant(one.last_time),
+                    one.name,
+                    one.count,
+                    instant(one.first_time),
+                    instant(one.last_time),
                     ", ".join(f"{held.name} {_kinds(held)}" for held in one.properties) or None,
                 )
                 for one in found.events
             ],
-        )  # fmt: skip
+        )
 
 
 def _row(found: Any) -> tuple[Any, ...]:

@@ -51,8 +51,10 @@ def serve(session: Session) -> None:
     "--step", type=click.Choice(_STEPS), default="month", show_default=True, help="how far the clock goes at once"
 )
 @pass_session
-def demo(session: Session, store: Path, cache: Path, step: str) -> None:  # fmt: skip
-    """Play the whole path on real purchases: import, audiences, two messages, a kill -9, and every user accounted for.
+def demo(session: Session, store: Path, cache: Path, step: str) -> None:
+    """Play the whole path on real purchases.
+
+    An import, an audience, two messages, a kill -9 in mid-delivery, and every user accounted for.
 
     The last line is one JSON object; with --json it alone goes to standard output.
     """
@@ -60,9 +62,10 @@ def demo(session: Session, store: Path, cache: Path, step: str) -> None:  # fmt:
         from server.demo import cdnow, processes, run
     except ImportError as error:
         raise FailedPrecondition(
-            f"the demo needs {error.name}, which is not installed", mend="pip install 'muster-server[demo]'",
+            f"the demo needs {error.name}, which is not installed",
+            mend="pip install 'muster-server[demo]'",
             code="DEMO_INCOMPLETE",
-        ) from error  # fmt: skip
+        ) from error
     console = Console(stderr=session.out.json, highlight=False)
     try:
         outcome = run.run(store, cache, cast(Any, step), console)

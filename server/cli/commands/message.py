@@ -1,0 +1,248 @@
+"""`muster message`: drafts, launches, pauses; `message_reading.py` has what is only read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from core.errors import InvalidInput
+from server.cli.arguments import expression_of, instant_of, length_of
+from server.cli.commands.audience import show_leaves, show_warnings
+from server.cli.context import Session, pass_session
+from server.cli.frame import Group, LocalCommand
+from server.cli.message_file import example, read_message
+from server.cli.output import cell
+
+_ETAG = click.option("--etag", default="", help="refuse if the message has changed since it was read with this etag")
+
+
+@click.group("message", cls=Group)
+def message() -> None:
+    """Write, launch and follow messages."""
+
+
+@message.command("new", cls=LocalCommand, epilog="Example: muster message new email welcome.toml")
+@click.argument("channel", type=click.Choice(["email", "webhook"]))
+@click.argument("file", required=False, default="")
+@click.option("--force", is_flag=True, help="replace a file that is there")
+@pass_session
+def new(session: Session, channel: str, file: str, force: bool) -> None:
+    """Write a commented example to FILE, to be edited and given to `message create`. -: standard output."""
+    file = file or f"{channel}.toml"
+    text = example(channel, file)
+    if file == "-":
+        session.out.raw(text)
+        return
+    try:
+        with Path(file).open("w" if force else "x", encoding="utf-8") as stream:
+            stream.write(text)
+    except FileExistsError as error:
+        raise InvalidInput(
+            f"{file} exists", field="FILE", mend="name another file, or give --force", code="FILE_EXISTS"
+        ) from error
+    except OSError as error:
+        raise InvalidInput(
+            f"{file}: cannot be written: {error.strerror}",
+            field="FILE",
+            mend="name another file",
+            code="FILE_UNWRITABLE",
+        ) from error
+    if session.out.json:
+        session.out.document({"file": file, "channel": channel})
+        return
+    session.out.say(f"wrote {file}")
+    session.out.note(f"next: edit it, then muster message create {file}", "dim")
+
+
+@message.command("create", epilog="Example: muster message create welcome.toml")
+@click.argument("file")
+@pass_session
+def create(session: Session, file: str) -> None:
+    """Create a draft from a TOML file. -: standard input."""
+    from server.cli.plain import plain
+
+    found = read_message(file)
+    if "targeting" not in found.fields:
+        raise InvalidInput(
+            "there is no targeting", field=file, mend="write CEL, or `true` for everybody", code="MESSAGE_FILE"
+        )
+    _remember(session, found.fields["targeting"])
+    answer = session.client().messages.create(found.key, **found.fields)
+    if session.out.json:
+        session.out.document(plain(answer))
+        return
+    session.out.say(f"created {found.key}, a draft")
+    show_warnings(session, answer.warnings)
+    existing = " --existing skip" if answer.message.WhichOneof("schedule") == "asap" else ""
+    session.out.note(f"next: muster message launch {found.key}{existing} --dry-run", "dim")
+
+
+def _remember(session: Session, targeting: str) -> None:
+    """Errors in targeting are shown below its line, however the server names the field."""
+    session.texts["message.targeting"] = session.texts["targeting"] = session.texts["expression"] = targeting
+
+
+@message.command("update", epilog="Example: muster message update welcome --max-recipients 5000")
+@click.argument("key")
+@click.option("--file", metavar="FILE", help="TOML file; what it holds replaces what the message has")
+@click.option("--title", help="for people")
+@click.option("--targeting", metavar="EXPRESSION", help="CEL; @FILE reads it from a file")
+@click.option("--schedule", metavar="TIME", help="asap, or an instant")
+@click.option("--max-recipients", type=click.IntRange(0), help="pause instead of selecting more; 0: no limit")
+@click.option("--expires-after", metavar="LENGTH", help="after a resume, drop what waited longer; such as 72h")
+@_ETAG
+@pass_session
+def update(
+    session: Session,
+    key: str,
+    file: str | None,
+    title: str | None,
+    targeting: str | None,
+    schedule: str | None,
+    max_recipients: int | None,
+    expires_after: str | None,
+    etag: str,
+) -> None:
+    """Change a draft, or a paused message's content and limits."""
+    from server.cli.plain import plain
+
+    changes: dict[str, Any] = {}
+    if file is not None:
+        found = read_message(file)
+        if found.key != key:
+            raise InvalidInput(
+                f"the file is of the message {found.key!r}",
+                field=file,
+                mend=f"name the one with key = {key!r}",
+                code="MESSAGE_FILE",
+            )
+        changes |= found.fields
+    if title is not None:
+        changes["title"] = title
+    if targeting is not None:
+        changes["targeting"] = expression_of(targeting)
+    if schedule is not None:
+        changes["schedule"] = "asap" if schedule == "asap" else instant_of(schedule, "--schedule")
+    if max_recipients is not None:
+        changes["max_recipients"] = max_recipients
+    if expires_after is not None:
+        changes["expires_after"] = length_of(expires_after, "--expires-after")
+    if not changes:
+        raise InvalidInput(
+            "nothing is to be changed", field="OPTIONS", mend="give --file, or an option", code="NOTHING_TO_DO"
+        )
+    _remember(session, changes.get("targeting", ""))
+    answer = session.client().messages.update(key, **changes, etag=etag)
+    if session.out.json:
+        session.out.document(plain(answer))
+        return
+    session.out.say(f"updated {key}: {', '.join(changes)}")
+    show_warnings(session, answer.warnings)
+
+
+@message.command("launch", epilog="Example: muster message launch welcome --existing send")
+@click.argument("key")
+@click.option(
+    "--existing", type=click.Choice(["send", "skip"]), help="what becomes of those who match an asap message already"
+)
+@click.option("--dry-run", is_flag=True, help="only tell what would happen")
+@_ETAG
+@pass_session
+def launch(session: Session, key: str, existing: Any, dry_run: bool, etag: str) -> None:
+    """Make a draft live; everybody is judged once."""
+    from server.cli.plain import plain
+
+    client = session.client()
+    if existing is None and client.messages.get(key).WhichOneof("schedule") == "asap":
+        raise InvalidInput(
+            "some may match already",
+            field="--existing",
+            mend="say what becomes of them: --existing send, or --existing skip",
+            code="EXISTING_MISSING",
+        )
+    with session.out.waiting("everybody is judged"):
+        answer = client.messages.launch(key, existing=existing, validate_only=dry_run, etag=etag)
+    if session.out.json:
+        session.out.document(plain(answer))
+        return
+    forecast = answer.forecast
+    if dry_run:
+        session.out.say(f"{key} would go to {forecast.reachable:,} of the {forecast.matching:,} who match now")
+    else:
+        session.out.say(
+            f"{key} is live: {forecast.matching:,} match now, {forecast.reachable:,} of them can be reached"
+        )
+    if forecast.missing:
+        session.out.table(["reachable users lack", "users"], [(one.name, one.users) for one in forecast.missing])
+    if dry_run and forecast.leaves:
+        session.out.say()
+        show_leaves(session, forecast.leaves)
+    show_warnings(session, forecast.warnings)
+    if not dry_run:
+        session.out.note(f"next: muster message report {key}", "dim")
+
+
+@message.command("pause", epilog="Example: muster message pause --all")
+@click.argument("key", required=False, default="")
+@click.option("--all", "every", is_flag=True, help="every live message of the project")
+@pass_session
+def pause(session: Session, key: str, every: bool) -> None:
+    """Stop a live message, or --all: nothing of it begins any more."""
+    from server.cli.plain import plain
+
+    if bool(key) == every:
+        raise InvalidInput("what is to pause?", field="KEY", mend="give one of KEY and --all", code="PAUSE_WHAT")
+    client = session.client()
+    paused = list(client.messages.pause_all()) if every else [client.messages.pause(key)]
+    if session.out.json:
+        session.out.document([plain(one) for one in paused])
+        return
+    for one in paused:
+        session.out.say(f"paused {one.key}")
+    if not paused:
+        session.out.note("no message was live")
+
+
+@message.command("resume", epilog="Example: muster message resume welcome --max-recipients 20000")
+@click.argument("key")
+@click.option("--max-recipients", type=click.IntRange(0), default=0, help="a new limit where it paused at the old one")
+@pass_session
+def resume(session: Session, key: str, max_recipients: int) -> None:
+    """Let a paused message go on; everybody is judged again."""
+    with session.out.waiting("everybody is judged"):
+        found = session.client().messages.resume(key, max_recipients=max_recipients)
+    _say(session, found, f"resumed {key}")
+
+
+@message.command("end", epilog="Example: muster message end welcome")
+@click.argument("key")
+@pass_session
+def end(session: Session, key: str) -> None:
+    """End a message for good."""
+    _say(session, session.client().messages.end(key), f"ended {key}")
+
+
+def _say(session: Session, found: Any, sentence: str) -> None:
+    from server.cli.plain import plain
+
+    if session.out.json:
+        session.out.document(plain(found))
+        return
+    session.out.say(sentence)
+
+
+@message.command("resolve", epilog="Example: muster message resolve welcome mark-sent")
+@click.argument("key")
+@click.argument("resolution", type=click.Choice(["offer-again", "mark-sent", "mark-failed"]))
+@click.argument("users", nargs=-1, metavar="[USER]...")
+@pass_session
+def resolve(session: Session, key: str, resolution: str, users: tuple[str, ...]) -> None:
+    """Settle hand-offs that began and were never acknowledged: of USERs, or of all. offer-again may send twice."""
+    word: Any = resolution.replace("-", "_")
+    settled = session.client().messages.resolve_ambiguous(key, word, distinct_ids=users)
+    if session.out.json:
+        session.out.document({"resolved": settled})
+        return
+    session.out.say(f"{cell(settled)} settled as {resolution}")

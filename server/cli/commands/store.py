@@ -1,0 +1,114 @@
+"""`muster backup`, `muster verify`, `muster bench` and `muster completion`."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, Final
+
+import click
+from click.shell_completion import get_completion_class
+from rich.text import Text
+
+from core.errors import InvalidInput, MusterError
+from server.cli.context import Session, pass_session
+from server.cli.frame import Command, LocalCommand, fail
+
+_PROJECTS: Final = "projects"
+
+
+@click.command("backup", cls=Command, epilog="Example: muster backup /var/backups/shop-monday")
+@click.argument("destination", type=click.Path(path_type=Path))
+@pass_session
+def backup(session: Session, destination: Path) -> None:
+    """Copy the project's store while it runs, to DESTINATION on the server's disk."""
+    from server.cli.plain import plain
+
+    with session.out.waiting("the store is copied"):
+        # A path is meant from here: on the usual one machine that is the server's disk too.
+        made = session.client().projects.backup(str(destination.absolute()))
+    if session.out.json:
+        session.out.document(plain(made))
+        return
+    session.out.say(f"wrote {made.bytes:,} bytes to {made.destination}")
+    session.out.note(f"next: muster verify {made.destination}", "dim")
+
+
+@click.command("verify", cls=LocalCommand, epilog="Example: muster verify ./muster-store")
+@click.argument("folder", type=click.Path(path_type=Path))
+@pass_session
+def verify(session: Session, folder: Path) -> None:
+    """Check a store that no server has open.
+
+    Every record and page is read, and every message has to add up.
+
+    FOLDER is a server's store, or the copy of one project that `muster backup` made. Status 1 where anything is wrong.
+    """
+    if not folder.is_dir():
+        raise InvalidInput(
+            f"{folder} is no folder", field="FOLDER", mend="name a store's folder", code="STORE_NOT_FOUND"
+        )
+    held = folder / _PROJECTS
+    stores = (
+        sorted(one for one in held.iterdir() if one.is_dir() and not one.name.startswith("."))
+        if held.is_dir()
+        else [folder]
+    )
+    results: list[tuple[str, list[str]]] = []
+    for store in stores:
+        with session.out.waiting(f"checking {store.name}"):
+            results.append((store.name, _problems(store)))
+    bad = any(problems for _, problems in results)
+    if session.out.json:
+        session.out.document(
+            {
+                "store": str(folder),
+                "sound": not bad,
+                "projects": [{"name": name, "problems": found} for name, found in results],
+            }
+        )
+    else:
+        session.out.table(
+            ["project", "", "problems"],
+            [
+                (name, Text("damaged", "red") if found else Text("sound", "green"), "\n".join(found) or None)
+                for name, found in results
+            ],
+            empty="the store holds no project yet",
+        )
+    if bad:
+        fail()
+
+
+def _problems(store: Path) -> list[str]:
+    from core.engine import verify as verify_project
+
+    try:
+        return verify_project(store)
+    except MusterError as error:
+        if error.code == "STORE_LOCKED":
+            raise
+        return [str(error)]
+
+
+@click.command(
+    "bench",
+    context_settings={"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []},
+    epilog="Example: muster bench audience --profiles 1000000 --json",
+)
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="NAME [OPTION]...")
+def bench(arguments: tuple[str, ...]) -> None:
+    """Run a benchmark: `--help` lists them. Status 3 where a target falls short."""
+    done = subprocess.run([sys.executable, "-m", "benchmarks", *arguments], check=False)
+    if done.returncode:
+        fail(done.returncode)
+
+
+@click.command("completion", cls=LocalCommand, epilog='Example: eval "$(muster completion bash)"')
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+@click.pass_context
+def completion(ctx: click.Context, shell: str) -> None:
+    """Write a script that completes `muster`; put the example into the shell's start file."""
+    kind: Any = get_completion_class(shell)
+    click.echo(kind(ctx.find_root().command, {}, "muster", "_MUSTER_COMPLETE").source())

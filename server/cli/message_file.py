@@ -1,0 +1,223 @@
+"""A message as a TOML file: read with every mistake named by its place, and commented examples to begin with."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time
+from pathlib import Path
+from typing import Any, Final
+
+from core.errors import InvalidInput
+from server.cli.arguments import instant_of, length_of
+from server.cli.context import read_text
+from server.names import nearest
+
+_KEY: Final = re.compile(r"[a-z][a-z0-9_-]{0,62}\Z")
+
+_TOP: Final[dict[str, type]] = {
+    "key": str,
+    "title": str,
+    "targeting": str,
+    "schedule": str,
+    "max_recipients": int,
+    "expires_after": str,
+    "email": dict,
+    "webhook": dict,
+}
+_EMAIL: Final[dict[str, type]] = {
+    "from": str,
+    "reply_to": str,
+    "subject": str,
+    "preheader": str,
+    "html": str,
+    "text": str,
+    "html_file": str,
+    "text_file": str,
+}
+_WEBHOOK: Final[dict[str, type]] = {
+    "url": str,
+    "headers": dict,
+    "body": str,
+    "body_file": str,
+    "properties": list,
+    "batch_size": int,
+    "idempotent": bool,
+}
+_WORDS: Final = {str: "a text", int: "a whole number", bool: "true or false", list: "a list of texts", dict: "a table"}
+
+
+@dataclass(frozen=True, slots=True)
+class MessageFile:
+    """A message as the client's `create` and `update` take it: the key, and the other arguments by name."""
+
+    key: str
+    fields: Mapping[str, Any]
+
+
+def read_message(path: str) -> MessageFile:
+    """A message from a file; "-" is standard input. Files it names lie beside it.
+
+    Raises:
+        InvalidInput: FILE_UNREADABLE, MESSAGE_FILE.
+    """
+    try:
+        table = tomllib.loads(read_text(path, "FILE"))
+    except tomllib.TOMLDecodeError as error:
+        raise _refusal(path, "", f"not TOML: {error}", "see `muster message new email`") from error
+    _check(path, "", table, _TOP)
+    if "key" not in table:
+        raise _refusal(path, "key", "there is no key", 'name the message: key = "welcome"')
+    folder = Path() if path == "-" else Path(path).parent
+    fields: dict[str, Any] = {}
+    for name in ("title", "targeting", "max_recipients"):
+        if name in table:
+            fields[name] = table[name]
+    if "schedule" in table:
+        fields["schedule"] = _schedule(table["schedule"])
+    if "expires_after" in table:
+        fields["expires_after"] = length_of(table["expires_after"], "expires_after")
+    for channel, known in (("email", _EMAIL), ("webhook", _WEBHOOK)):
+        if channel in table:
+            _check(path, f"{channel}.", table[channel], known)
+            fields[channel] = _content(path, channel, table[channel], folder)
+    return MessageFile(table["key"], fields)
+
+
+def _check(path: str, place: str, table: Mapping[str, Any], known: Mapping[str, type]) -> None:
+    for name, value in table.items():
+        if name not in known:
+            near = nearest(name, known)
+            mend = f"did you mean {near!r}?" if near else f"one of {', '.join(known)}"
+            raise _refusal(path, place + name, "a message has no such field", mend)
+        kind = known[name]
+        if name == "schedule" and isinstance(value, datetime | date):
+            continue
+        fits = isinstance(value, kind) and not (kind is int and isinstance(value, bool))
+        if not fits:
+            raise _refusal(path, place + name, "a value of the wrong kind", _WORDS[kind])
+        if kind is list and not all(isinstance(item, str) for item in value):
+            raise _refusal(path, place + name, "not all are texts", _WORDS[kind])
+        if name == "headers" and not all(isinstance(item, str) for item in value.values()):
+            raise _refusal(path, place + name, "not all are texts", 'Authorization = "…"')
+
+
+def _schedule(value: Any) -> datetime | str:
+    if isinstance(value, datetime):
+        return value if value.tzinfo is not None else value.replace(tzinfo=UTC)
+    if isinstance(value, date):
+        return datetime.combine(value, time(), UTC)
+    return "asap" if value == "asap" else instant_of(value, "schedule")
+
+
+def _content(path: str, channel: str, table: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """The content, with the texts of the files that it names."""
+    content = dict(table)
+    for name in [name for name in content if name.endswith("_file")]:
+        field = name.removesuffix("_file")
+        if field in content:
+            raise _refusal(path, f"{channel}.{name}", f"there is {field!r} too", "give one of the two")
+        content[field] = read_text(str(folder / content.pop(name)), f"{channel}.{name}")
+    return content
+
+
+def _refusal(path: str, place: str, what: str, mend: str) -> InvalidInput:
+    return InvalidInput(f"{place}: {what}" if place else what, field=path, mend=mend, code="MESSAGE_FILE")
+
+
+EXAMPLES: Final[dict[str, str]] = {
+    "email": '''\
+# A message by email. `muster message create FILE` makes a draft of it; `muster message launch KEY` makes that live.
+
+# Names the message: small letters, digits, - and _. It cannot be changed later.
+key = "@KEY@"
+# For people.
+title = "We miss you"
+
+# Whom it is for, in CEL. `user` is the profile, `events` has lists of the user's events by name, `now` is the present.
+# Try it first: muster audience count '…'
+targeting = """
+user.plan == "free" && user["Last login"] < now - duration("336h")
+"""
+
+# "asap": as soon as someone comes to match, by what they do or by time alone; once ever.
+# Or an instant, at which it is sent to everybody who matches: schedule = 2026-01-31T09:00:00Z
+schedule = "asap"
+
+# A message about to select more users than this pauses instead. 0: no limit.
+max_recipients = 10000
+# After a resume, what has waited longer than this is dropped.
+expires_after = "72h"
+
+[email]
+from = "The shop <hello@example.com>"
+# reply_to = "help@example.com"
+
+# Subject, preheader, html and text are templates. {{ ${First name} }} is the property "First name"; someone who has
+# none is skipped, and told apart in the report, unless there is a default.
+subject = "We miss you, {{ ${First name} | default("friend") }}"
+preheader = "Your favourites have new neighbours"
+
+# At least one of html and text. A long one may lie in a file beside this one: html_file = "welcome.html"
+text = """
+Dear {{ ${First name} | default("friend") }},
+
+it has been a while. Come and have a look: https://example.com/new
+"""
+html = """
+<html><body>
+<h1>We miss you, {{ ${First name} | default("friend") }}</h1>
+<p>It has been a while. <a href="https://example.com/new">Come and have a look.</a></p>
+</body></html>
+"""
+''',
+    "webhook": '''\
+# A message by webhook. `muster message create FILE` makes a draft of it; `muster message launch KEY` makes that live.
+
+# Names the message: small letters, digits, - and _. It cannot be changed later.
+key = "@KEY@"
+# For people.
+title = "Tell the warehouse who our best customers are"
+
+# Whom it is about, in CEL. `user` is the profile, `events` has lists of the user's events by name, `now` is the present.
+# Try it first: muster audience count '…'
+targeting = """
+events["Purchase"].map(e, e.amount).sum() > 200.0
+"""
+
+# "asap": as soon as someone comes to match, by what they do or by time alone; once ever.
+# Or an instant, at which it is sent about everybody who matches: schedule = 2026-01-31T09:00:00Z
+schedule = "asap"
+
+# A message about to select more users than this pauses instead. 0: no limit.
+max_recipients = 10000
+# After a resume, what has waited longer than this is dropped.
+expires_after = "72h"
+
+[webhook]
+# Scheme and host are fixed; path and query may be templates. Requests are signed by the Standard Webhooks scheme.
+url = "https://example.com/hooks/best-customers"
+# headers = { X-Source = "muster" }
+
+# Batches of users with these of their properties:
+properties = ["First name", "$email"]
+# at most so many users a request; 0: 500.
+batch_size = 100
+
+# Instead of batches, one request a user with a body of your own, a template of JSON:
+# body = """{"id": {{ ${$distinct_id} }}, "name": {{ ${First name} | default("") }}}"""
+
+# The receiver drops a repeated Idempotency-Key: what is ambiguous may be offered again by itself.
+idempotent = false
+''',
+}
+"""By channel, a commented file to begin with; `@KEY@` stands where the key goes."""
+
+
+def example(channel: str, path: str) -> str:
+    """A commented example; the file's name is its key, where it can be one."""
+    stem = Path(path).stem.lower().replace(" ", "-")
+    key = stem if path != "-" and _KEY.match(stem) else "we-miss-you" if channel == "email" else "best-customers"
+    return EXAMPLES[channel].replace("@KEY@", key)

@@ -200,13 +200,21 @@ class Applier:
     def _computed(self, function: Function, parts: list[Vector], *, lasting: bool = False) -> Vector:
         """The function on every row, in Python."""
         size = max(len(part) for part in parts)
-        columns = [self._space.decode(part) * (size if len(part) == 1 else 1) for part in parts]
-        return self._space.encode([_outcome(function, row) for row in zip(*columns, strict=True)], lasting=lasting)
+        columns = [_column(self._space.decode(part), size) for part in parts]
+        try:
+            values: list[CelValue] = list(map(function, *columns))
+        except CelError:
+            values = [_outcome(function, row) for row in zip(*columns, strict=True)]
+        return self._space.encode(values, lasting=lasting)
 
 
 def slice_of(size: int) -> Index:
     """Every row."""
     return np.arange(size, dtype=np.int64)
+
+
+def _column(values: list[CelValue], size: int) -> list[CelValue]:
+    return values * size if len(values) == 1 else values
 
 
 def _outcome(function: Function, args: tuple[CelValue, ...]) -> CelValue | CelError:

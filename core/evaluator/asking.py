@@ -93,7 +93,7 @@ def _counted(population: Population, binder: Binder, leaf: Part, now: int) -> Le
         true, false = split.true & within, split.false & within
         matched += words.count(true)
         not_matched += words.count(false)
-        for errors in by_rows.each_block(batch, within & ~true & ~false):
+        for errors in by_rows.values(batch, within & ~true & ~false):
             kinds = condition_errors(errors)
             for kind in lost:
                 lost[kind] += int((kinds == kind).sum())

@@ -146,7 +146,8 @@ class Audiences:
         return sorted(
             other.name
             for other in self._by_name.values()
-            if other.expression is not None and name in parse(other.expression, audiences=self._sources_below(other, ())).audiences
+            if other.expression is not None
+            and name in parse(other.expression, audiences=self._sources_below(other, ())).audiences
         )
 
     def refuse_if_used(self, name: str, messages: list[str]) -> None:
@@ -159,7 +160,10 @@ class Audiences:
         users = [f"audience {other!r}" for other in self.users_of(name)] + [f"message {key!r}" for key in messages]
         if users:
             raise FailedPrecondition(
-                f"{name!r} is used by {', '.join(users)}", field="name", mend="end or change those first", code="AUDIENCE_IN_USE"
+                f"{name!r} is used by {', '.join(users)}",
+                field="name",
+                mend="end or change those first",
+                code="AUDIENCE_IN_USE",
             )
 
     def absorb(self, merged: list[tuple[int, int]], deleted: BitMap) -> None:

@@ -57,12 +57,14 @@ class Run:
         """
         if self.sources.instant() is None and mentions(node, "now"):
             return None
-        return self.at_every_instant(node).take(np.zeros(1, np.int64))
+        return self._apart(node, self.sources.any_now())
 
     def at_every_instant(self, node: Node) -> Vector:
-        """The values of an expression that reads neither user nor events, at all instants of this run."""
+        """The values of an expression that reads neither user nor events, at the instants of this run."""
+        return self._apart(node, self.sources.every_now())
+
+    def _apart(self, node: Node, nows: Vector) -> Vector:
         self.next_rows()
-        nows = self.sources.every_now()
         names = {"context": self.interpreter.applier.empty_map(), "now": nows}
         return self.interpreter.compute(node, Frame(len(nows), names))
 

@@ -62,7 +62,8 @@ class Binder:
             case Call(function="!_", args=(operand,)):
                 return Negation(self.condition(operand), node.position)
             case Call(function="_?_:_", args=(condition, if_true, if_false)):
-                return Choice(*(self.condition(part) for part in (condition, if_true, if_false)), node.position)
+                chosen = self.condition(condition)
+                return Choice(chosen, self.condition(if_true), self.condition(if_false), node.position)
         return self.leaf(node)
 
     def leaf(self, node: Node) -> Step:
@@ -79,9 +80,9 @@ class Binder:
                 return self._event_macro(node, text) or self.by_rows(node)
         if is_constant(node):
             return Computed(text, node.position, node, self.by_rows(node))
-        name = user_property(node)
-        if name is not None:
-            return Flag(text, node.position, name, indexed=self._costs.is_indexed(name))
+        flag = user_property(node)
+        if flag is not None:
+            return Flag(text, node.position, flag, indexed=self._costs.is_indexed(flag))
         if isinstance(node, Call):
             return self._comparison(node, text) or self._membership(node, text) or self.by_rows(node)
         return self.by_rows(node)

@@ -43,10 +43,10 @@ _ERROR_OF_TAG: Final[dict[int, tuple[ErrorKind, str]]] = {
 }
 
 
-def to_cell(value: CelValue | CelError) -> tuple[int, int | None]:
+def to_cell(value: CelValue) -> tuple[int, int | None]:
     """The tag of a value and its 64 bits as an int64; None for the bits where the value goes to a heap.
 
-    A CelError gives the tag of its kind.
+    A CelError, which stands for an error, gives the tag of its kind.
 
     Raises:
         KeyError: for a Python type that is no CEL value.
@@ -74,7 +74,7 @@ def to_cell(value: CelValue | CelError) -> tuple[int, int | None]:
     raise KeyError(kind)
 
 
-def from_cell(tag: int, cell: int) -> CelValue | CelError:
+def from_cell(tag: int, cell: int) -> CelValue:
     """The value of a tag and 64 bits: None for what is in a heap, the CelError of its kind for an error."""
     if tag == BOOL:
         return cell == 1

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -81,8 +80,9 @@ class Unfolded:
 
     def kept(self, space: Space, flags: NDArray[np.bool_], values: Vector, failed: Tags) -> Vector:
         """Lists of `values` (one per flagged element, in order), or the row's error."""
-        before = np.concatenate((np.zeros(1, np.int64), np.cumsum(flags)))
-        starts = before[self.starts]
+        before = np.zeros(len(flags) + 1, np.int64)
+        np.cumsum(flags, out=before[1:])
+        starts: Index = before[self.starts]
         counts = before[self.starts + self.counts] - starts
         base = space.register(SpanHeap(space, starts, counts, values))
         tags = np.where(self.tags == LIST, np.where(failed != 1, failed, np.uint8(LIST)), self.tags)
@@ -124,6 +124,3 @@ def fold(kind: MacroKind, unfolded: Unfolded, space: Space, predicate: Judge | N
     bad[positions] = np.where(is_error(values.tags), values.tags, np.uint8(1))
     first = unfolded.first_error(np.where(wrong != 1, wrong, bad))
     return unfolded.kept(space, chosen, values, first)
-
-
-AGGREGATES: Final = ("sum", "min", "max")

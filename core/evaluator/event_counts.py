@@ -17,7 +17,7 @@ from core.evaluator import words
 from core.evaluator.event_scan import as_words, is_worth_it, judged, slots_of, visible_events, window_of
 from core.evaluator.plan import Split, Step, Want, Words
 from core.evaluator.tree import Macro, Node
-from core.evaluator.vector import DOUBLE, INT, UINT, Index, Vector, of_ints
+from core.evaluator.vector import DOUBLE, INT, UINT, Index, Vector, of_ints, truths
 
 if TYPE_CHECKING:
     from core.bitmaps.events import EventTable
@@ -79,7 +79,7 @@ class EventCounts(Step):
         """For each count from 0 to `most`, whether it compares so with the limit."""
         counts = of_ints(np.arange(most + 1))
         outcome = batch.run.interpreter.applier.call(self._test.function, [counts, limit], most + 1)
-        return outcome.spread(most + 1).data == 1
+        return truths(outcome.spread(most + 1))
 
     def _tally(self, batch: Batch, table: EventTable | None) -> tuple[Index, NDArray[np.bool_]]:
         """Per slot: how many events decide (are false for `all`, true otherwise), and whether one errs."""

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from core.bitmaps.cells import Ordinals
 from core.bitmaps.rows import EventRows, concatenate, empty_rows
 from core.evaluator.heaps import ranges
 from core.evaluator.vector import Index
@@ -36,18 +37,26 @@ def rows_of_users(table: EventTable, users: Index, after: int, upto: int) -> Eve
             break
         rows = table.chunk(day).rows
         if sparse:
-            starts = np.searchsorted(rows.ordinals, users, "left")
-            places = ranges(starts, np.searchsorted(rows.ordinals, users, "right") - starts)
-            if not len(places):
-                continue
-            rows = rows.take(places)
+            places = _places(rows.ordinals, users)
         else:
-            rows = rows.take(rows.between_users(first, last))
-        inside = (rows.times > after) & (rows.times <= upto)
-        if bool(inside.any()):
-            parts.append(rows if bool(inside.all()) else rows.take(inside))
+            span = rows.between_users(first, last)
+            places = np.arange(span.start, span.stop, dtype=np.int64)
+        times = rows.times[places]
+        places = places[(times > after) & (times <= upto)]
+        if len(places):
+            parts.append(rows.take(places))
     if len(parts) < 2:
         return parts[0] if parts else empty_rows()
     # Days follow one another and each is in order, so that a stable sort by user leaves a user's events in order.
     rows = concatenate(parts)
     return rows.take(np.argsort(rows.ordinals, kind="stable"))
+
+
+def _places(ordinals: Ordinals, users: Index) -> Index:
+    """Where the rows of some users stand, by looking up the users or the rows, whichever are fewer."""
+    if len(users) < len(ordinals):
+        known = users.astype(np.uint32)
+        starts = np.searchsorted(ordinals, known, "left")
+        return ranges(starts, np.searchsorted(ordinals, known, "right") - starts)
+    nearest = np.searchsorted(users, ordinals.astype(np.int64))
+    return np.flatnonzero(users[np.minimum(nearest, len(users) - 1)] == ordinals)

@@ -15,7 +15,7 @@ from core.evaluator.frame import Frame
 from core.evaluator.plan import Words
 from core.evaluator.sources import BEFORE_ALL
 from core.evaluator.tree import Macro
-from core.evaluator.vector import BOOL, Index, Tags, condition_errors
+from core.evaluator.vector import BOOL, TIMESTAMP, Index, Tags, Vector, condition_errors
 from core.evaluator.window import earliest_that_matters
 from core.values import MICROS_PER_DAY
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from core.evaluator.batch import Batch
 
 USERS_PER_BLOCK: Final = 65_536
-_EVENTS_PER_USER: Final = 16
+_EVENTS_PER_USER: Final = 24
 """Reading one user's own events costs about as much as judging this many events of a chunk."""
 
 
@@ -38,7 +38,9 @@ def slots_of(batch: Batch) -> int:
     return len(batch.blocks) * USERS_PER_BLOCK
 
 
-def visible_events(batch: Batch, table: EventTable | None, variable: str, after: int = BEFORE_ALL) -> Iterator[tuple[Index, Frame]]:
+def visible_events(
+    batch: Batch, table: EventTable | None, variable: str, after: int = BEFORE_ALL
+) -> Iterator[tuple[Index, Frame]]:
     """Per day: the slots of the events that their users may see, and a frame with a row for each event.
 
     A user's events come in the order of time. A frame means nothing any more when the next is asked for.
@@ -55,6 +57,7 @@ def visible_events(batch: Batch, table: EventTable | None, variable: str, after:
     first, last = int(batch.blocks[0]) << 16, (int(batch.blocks[-1]) << 16) + USERS_PER_BLOCK - 1
     place_of = np.full(int(batch.blocks[-1]) + 1, -1, np.int64)
     place_of[batch.blocks] = np.arange(len(batch.blocks)) * USERS_PER_BLOCK
+    nows = None if sources.instant() is not None else _now_of_slots(batch, place_of)
     for day in table.days():
         if (day + 1) * MICROS_PER_DAY <= after + 1:
             continue
@@ -64,14 +67,27 @@ def visible_events(batch: Batch, table: EventTable | None, variable: str, after:
         low, high = np.searchsorted(chunk.ordinals, np.array([first, last + 1], np.int64)).tolist()
         ordinals = chunk.ordinals[low:high].astype(np.int64)
         places = place_of[ordinals >> 16]
+        slots = places + (ordinals & 0xFFFF)
         times = chunk.times[low:high]
-        kept = np.flatnonzero((times <= sources.now_of(ordinals)) & (times > after) & (places >= 0))
+        now = np.full(1, upto, np.int64) if nows is None else nows[slots]
+        kept = np.flatnonzero((times <= now) & (times > after) & (places >= 0))
         if not len(kept):
             continue
-        ordinals = ordinals[kept]
         run.next_rows()
-        names = {variable: sources.rows_of(table, chunk, kept + low), "now": sources.nows(ordinals)}
-        yield places[kept] + (ordinals & 0xFFFF), Frame(len(kept), names)
+        own = now if len(now) == 1 else now[kept]
+        instants = Vector(np.full(len(own), TIMESTAMP, np.uint8), own)
+        names = {variable: sources.rows_of(table, chunk, kept + low), "now": instants}
+        yield slots[kept], Frame(len(kept), names)
+
+
+def _now_of_slots(batch: Batch, place_of: Index) -> Index:
+    """The instant of each slot's user, before all time for who has none."""
+    ordinals, instants = batch.run.sources.own_instants(len(place_of) * USERS_PER_BLOCK)
+    places = place_of[ordinals >> 16]
+    known = places >= 0
+    nows = np.full(slots_of(batch), BEFORE_ALL, np.int64)
+    nows[places[known] + (ordinals[known] & 0xFFFF)] = instants[known]
+    return nows
 
 
 def window_of(batch: Batch, macro: Macro | None) -> int:

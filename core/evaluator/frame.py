@@ -53,7 +53,11 @@ class Frame:
 
     def alias(self, name: str, other: str) -> Frame:
         """The same rows, a variable being called by another name, too."""
-        return self if name == other else Frame(self.size, {**self._names, other: self.lookup(name)}, self._parent, self._rows)
+        return (
+            self
+            if name == other
+            else Frame(self.size, {**self._names, other: self.lookup(name)}, self._parent, self._rows)
+        )
 
     def narrow(self, rows: Index) -> Frame:
         """A frame of some of the rows (int64 positions)."""

@@ -21,6 +21,7 @@ from core.evaluator.zones import DURATION_GETTERS, TIMESTAMP_GETTERS, local_micr
 
 Function = Callable[..., CelValue]
 _UTC: Final = zone_of("")
+_MOST_INSTRUCTIONS: Final = 1_000
 
 
 @lru_cache(maxsize=1024)
@@ -30,10 +31,8 @@ def pattern(text: str) -> Any:
     Raises:
         CelError: `other` where it is no RE2 pattern.
     """
-    options = re2.Options()
-    options.log_errors = False
     try:
-        return re2.compile(text, options)
+        return re2.compile(text, _options())
     except re2.error as error:
         reason = error.args[0] if error.args else ""
         reason = reason.decode() if isinstance(reason, bytes) else str(reason)
@@ -124,7 +123,31 @@ def _on_texts(name: str, function: Callable[[str, str], bool]) -> Function:
 
 
 def _matches(text: str, expression: str) -> bool:
-    return pattern(expression).search(text) is not None
+    return finder(expression)(text)
+
+
+@lru_cache(maxsize=1024)
+def finder(expression: str) -> Callable[[str], bool]:
+    """Whether an RE2 pattern is found anywhere in a text.
+
+    Raises:
+        CelError: `other` where it is no RE2 pattern.
+    """
+    compiled = pattern(expression)
+    if compiled.programsize > _MOST_INSTRUCTIONS:
+        return lambda text: compiled.search(text) is not None
+    # A set of one pattern answers ten times as fast, as it does not say where. It has no automaton to fall back on
+    # when its memory does not suffice, so that large patterns are not for it.
+    only = re2.Set.SearchSet(_options())
+    only.Add(expression)
+    only.Compile()
+    return lambda text: only.Match(text) is not None
+
+
+def _options() -> Any:
+    options = re2.Options()
+    options.log_errors = False
+    return options
 
 
 def _getter(name: str) -> Function:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from core.evaluator.batch import Batch
 
 
+_MOST_ROWS: Final = 65_536
+
+
 class General(Step):
     """Any condition, by the interpreter: all users of a block at once."""
 
@@ -25,15 +28,20 @@ class General(Step):
 
     def judge(self, batch: Batch, within: Words, want: Want) -> Split:
         true, false = np.zeros_like(within), np.zeros_like(within)
-        for row, places, ordinals in _blocks(batch, within):
+        for rows, places, ordinals in _frames(batch, within):
             value = self._values(batch, ordinals)
-            words.scatter(places, truths(value).view(np.uint8), true[row])
-            words.scatter(places, falsehoods(value).view(np.uint8), false[row])
+            yes, no = truths(value), falsehoods(value)
+            ends = np.searchsorted(ordinals, batch.blocks[rows].astype(np.int64) + 1 << 16)
+            start = 0
+            for row, end in zip(rows, ends.tolist(), strict=True):
+                words.scatter(places[start:end], yes[start:end].view(np.uint8), true[row])
+                words.scatter(places[start:end], no[start:end].view(np.uint8), false[row])
+                start = end
         return Split(true, false)
 
-    def each_block(self, batch: Batch, within: Words) -> Iterator[Vector]:
-        """The condition's values for the users of each block, errors by kind."""
-        for _, _, ordinals in _blocks(batch, within):
+    def values(self, batch: Batch, within: Words) -> Iterator[Vector]:
+        """The condition's values for the users in turn, errors by kind."""
+        for _, _, ordinals in _frames(batch, within):
             yield self._values(batch, ordinals)
 
     def _values(self, batch: Batch, ordinals: Index) -> Vector:
@@ -41,9 +49,25 @@ class General(Step):
         return batch.run.interpreter.rows_of(self._node, batch.run.frame(ordinals))
 
 
-def _blocks(batch: Batch, within: Words) -> Iterator[tuple[int, Index, Index]]:
-    """Each block with users: its row in the words, and their places in it and ordinals, int64 ascending."""
+def _frames(batch: Batch, within: Words) -> Iterator[tuple[list[int], Index, Index]]:
+    """The users in portions: the rows of blocks in the words, and the users' places in them and ordinals, ascending.
+
+    A portion is one block, or several with no more than a block's users between them.
+    """
+    rows: list[int] = []
+    places: list[Index] = []
+    ordinals: list[Index] = []
+    waiting = 0
     for row, number in enumerate(batch.blocks.tolist()):
-        places = words.positions(within[row])
-        if len(places):
-            yield row, places, places + (number << 16)
+        found = words.positions(within[row])
+        if not len(found):
+            continue
+        if waiting and waiting + len(found) > _MOST_ROWS:
+            yield rows, np.concatenate(places), np.concatenate(ordinals)
+            rows, places, ordinals, waiting = [], [], [], 0
+        rows.append(row)
+        places.append(found)
+        ordinals.append(found + (number << 16))
+        waiting += len(found)
+    if waiting:
+        yield rows, np.concatenate(places), np.concatenate(ordinals)

@@ -14,16 +14,11 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 import numpy as np
 
 from core.evaluator.vector import (
-    LIST,
-    MAP,
     MISSING,
-    STRING,
-    WRONG_TYPE,
     Builder,
     Data,
     Index,
     Vector,
-    errors,
 )
 
 if TYPE_CHECKING:
@@ -58,7 +53,7 @@ class Heap:
         """The field of each map: MISSING where it has none."""
 
         def field(value: Any) -> Any:
-            return value[name] if name in value else _NO_FIELD
+            return value.get(name, _NO_FIELD)
 
         return self._by_distinct(codes, ("field", name), field)
 
@@ -136,11 +131,6 @@ class ValueHeap(Heap):
             return code
         self._values.append(value)
         return len(self._values) - 1
-
-    def clear(self) -> None:
-        """Forget everything; codes given out before mean nothing any more."""
-        self._values.clear()
-        self._texts.clear()
 
 
 class Texts(Protocol):
@@ -225,34 +215,3 @@ def element_at(heap: Heap, codes: Index, positions: Data) -> Vector:
         at = starts[rows] + positions[rows]
         result.put(rows, Vector(flat.tags[at], flat.data[at]))
     return result.done()
-
-
-def field_of(space: Space, maps: Vector, name: str) -> Vector:
-    """`maps.name`: MISSING where a map lacks it, WRONG_TYPE where the row is no map."""
-    result = errors(len(maps), WRONG_TYPE)
-    builder = Builder(len(maps))
-    builder.put(slice_all(len(maps)), result)
-    for heap, rows, codes in space.groups(maps, MAP):
-        builder.put(rows, heap.fields(codes, name))
-    return builder.done()
-
-
-def slice_all(size: int) -> Index:
-    """Every row."""
-    return np.arange(size, dtype=np.int64)
-
-
-__all__ = [
-    "CODE_MASK",
-    "HEAP_SHIFT",
-    "LIST",
-    "STRING",
-    "BlobHeap",
-    "Heap",
-    "SpanHeap",
-    "TextHeap",
-    "ValueHeap",
-    "element_at",
-    "field_of",
-    "ranges",
-]

@@ -25,7 +25,6 @@ from core.evaluator.vector import (
     LIST,
     MAP,
     MISSING,
-    STRING,
     WRONG_TYPE,
     Builder,
     Index,
@@ -251,5 +250,3 @@ _HANDLERS: Final[dict[str, Handler]] = {
     "_[_]": _index,
     "@in": _in,
 }
-
-__all__ = ["STRING", "Interpreter", "event_name"]

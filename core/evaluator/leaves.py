@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from pyroaring import BitMap
@@ -11,12 +11,17 @@ from pyroaring import BitMap
 from core.evaluator.plan import Split, Step, Want, Words
 from core.evaluator.ranges import Bounds, bounds_of
 from core.evaluator.scan import scan
-from core.evaluator.vector import BOOL, DOUBLE, DURATION, INT, NULL, STRING, TIMESTAMP, UINT, Vector, is_error
+from core.evaluator.vector import BOOL, DOUBLE, DURATION, INT, MISSING, NULL, STRING, TIMESTAMP, UINT, Vector, is_error
+from core.values import ValueType
 
 if TYPE_CHECKING:
+    from core.bitmaps.block import Block
     from core.bitmaps.column import Column
     from core.evaluator.batch import Batch
     from core.evaluator.tree import Node
+
+_MOST_SCANS: Final = 6
+"""Where `in` lists more constants than this, each value is looked up among them instead."""
 
 
 class Fixed(Step):
@@ -131,7 +136,15 @@ class Comparison(Step):
     """
 
     def __init__(
-        self, text: str, position: int, name: str, function: str, constants: Sequence[Node], general: Step, *, indexed: bool
+        self,
+        text: str,
+        position: int,
+        name: str,
+        function: str,
+        constants: Sequence[Node],
+        general: Step,
+        *,
+        indexed: bool,
     ) -> None:
         how = "value bitmaps" if indexed else "column scan"
         super().__init__(f"{text}: {how}", position, 0.05 if indexed else 0.6)
@@ -157,11 +170,7 @@ class Comparison(Step):
             bounds.append(bound)
         if not bounds:
             return self._by_bitmaps(batch, column, bitmaps, within)
-        true, false = scan_column(batch, column, bounds[0], within)
-        for bound in bounds[1:]:
-            more = scan_column(batch, column, bound, within & ~true)
-            true |= more.true
-            false &= ~more.true
+        true, false = self._by_scans(batch, column, bounds, within)
         for bitmap in bitmaps:
             members = batch.words_of(bitmap) & within
             true |= members
@@ -184,6 +193,16 @@ class Comparison(Step):
             return bounds_of(self._function, tag, _as_int(value))
         return None
 
+    def _by_scans(self, batch: Batch, column: Column, bounds: Sequence[Bounds], within: Words) -> Split:
+        if len(bounds) > _MOST_SCANS:
+            return scan_for_many(batch, column, bounds, within)
+        true, false = scan_column(batch, column, bounds[0], within)
+        for bound in bounds[1:]:
+            more = scan_column(batch, column, bound, within & ~true)
+            true |= more.true
+            false &= ~more.true
+        return Split(true, false)
+
     def _by_bitmaps(self, batch: Batch, column: Column, bitmaps: Sequence[BitMap], within: Words) -> Split:
         found = batch.words_of(bitmaps[0])
         for bitmap in bitmaps[1:]:
@@ -201,12 +220,67 @@ def _as_int(value: Vector) -> int:
 
 
 def scan_column(batch: Batch, column: Column, bounds: Bounds, within: Words) -> Split:
-    """Scan the blocks of a batch that have users in `within`."""
+    """Scan the blocks of a batch that have users in `within`, but for those that their ends alone decide."""
     true, false = np.zeros_like(within), np.zeros_like(within)
     wanted = bounds.range()
-    blocks = column.blocks
-    for row, number in enumerate(batch.blocks.tolist()):
-        block = blocks.get(number)
-        if block is not None and within[row].any():
+    present: Words | None = None
+    for row, block in _blocks_within(batch, column, within):
+        inside = _decided(block, bounds)
+        if inside is None:
             scan(block.tags, block.data, within[row], true[row], false[row], wanted)
+            continue
+        if present is None:
+            present = batch.words_of(column.presence)
+        (true if inside else false)[row] = present[row] & within[row]
+    return Split(true, false)
+
+
+def _blocks_within(batch: Batch, column: Column, within: Words) -> Iterator[tuple[int, Block]]:
+    """The blocks of a column that have users in `within`, each with its row in the batch."""
+    for row, number in enumerate(batch.blocks.tolist()):
+        block = column.blocks.get(number)
+        if block is not None and within[row].any():
+            yield row, block
+
+
+def _decided(block: Block, bounds: Bounds) -> bool | None:
+    """Whether the comparison is true (or false) for every value of a block, by the least and the greatest of them."""
+    tag = block.uniform_tag
+    if tag == bounds.double_tag and tag == DOUBLE:
+        low, high = bounds.doubles
+    elif tag == bounds.int_tag and tag in (INT, TIMESTAMP):
+        low, high = bounds.ints
+    else:
+        return None
+    kind = ValueType(tag)
+    least, greatest = block.least[kind], block.greatest[kind]
+    if low <= least and greatest <= high:
+        return not bounds.negate
+    if greatest < low or high < least:
+        return bounds.negate
+    return None
+
+
+def scan_for_many(batch: Batch, column: Column, bounds: Sequence[Bounds], within: Words) -> Split:
+    """The values that equal any of many constants, each given by its bounds; no present value errs."""
+    wanted: dict[int, set[int]] = {}
+    reals: set[float] = set()
+    for bound in bounds:
+        if bound.int_tag and bound.ints[0] <= bound.ints[1]:
+            wanted.setdefault(bound.int_tag, set()).add(bound.ints[0])
+        if bound.double_tag and bound.doubles[0] <= bound.doubles[1]:
+            reals.add(bound.doubles[0])
+    cells = {tag: np.array(sorted(values), np.int64) for tag, values in wanted.items()}
+    doubles = np.array(sorted(reals), np.float64)
+    true, false = np.zeros_like(within), np.zeros_like(within)
+    for row, block in _blocks_within(batch, column, within):
+        tags, data = block.tags, block.data
+        hits = np.zeros(len(tags), bool)
+        for tag, values in cells.items():
+            mine = tags == tag
+            hits |= mine if tag == NULL else mine & np.isin(data, values)
+        if len(doubles):
+            hits |= (tags == DOUBLE) & np.isin(data.view(np.float64), doubles)
+        true[row] = np.packbits(hits, bitorder="little").view(np.uint64) & within[row]
+        false[row] = np.packbits(tags != MISSING, bitorder="little").view(np.uint64) & within[row] & ~true[row]
     return Split(true, false)

@@ -13,6 +13,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from core.evaluator.arithmetic import MAX_COMPUTED_MICROS
 from core.evaluator.space import Space
 from core.evaluator.vector import (
     BOOL,
@@ -60,7 +61,9 @@ def order_of_int_and_double(ints: Data, doubles: NDArray[np.float64]) -> tuple[N
     return order, ~np.isnan(doubles)
 
 
-_TESTS: Final[dict[str, Callable[[object, object], Flags]]] = {
+Test = Callable[..., Flags]
+"""A numpy comparison."""
+_TESTS: Final[dict[str, Test]] = {
     "_==_": np.equal,
     "_!=_": np.not_equal,
     "_<_": np.less,
@@ -71,19 +74,19 @@ _TESTS: Final[dict[str, Callable[[object, object], Flags]]] = {
 _MIRRORED: Final = {"_<_": "_>_", "_<=_": "_>=_", "_>_": "_<_", "_>=_": "_<=_", "_==_": "_==_", "_!=_": "_!=_"}
 
 
-def _same(test: Callable[[object, object], Flags]) -> Kernel:
+def _same(test: Test) -> Kernel:
     return lambda space, left, right: of_bools(test(left.data, right.data))
 
 
-def _unsigned(test: Callable[[object, object], Flags]) -> Kernel:
+def _unsigned(test: Test) -> Kernel:
     return lambda space, left, right: of_bools(test(left.data.view(np.uint64), right.data.view(np.uint64)))
 
 
-def _real(test: Callable[[object, object], Flags]) -> Kernel:
+def _real(test: Test) -> Kernel:
     return lambda space, left, right: of_bools(test(left.doubles, right.doubles))
 
 
-def _int_double(name: str, test: Callable[[object, object], Flags]) -> Kernel:
+def _int_double(name: str, test: Test) -> Kernel:
     def kernel(space: Space, left: Vector, right: Vector) -> Vector:
         order, ordered = order_of_int_and_double(left.data, right.doubles)
         flags = test(order, np.int8(0))
@@ -97,7 +100,7 @@ def _double_int(name: str) -> Kernel:
     return lambda space, left, right: mirrored(space, right, left)
 
 
-def _int_uint(test: Callable[[object, object], Flags]) -> Kernel:
+def _int_uint(test: Test) -> Kernel:
     def kernel(space: Space, left: Vector, right: Vector) -> Vector:
         # Where either is at or over 2**63 or below 0 their bits cannot be equal as numbers; shift such rows apart.
         negative, huge = left.data < 0, right.data < 0
@@ -113,7 +116,7 @@ def _uint_int(name: str) -> Kernel:
     return lambda space, left, right: mirrored(space, right, left)
 
 
-def _texts(test: Callable[[object, object], Flags]) -> Kernel:
+def _texts(test: Test) -> Kernel:
     def kernel(space: Space, left: Vector, right: Vector) -> Vector:
         return of_bools(test(*space.text_codes(left, right)))
 
@@ -145,7 +148,7 @@ def _multiply_ints(space: Space, left: Vector, right: Vector) -> Vector:
     return Vector(np.where(safe, np.uint8(INT), np.uint8(REDO)), product)
 
 
-def _real_arithmetic(function: Callable[[object, object], NDArray[np.float64]]) -> Kernel:
+def _real_arithmetic(function: Callable[..., NDArray[np.float64]]) -> Kernel:
     def kernel(space: Space, left: Vector, right: Vector) -> Vector:
         with np.errstate(all="ignore"):
             return of_doubles(function(left.doubles, right.doubles))
@@ -162,6 +165,8 @@ def _shift(tag: int, function: Callable[[Data, Data], Data]) -> Kernel:
         safe = (np.abs(left.data) < limit) & (np.abs(right.data) < limit)
         if tag == TIMESTAMP:
             safe &= (moved >= MIN_MICROS) & (moved <= MAX_MICROS)
+        else:
+            safe &= np.abs(moved) <= MAX_COMPUTED_MICROS
         return Vector(np.where(safe, np.uint8(tag), np.uint8(REDO)), np.where(safe, moved, 0))
 
     return kernel

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -103,8 +104,13 @@ def users_to_judge(population: Population, among: BitMap | None, now: Now | None
                 mend="give strictly ascending ordinals and one instant for each",
                 code="NOW_INVALID",
             )
-        judged &= BitMap(ordinals)
+        judged &= bitmap_of(ordinals)
     return judged
+
+
+def bitmap_of(ordinals: NDArray[np.uint32]) -> BitMap:
+    """Ordinals (uint32[n]) as a set. pyroaring would take an array of numpy's value by value."""
+    return BitMap(array("I", np.ascontiguousarray(ordinals, np.uint32).tobytes()))
 
 
 def batches(run: Run) -> Iterator[tuple[Batch, Words]]:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from core.evaluator.event_rows import rows_of_users
 from core.evaluator.heaps import BlobHeap, Heap, SpanHeap, TextHeap
 from core.evaluator.vector import LIST, MAP, MISSING, REFERENCES, STRING, TIMESTAMP, Data, Index, Tags, Vector, errors
-from core.values import MAX_MICROS, MIN_MICROS, from_micros
+from core.values import MIN_MICROS, from_micros
 
 if TYPE_CHECKING:
     from core.bitmaps.column import Column
@@ -60,14 +60,26 @@ class Sources:
         """The one instant for everybody, or None where each user has one."""
         return None if isinstance(self._now, tuple) else self._now
 
+    def own_instants(self, below: int) -> tuple[Index, Data]:
+        """The users that have an instant of their own and an ordinal below a bound, and those instants."""
+        if not isinstance(self._now, tuple):
+            return np.zeros(0, np.int64), np.zeros(0, np.int64)
+        ordinals, instants = self._now
+        count = int(np.searchsorted(ordinals, below))
+        return ordinals[:count].astype(np.int64), instants[:count]
+
     def latest(self) -> int:
         """The latest instant that any user has."""
         return int(self._now[1].max()) if isinstance(self._now, tuple) else self._now
 
     def every_now(self) -> Vector:
-        """Every instant that occurs, once."""
-        instants = np.unique(self._now[1]) if isinstance(self._now, tuple) else np.full(1, self._now, np.int64)
+        """The instants of all users, in no particular order."""
+        instants = self._now[1] if isinstance(self._now, tuple) else np.full(1, self._now, np.int64)
         return Vector(np.full(len(instants), TIMESTAMP, np.uint8), instants)
+
+    def any_now(self) -> Vector:
+        """One user's instant, for what does not depend on it, or everybody's."""
+        return Vector(np.full(1, TIMESTAMP, np.uint8), np.full(1, self.latest(), np.int64))
 
     def nows(self, ordinals: Index) -> Vector:
         """The variable `now` of each row."""
@@ -105,7 +117,9 @@ class Sources:
         block = column.blocks.get(number)
         if block is None:
             return errors(len(places), MISSING)
-        return self.referring(block.tags[places], block.data[places], ("column", column.name), column.strings, column.blobs)
+        return self.referring(
+            block.tags[places], block.data[places], ("column", column.name), column.strings, column.blobs
+        )
 
     def referring(self, tags: Tags, data: Data, owner: tuple[str, ...], strings: Any, blobs: Any) -> Vector:
         """Stored tags and data as a vector: codes become references into the owner's dictionaries."""
@@ -140,7 +154,8 @@ class Sources:
             ends = np.searchsorted(rows.ordinals, ordinals, "right")
             # A user's events are in the order of time, so that the visible ones are the first of them.
             visible = rows.times <= self.now_of(rows.ordinals.astype(np.int64))
-            seen = np.concatenate((np.zeros(1, np.int64), np.cumsum(visible)))
+            seen = np.zeros(len(visible) + 1, np.int64)
+            np.cumsum(visible, out=seen[1:])
             counts = seen[ends] - seen[starts]
         base = self.space.register(SpanHeap(self.space, starts, counts, flat))
         return Vector(np.full(len(ordinals), LIST, np.uint8), np.arange(len(ordinals), dtype=np.int64) + base)
@@ -225,9 +240,7 @@ class EventHeap(Heap):
             return errors(len(self._rows.ordinals), MISSING)
         tags, data = column
         table = self._table
-        return self._sources.referring(
-            tags, data, ("events", table.name, name), table.strings(name), table.blobs(name)
-        )
+        return self._sources.referring(tags, data, ("events", table.name, name), table.strings(name), table.blobs(name))
 
     def values(self, codes: Index) -> list[Any]:
         maps: list[dict[str, Any]] = [{} for _ in range(len(codes))]
@@ -239,6 +252,3 @@ class EventHeap(Heap):
         for row, micros in enumerate(self._rows.times[codes].tolist()):
             maps[row]["time"] = from_micros(micros)
         return maps
-
-
-__all__ = ["BEFORE_ALL", "MAX_MICROS", "Now", "Ordinals", "Sources"]

@@ -9,10 +9,16 @@ import numpy as np
 
 from core.evaluator.cells import from_cell, to_cell
 from core.evaluator.heaps import CODE_MASK, HEAP_SHIFT, Heap, ValueHeap
-from core.evaluator.vector import REFERENCES, STRING, Builder, Data, Index, Tags, Vector
+from core.evaluator.vector import BOOL, DOUBLE, INT, REFERENCES, STRING, Data, Index, Tags, Vector
 
 LASTING_HEAPS: Final = 1 << 20
 """Heaps numbered below this live as long as the run; those from here on, as long as a block's rows."""
+_PLAIN: Final[dict[type, tuple[int, type]]] = {
+    bool: (BOOL, np.int64),
+    int: (INT, np.int64),
+    float: (DOUBLE, np.float64),
+}
+"""The types whose values numpy turns into cells: their tag, and as what."""
 
 
 class _Memo:
@@ -111,6 +117,12 @@ class Space:
 
     def encode(self, values: Sequence[Any], *, lasting: bool = False) -> Vector:
         """Python values as a vector; strings, lists and maps go to a heap of the run or of the block."""
+        kinds = set(map(type, values))
+        if len(kinds) == 1:
+            plain = _PLAIN.get(kinds.pop())
+            if plain is not None:
+                tag, width = plain
+                return Vector(np.full(len(values), tag, np.uint8), np.array(values, width).view(np.int64))
         store = self._lasting[0] if lasting else self._of_block[0]
         assert isinstance(store, ValueHeap)
         base = 0 if lasting else LASTING_HEAPS << HEAP_SHIFT
@@ -124,8 +136,14 @@ class Space:
 
     def decode(self, vector: Vector) -> list[Any]:
         """The Python value of each row; errors give the exception that stands for their kind."""
+        groups = list(self.groups(vector))
+        if len(groups) == 1 and len(groups[0][1]) == len(vector):
+            heap, _, codes = groups[0]
+            distinct, inverse = np.unique(codes, return_inverse=True)
+            once = heap.values(distinct)
+            return [once[place] for place in inverse.tolist()]
         values = [from_cell(tag, cell) for tag, cell in zip(vector.tags.tolist(), vector.data.tolist(), strict=True)]
-        for heap, rows, codes in self.groups(vector):
+        for heap, rows, codes in groups:
             distinct, inverse = np.unique(codes, return_inverse=True)
             found = heap.values(distinct)
             for row, place in zip(rows.tolist(), inverse.tolist(), strict=True):
@@ -164,8 +182,3 @@ class Space:
             numbers = np.array([store.add(text) for text in heap.values(distinct)], np.int64)
             result[rows] = numbers[inverse]
         return result
-
-
-def scatter_errors(target: Builder, rows: Index, source: Vector) -> None:
-    """Carry the errors of some rows over."""
-    target.fail(rows, source.tags[rows] if len(source) != 1 else np.repeat(source.tags, len(rows)))

@@ -78,14 +78,18 @@ def _month(micros: Data) -> Data:
     return _dates(micros).astype("datetime64[M]").astype(np.int64) % 12
 
 
-def _day_of_month(micros: Data) -> Data:
+def _days_since(unit: str, micros: Data) -> Data:
     days = _dates(micros)
-    return (days - days.astype("datetime64[M]").astype("datetime64[D]")).astype(np.int64)
+    since: Data = (days - days.astype(unit).astype("datetime64[D]")).astype(np.int64)
+    return since
+
+
+def _day_of_month(micros: Data) -> Data:
+    return _days_since("datetime64[M]", micros)
 
 
 def _day_of_year(micros: Data) -> Data:
-    days = _dates(micros)
-    return (days - days.astype("datetime64[Y]").astype("datetime64[D]")).astype(np.int64)
+    return _days_since("datetime64[Y]", micros)
 
 
 _PARTS: Final[dict[str, Callable[[Data], Data]]] = {

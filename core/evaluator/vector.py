@@ -140,7 +140,7 @@ class Builder:
         self.tags[rows] = values.tags if len(values) != 1 else values.tags[0]
         self.data[rows] = values.data if len(values) != 1 else values.data[0]
 
-    def fail(self, rows: Index | NDArray[np.bool_], tags: Tags) -> None:
+    def fail(self, rows: Index | NDArray[np.bool_] | slice, tags: Tags) -> None:
         """Set `rows` to errors, one tag per row."""
         self.tags[rows] = tags
         self.data[rows] = 0

@@ -89,5 +89,7 @@ def mentions(node: tree.Node, name: str) -> bool:
             return any(mentions(part, name) for entry in node.entries for part in entry)
         case tree.Macro():
             bodies = [part for part in (node.predicate, node.transform) if part is not None]
-            return mentions(node.range, name) or (node.variable != name and any(mentions(body, name) for body in bodies))
+            return mentions(node.range, name) or (
+                node.variable != name and any(mentions(body, name) for body in bodies)
+            )
     return False

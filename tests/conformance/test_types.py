@@ -33,8 +33,8 @@ _OPERANDS = [f"user.{name}" for name in (*_USER, "missing")] + [
     'dyn(b"a")',
     "type(user.i)",
 ]
-_BINARY = ("==", "!=", "<", "<=", ">", ">=", "+", "-", "*", "/", "%", "in", "&&", "||")
-_UNARY = (
+BINARY = ("==", "!=", "<", "<=", ">", ">=", "+", "-", "*", "/", "%", "in", "&&", "||")
+UNARY = (
     "!{}", "-{} == 0", "size({}) > 0", "has({}.a)", "{}.a == 1", "{}[0] == 1", '{}["a"] == 1', "{} ? true : false",
     "{}.exists(x, x == 2)", "{}.all(x, x == 2)", "{}.exists_one(x, x == 2)", "{}.filter(x, x == 2) == [2]",
     "{}.map(x, x) == []", "int({}) == 2", "uint({}) == 2u", "double({}) == 2.0", 'string({}) == "2"', "bool({})",
@@ -54,7 +54,7 @@ def _agree(text: str) -> bool:
     return True
 
 
-@pytest.mark.parametrize("operator", _BINARY)
+@pytest.mark.parametrize("operator", BINARY)
 def test_binary_operators(operator: str) -> None:
     form = "({0} {2} {1}) == ({0} {2} {1})" if operator in "+-*/%" else "{0} {2} {1}"
     pairs = [(left, right) for left in _OPERANDS for right in _OPERANDS]
@@ -62,7 +62,7 @@ def test_binary_operators(operator: str) -> None:
     assert sum(compared) > len(pairs) * 3 / 4
 
 
-@pytest.mark.parametrize("form", _UNARY)
+@pytest.mark.parametrize("form", UNARY)
 def test_functions_and_macros(form: str) -> None:
     skipped = ["user.b"] if form.startswith("int(") else []  # int-of-bool in docs/cel-deviations.md
     operands = [operand for operand in _OPERANDS if operand not in skipped]

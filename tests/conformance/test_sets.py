@@ -1,0 +1,114 @@
+"""Promise: set kernels say of every user what the row matcher says: all users at once, a few, or each at an own instant."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pyroaring import BitMap
+
+from core.evaluator.bind import Binder, bind
+from core.evaluator.costs import Schema
+from core.evaluator.parse import parse
+from core.evaluator.run import Plan
+from core.evaluator.scoping import distinct_variables
+from tests.conformance import oracle
+from tests.conformance.deviations import known_deviation
+from tests.conformance.populations import PLACES, expected, outcome_of, populated
+from tests.conformance.strategies import NOW, Case, cases, visible
+
+_SLOW = list(HealthCheck)
+_STEPS = (0, 1, 3_600_000_000, 86_400_000_000)
+_instants = st.lists(st.sampled_from([NOW + step for step in _STEPS]), min_size=6, max_size=6)
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=_SLOW)
+@given(cases(future=True), st.booleans())
+def test_all_users_at_one_instant(case: Case, indexed: bool) -> None:
+    text, rows, now = case
+    places = PLACES[: len(rows)]
+    parsed, population = parse(text), populated(rows, places, indexed=indexed)
+    outcome = bind(parsed, population).run(population, now=now)
+    wanted = expected(parsed, rows, [now] * len(rows), places)
+    assert {place: outcome_of(outcome, place) for place in places} == wanted, text
+    assert outcome.judged == population.live
+    # Users without anything all get one answer.
+    nobody = expected(parsed, [({}, {})], [now], [2])[2]
+    rest = population.live - BitMap(places)
+    assert (outcome.true & rest, outcome.false & rest) == (
+        rest if nobody is True else BitMap(),
+        rest if nobody is False else BitMap(),
+    )
+    assert bind(parsed, population).select(population, now=now) == outcome.true
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=_SLOW)
+@given(cases(future=True), st.sets(st.integers(0, 5)))
+def test_a_few_users(case: Case, chosen: set[int]) -> None:
+    text, rows, now = case
+    places = PLACES[: len(rows)]
+    parsed, population = parse(text), populated(rows, places)
+    among = BitMap(place for number, place in enumerate(places) if number in chosen)
+    outcome = bind(parsed, population).run(population, among=among | BitMap([900_000]), now=now)
+    assert outcome.judged == among
+    wanted = expected(parsed, rows, [now] * len(rows), places)
+    assert {place: outcome_of(outcome, place) for place in among} == {place: wanted[place] for place in among}, text
+    assert outcome.true | outcome.false <= among
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=_SLOW)
+@given(cases(future=True), _instants)
+def test_each_user_at_an_own_instant(case: Case, nows: list[int]) -> None:
+    text, rows, _ = case
+    places = PLACES[: len(rows)]
+    nows = nows[: len(rows)]
+    parsed, population = parse(text), populated(rows, places)
+    now = np.array(places, np.uint32), np.array(nows, np.int64)
+    outcome = bind(parsed, population).run(population, now=now)
+    assert outcome.judged == BitMap(places)
+    wanted = expected(parsed, rows, nows, places)
+    assert {place: outcome_of(outcome, place) for place in places} == wanted, (text, nows)
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=_SLOW)
+@given(cases(depth=3, future=True))
+def test_the_interpreter_alone(case: Case) -> None:
+    """Whatever a quicker step answers, the step that computes by rows answers alike."""
+    text, rows, now = case
+    places = PLACES[: len(rows)]
+    parsed, population = parse(text), populated(rows, places)
+    step = Binder(Schema.of(parsed, population)).by_rows(distinct_variables(parsed.root))
+    outcome = Plan(parsed, step).run(population, among=BitMap(places), now=now)
+    wanted = expected(parsed, rows, [now] * len(rows), places)
+    assert {place: outcome_of(outcome, place) for place in places} == wanted, text
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=_SLOW)
+@given(cases(future=True))
+def test_google_agrees(case: Case) -> None:
+    text, rows, now = case
+    places = PLACES[: len(rows)]
+    parsed, population = parse(text), populated(rows, places)
+    outcome = bind(parsed, population).run(population, among=BitMap(places), now=now)
+    for place, (user, events) in zip(places, rows, strict=True):
+        if known_deviation(text, user, events) is None:
+            assert outcome_of(outcome, place) is oracle.judge(text, user, visible(events, now), now), (text, user)
+
+
+def test_at_least_half_of_the_cases_do_not_err() -> None:
+    answers: Counter[bool | None] = Counter()
+
+    @settings(max_examples=200, deadline=None, database=None, derandomize=True, suppress_health_check=_SLOW)
+    @given(cases(future=True))
+    def collect(case: Case) -> None:
+        text, rows, now = case
+        places = PLACES[: len(rows)]
+        population = populated(rows, places)
+        outcome = bind(parse(text), population).run(population, among=BitMap(places), now=now)
+        answers.update(outcome_of(outcome, place) for place in places)
+
+    collect()
+    assert answers[True] + answers[False] >= answers.total() / 2, answers
+    assert min(answers[True], answers[False], answers[None]) > answers.total() / 50, answers

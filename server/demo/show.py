@@ -34,7 +34,10 @@ _VERDICTS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """One audience, counted by Muster and by DuckDB; times in seconds, DuckDB's without reading the file."""
+    """One audience, counted by Muster and by DuckDB.
+
+    Times are in seconds, medians of `rounds`; DuckDB's are without reading the file. Neither keeps a result.
+    """
 
     count: int
     total: int
@@ -42,11 +45,12 @@ class Comparison:
     peer_count: int
     peer_seconds: float
     peer_loading: float
+    rounds: int
 
 
 def _title(console: Console, text: str) -> None:
     console.print()
-    console.print(Text(text, style="bold cyan"))
+    console.print(Text(text, style="bold cyan"), soft_wrap=True)
 
 
 def opening(console: Console) -> None:
@@ -126,13 +130,13 @@ def audience(console: Console, found: Comparison) -> None:
         "  Muster",
         f"{found.count:,}",
         f"{found.seconds * 1e3:.1f} ms",
-        f"of {found.total:,}; text to count, in the server",
+        f"of {found.total:,}; from text to count, median of {found.rounds}",
     )
     table.add_row(
         "  DuckDB",
         f"{found.peer_count:,}",
         f"{found.peer_seconds * 1e3:.1f} ms",
-        f"on a table loaded from the raw file in {found.peer_loading * 1e3:.0f} ms",
+        f"on a table loaded from the raw file in {found.peer_loading * 1e3:.0f} ms, median of {found.rounds}",
     )
     console.print(table)
     if found.count != found.peer_count:
@@ -164,9 +168,18 @@ def _grow(tree: Tree, found: audience_pb2.Explanation) -> None:
 def _leaf(found: audience_pb2.Explanation) -> Text:
     word, style = _VERDICTS[found.verdict]
     read = "  ".join(found.values) or found.reason
-    return Text.assemble(
-        (f"{word:<6}", style), found.text if not found.parts else "all of", ("  " + read if read else "", "dim")
-    )
+    text = _connective(found) if found.parts else found.text
+    return Text.assemble((f"{word:<6}", style), text, ("  " + read if read else "", "dim"))
+
+
+def _connective(found: audience_pb2.Explanation) -> str:
+    """What joins the parts: `!` has one, `&&` and `||` stand between the first two."""
+    if len(found.parts) == 1:
+        return "not"
+    first, second = found.parts[0], found.parts[1]
+    start = found.text.find(first.text) + len(first.text)
+    between = found.text[start : found.text.find(second.text, start)]
+    return "any of" if "||" in between else "all of"
 
 
 def received(console: Console, mails: Tally, hooks: Tally) -> None:

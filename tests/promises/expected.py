@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
@@ -67,7 +68,7 @@ def mailed(data: duckdb.DuckDBPyConnection, customers: list[Person], moments: li
     skipped: dict[str, int] = {}
     handed_off = 0
     naive = [moment.replace(tzinfo=None) for moment in moments]
-    for before, now in zip(naive, naive[1:], strict=False):
+    for before, now in pairwise(naive):
         for customer, back in data.execute(_HANDED_OFF, [now, now, before, now]).fetchall():
             person = by_name[customer]
             if person.email is None:

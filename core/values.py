@@ -112,7 +112,7 @@ def is_plain(value: Value) -> bool:
     if kind is float:
         return math.isfinite(value)
     if kind is int:
-        return INT_MIN <= value <= INT_MAX
+        return bool(INT_MIN <= value <= INT_MAX)
     return kind is bool or value is None
 
 

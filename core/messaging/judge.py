@@ -19,6 +19,7 @@ from pyroaring import BitMap
 from core.evaluator.bind import bind
 from core.evaluator.parse import Parsed
 from core.evaluator.time_use import crossings, global_instants
+from core.messaging.cause import causes_of
 from core.messaging.compiled import Compiled, compile_message
 from core.messaging.definitions import Asap, MessageDefinition
 from core.messaging.effects import (
@@ -35,8 +36,7 @@ from core.messaging.effects import (
     is_open,
 )
 from core.messaging.work import View, Work
-from core.profiles.handlers import LIVE_EVENT_AGE
-from core.values import MICROS_PER_DAY, Value, from_micros
+from core.values import MICROS_PER_DAY, Value
 
 Ordinals = npt.NDArray[np.uint32]
 Instants = npt.NDArray[np.int64]
@@ -88,44 +88,6 @@ def _obstacles(view: View, compiled: Compiled, users: BitMap) -> dict[str, BitMa
     return found
 
 
-def _as_event(name: str, time: int, properties: dict[str, Value]) -> dict[str, Value]:
-    """An event as templates see it: its properties, its time, and its name unless a property is called so."""
-    return {"name": name, **properties, "time": from_micros(time)}
-
-
-def cause_of(view: View, compiled: Compiled, ordinal: int, instant: int) -> dict[str, Value] | None:
-    """The event that made a user match at an instant: the latest of those read that arrived or came due then."""
-    latest: tuple[int, dict[str, Value]] | None = None
-    for name in sorted(compiled.targeting.events):
-        table = view.population.events(name)
-        if table is None:
-            continue
-        for time, arrival, properties in table.history(ordinal, instant, since=instant - LIVE_EVENT_AGE):
-            if instant in (time, arrival) and (latest is None or time >= latest[0]):
-                latest = (time, _as_event(name, time, properties))
-    return None if latest is None else latest[1]
-
-
-def latest_event(view: View, compiled: Compiled, ordinal: int) -> dict[str, Value] | None:
-    """The latest event of a user, up to now, of those that the targeting reads."""
-    found = [
-        (time, _as_event(name, time, properties))
-        for name in sorted(compiled.targeting.events)
-        if (table := view.population.events(name)) is not None
-        for time, _, properties in table.history(ordinal, view.now)[-1:]
-    ]
-    return max(found, key=lambda one: one[0])[1] if found else None
-
-
-def _causes(work: Work, compiled: Compiled, ordinals: Ordinals, instants: Instants) -> dict[int, dict[str, Value]]:
-    found = {}
-    for ordinal, instant in zip(ordinals.tolist(), instants.tolist(), strict=True):
-        cause = cause_of(work, compiled, ordinal, instant)
-        if cause is not None:
-            found[ordinal] = cause
-    return found
-
-
 def _blocked(obstacles: Mapping[str, BitMap]) -> BitMap:
     return BitMap.union(*obstacles.values()) if obstacles else BitMap()
 
@@ -153,7 +115,7 @@ def admit(
     obstacles = {skip: users} if skip else _obstacles(work, compiled, users)
     causes: dict[int, dict[str, Value]] = {}
     if compiled.content.needs_event and isinstance(definition.schedule, Asap) and not skip:
-        causes = _causes(work, compiled, ordinals, instants)
+        causes = causes_of(work, compiled, ordinals.tolist(), instants.tolist())
         without = users - BitMap(list(causes)) - _blocked(obstacles)
         if without and compiled.content.requires_event:
             obstacles[MISSING_EVENT] = without

@@ -10,10 +10,11 @@ import numpy as np
 from pyroaring import BitMap
 
 from core.evaluator.asking import LeafCount, NameWarning, explain_user, leaf_counts, warnings
+from core.messaging.cause import latest_event
 from core.messaging.compiled import compile_message
 from core.messaging.definitions import Asap, MessageDefinition, State
 from core.messaging.effects import STATES, InboxEntry, is_open
-from core.messaging.judge import latest_event, matching
+from core.messaging.judge import matching
 from core.messaging.keys import idempotency_key
 from core.messaging.ledger import Ledger
 from core.messaging.render import HandOff, Obstacle, is_allowed, render_users

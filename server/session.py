@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator
 from concurrent.futures import Future
 from typing import Any, Final
 
+import grpc
 from muster.v1 import delivery_pb2
 
 from core.commands import Ack, Outcome
@@ -252,7 +253,10 @@ class Session:
 
     async def _write(self, response: delivery_pb2.DeliverResponse) -> None:
         async with self._writing:
-            await self._context.write(response)
+            try:
+                await self._context.write(response)
+            except grpc.aio.InternalError as error:  # how grpc tells that the peer went away in mid-write
+                raise Unavailable("the worker has gone", code="WORKER_GONE") from error
 
     # The end
 

@@ -46,7 +46,7 @@ class Stubs:
         given = {"clock": project_pb2.CLOCK_KIND_MANUAL, "live": True, **options}
         return (await self.projects.CreateProject(project_pb2.CreateProjectRequest(name=name, **given))).project
 
-    async def add_users(self, count: int, project: str = PROJECT) -> None:
+    async def add_users(self, count: int, project: str = PROJECT, first: int = 0) -> None:
         """Users u0 … with addresses and names."""
         await self.ingest.UpdateProfiles(
             ingest_pb2.UpdateProfilesRequest(
@@ -56,7 +56,7 @@ class Stubs:
                         distinct_id=f"u{number}",
                         set=properties({"$email": f"u{number}@example.com", "name": f"User {number}"}),
                     )
-                    for number in range(count)
+                    for number in range(first, first + count)
                 ],
             )
         )

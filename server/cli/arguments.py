@@ -23,7 +23,7 @@ def expression_of(text: str) -> str:
     Raises:
         InvalidInput: FILE_UNREADABLE.
     """
-    return read_text(text[1:], "EXPRESSION").strip() if text.startswith("@") else text
+    return read_text(text[1:]).strip() if text.startswith("@") else text
 
 
 def params_of(pairs: Iterable[str]) -> dict[str, Any]:

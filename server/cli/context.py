@@ -97,7 +97,7 @@ class Session:
             return path.read_bytes()
         except OSError as error:
             raise InvalidInput(
-                f"{path} cannot be read: {error.strerror}", field="tls_ca", mend="check the path", code="CA_UNREADABLE"
+                f"cannot be read: {error.strerror}", field=str(path), mend="check the path", code="CA_UNREADABLE"
             ) from error
 
     def _only_project(self) -> str:
@@ -117,7 +117,7 @@ pass_session: Final[Callable[[Callable[..., Any]], Callable[..., Any]]] = click.
 """Gives a command's function its session as the first argument."""
 
 
-def read_text(path: str, what: str) -> str:
+def read_text(path: str) -> str:
     """The text of a file, or of standard input for "-".
 
     Raises:
@@ -130,5 +130,5 @@ def read_text(path: str, what: str) -> str:
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
         raise InvalidInput(
-            f"{path} cannot be read: {reason}", field=what, mend="check the path", code="FILE_UNREADABLE"
+            f"cannot be read: {reason}", field=str(path), mend="check the path", code="FILE_UNREADABLE"
         ) from error

@@ -59,8 +59,8 @@ class Refusals:
             self._file = path.open("w", encoding="utf-8", errors="replace") if path is not None else None
         except OSError as error:
             raise InvalidInput(
-                f"{path}: cannot be written: {error.strerror}",
-                field="--rejects",
+                f"cannot be written: {error.strerror}",
+                field=str(path),
                 mend="name another file",
                 code="FILE_UNWRITABLE",
             ) from error

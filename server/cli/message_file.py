@@ -64,7 +64,7 @@ def read_message(path: str) -> MessageFile:
         InvalidInput: FILE_UNREADABLE, MESSAGE_FILE.
     """
     try:
-        table = tomllib.loads(read_text(path, "FILE"))
+        table = tomllib.loads(read_text(path))
     except tomllib.TOMLDecodeError as error:
         raise _refusal(path, "", f"not TOML: {error}", "see `muster message new email`") from error
     _check(path, "", table, _TOP)
@@ -119,7 +119,7 @@ def _content(path: str, channel: str, table: Mapping[str, Any], folder: Path) ->
         field = name.removesuffix("_file")
         if field in content:
             raise _refusal(path, f"{channel}.{name}", f"there is {field!r} too", "give one of the two")
-        content[field] = read_text(str(folder / content.pop(name)), f"{channel}.{name}")
+        content[field] = read_text(str(folder / content.pop(name)))
     return content
 
 
@@ -128,7 +128,7 @@ def _refusal(path: str, place: str, what: str, mend: str) -> InvalidInput:
 
 
 EXAMPLES: Final[dict[str, str]] = {
-    "email": '''\
+    "email": """\
 # A message by email. `muster message create FILE` makes a draft of it; `muster message launch KEY` makes that live.
 
 # Names the message: small letters, digits, - and _. It cannot be changed later.
@@ -138,9 +138,9 @@ title = "We miss you"
 
 # Whom it is for, in CEL. `user` is the profile, `events` has lists of the user's events by name, `now` is the present.
 # Try it first: muster audience count '…'
-targeting = """
+targeting = '''
 user.plan == "free" && user["Last login"] < now - duration("336h")
-"""
+'''
 
 # "asap": as soon as someone comes to match, by what they do or by time alone; once ever.
 # Or an instant, at which it is sent to everybody who matches: schedule = 2026-01-31T09:00:00Z
@@ -157,23 +157,23 @@ from = "The shop <hello@example.com>"
 
 # Subject, preheader, html and text are templates. {{ ${First name} }} is the property "First name"; someone who has
 # none is skipped, and told apart in the report, unless there is a default.
-subject = "We miss you, {{ ${First name} | default("friend") }}"
+subject = 'We miss you, {{ ${First name} | default("friend") }}'
 preheader = "Your favourites have new neighbours"
 
 # At least one of html and text. A long one may lie in a file beside this one: html_file = "welcome.html"
-text = """
+text = '''
 Dear {{ ${First name} | default("friend") }},
 
 it has been a while. Come and have a look: https://example.com/new
-"""
-html = """
+'''
+html = '''
 <html><body>
 <h1>We miss you, {{ ${First name} | default("friend") }}</h1>
 <p>It has been a while. <a href="https://example.com/new">Come and have a look.</a></p>
 </body></html>
-"""
-''',
-    "webhook": '''\
+'''
+""",
+    "webhook": """\
 # A message by webhook. `muster message create FILE` makes a draft of it; `muster message launch KEY` makes that live.
 
 # Names the message: small letters, digits, - and _. It cannot be changed later.
@@ -183,9 +183,9 @@ title = "Tell the warehouse who our best customers are"
 
 # Whom it is about, in CEL. `user` is the profile, `events` has lists of the user's events by name, `now` is the present.
 # Try it first: muster audience count '…'
-targeting = """
+targeting = '''
 events["Purchase"].map(e, e.amount).sum() > 200.0
-"""
+'''
 
 # "asap": as soon as someone comes to match, by what they do or by time alone; once ever.
 # Or an instant, at which it is sent about everybody who matches: schedule = 2026-01-31T09:00:00Z
@@ -207,11 +207,11 @@ properties = ["First name", "$email"]
 batch_size = 100
 
 # Instead of batches, one request a user with a body of your own, a template of JSON:
-# body = """{"id": {{ ${$distinct_id} }}, "name": {{ ${First name} | default("") }}}"""
+# body = '''{"id": {{ distinct_id }}, "name": {{ ${First name} | default("friend") }} }'''
 
 # The receiver drops a repeated Idempotency-Key: what is ambiguous may be offered again by itself.
 idempotent = false
-''',
+""",
 }
 """By channel, a commented file to begin with; `@KEY@` stands where the key goes."""
 

@@ -106,7 +106,16 @@ class Output:
             table.add_column(column, justify="right" if right else "left", overflow="fold", no_wrap=not last)
         for row in cells:
             table.add_row(*(cell(value) for value in row))
-        self.console.print(table)
+        self._print(table)
+
+    def _print(self, table: Table) -> None:
+        """Without a terminal, lines end where their text ends: whoever reads them may count or compare."""
+        if self.console.is_terminal:
+            self.console.print(table)
+            return
+        with self.console.capture() as captured:
+            self.console.print(table)
+        sys.stdout.write("".join(line.rstrip() + "\n" for line in captured.get().splitlines()))
 
     def facts(self, facts: Mapping[str, Any]) -> None:
         """Names and values, one pair a line; what is None or empty is left out."""
@@ -116,7 +125,7 @@ class Output:
         for name, value in facts.items():
             if value is not None and value != "":
                 table.add_row(name, cell(value))
-        self.console.print(table)
+        self._print(table)
 
     @contextmanager
     def progress(self, *, of_bytes: bool = False) -> Iterator[Progress]:

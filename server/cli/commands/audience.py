@@ -120,7 +120,7 @@ def _tree(found: Any, parent: Tree | None) -> Tree:
     line = Text.assemble(
         (f"{_MARKS.get(verdict, '?')} ", COLOURS.get(verdict, "yellow")),
         found.text,
-        (f"  {found.reason}" if found.reason else "", "red"),
+        (f"  {found.reason}" if found.reason and found.reason not in found.values else "", "red"),
         (f"  {'; '.join(found.values)}" if found.values else "", "dim"),
     )
     tree = Tree(line) if parent is None else parent.add(line)
@@ -154,7 +154,7 @@ def save(
         text = session.texts["expression"] = expression_of(expression)
         saved = client.audiences.save(name, text, description=description)
     else:
-        listed = [line.strip() for line in read_text(str(ids), "--ids").splitlines() if line.strip()]
+        listed = [line.strip() for line in read_text(str(ids)).splitlines() if line.strip()]
         saved = client.audiences.save(name, ids=listed, description=description, create_missing=create_missing)
     if session.out.json:
         session.out.document(plain(saved))

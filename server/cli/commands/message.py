@@ -40,12 +40,12 @@ def new(session: Session, channel: str, file: str, force: bool) -> None:
             stream.write(text)
     except FileExistsError as error:
         raise InvalidInput(
-            f"{file} exists", field="FILE", mend="name another file, or give --force", code="FILE_EXISTS"
+            "the file exists", field=file, mend="name another file, or give --force", code="FILE_EXISTS"
         ) from error
     except OSError as error:
         raise InvalidInput(
-            f"{file}: cannot be written: {error.strerror}",
-            field="FILE",
+            f"cannot be written: {error.strerror}",
+            field=file,
             mend="name another file",
             code="FILE_UNWRITABLE",
         ) from error
@@ -171,10 +171,8 @@ def launch(session: Session, key: str, existing: Any, dry_run: bool, etag: str) 
     if dry_run:
         session.out.say(f"{key} would go to {forecast.reachable:,} of the {forecast.matching:,} who match now")
     else:
-        session.out.say(
-            f"{key} is live: {forecast.matching:,} match now, {forecast.reachable:,} of them can be reached"
-        )
-    if forecast.missing:
+        _launched(session, client, answer.message)
+    if dry_run and forecast.missing:
         session.out.table(["reachable users lack", "users"], [(one.name, one.users) for one in forecast.missing])
     if dry_run and forecast.leaves:
         session.out.say()
@@ -182,6 +180,16 @@ def launch(session: Session, key: str, existing: Any, dry_run: bool, etag: str) 
     show_warnings(session, forecast.warnings)
     if not dry_run:
         session.out.note(f"next: muster message report {key}", "dim")
+
+
+def _launched(session: Session, client: Any, found: Any) -> None:
+    from server.cli.plain import instant
+
+    selected = client.messages.report(found.key).counts.selected
+    if found.WhichOneof("schedule") == "once" and not selected:
+        session.out.say(f"{found.key} is live: everybody is judged at {cell(instant(found.once.time))}")
+    else:
+        session.out.say(f"{found.key} is live: {selected:,} selected so far")
 
 
 @message.command("pause", epilog="Example: muster message pause --all")
@@ -245,4 +253,4 @@ def resolve(session: Session, key: str, resolution: str, users: tuple[str, ...])
     if session.out.json:
         session.out.document({"resolved": settled})
         return
-    session.out.say(f"{cell(settled)} settled as {resolution}")
+    session.out.say(f"{settled:,} settled as {resolution}" if settled else "nothing of it is ambiguous")

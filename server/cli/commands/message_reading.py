@@ -192,7 +192,9 @@ def _accounts(counts: Any) -> list[tuple[Any, ...]]:
 
 
 def _indented(name: str, depth: int = 1) -> Text:
-    return Text("  " * depth).append_text(cell(name)) if depth == 1 else Text("  " * depth + name, "dim")
+    text = cell(name) if depth == 1 else Text(name, "dim")
+    text.plain = text.plain.replace("_", " ")
+    return Text("  " * depth).append_text(text)
 
 
 def _per_day(session: Session, days: list[tuple[Any, int]]) -> None:

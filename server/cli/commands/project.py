@@ -207,8 +207,11 @@ def clock(session: Session, to: str | None, by: str | None) -> None:
         session.out.document(plain(moved))
         return
     session.out.say(f"now {cell(instant(moved.now))}")
-    if moved.selected:
-        session.out.table(["message", "selected on the way"], sorted(moved.selected.items()))
+    session.out.table(
+        ["message", "selected on the way"],
+        sorted((key, users) for key, users in moved.selected.items() if users),
+        empty="nobody was selected on the way",
+    )
 
 
 def _clock_now(session: Session, found: Any) -> None:

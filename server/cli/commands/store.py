@@ -46,9 +46,7 @@ def verify(session: Session, folder: Path) -> None:
     FOLDER is a server's store, or the copy of one project that `muster backup` made. Status 1 where anything is wrong.
     """
     if not folder.is_dir():
-        raise InvalidInput(
-            f"{folder} is no folder", field="FOLDER", mend="name a store's folder", code="STORE_NOT_FOUND"
-        )
+        raise InvalidInput("no folder", field=str(folder), mend="name a store's folder", code="STORE_NOT_FOUND")
     held = folder / _PROJECTS
     stores = (
         sorted(one for one in held.iterdir() if one.is_dir() and not one.name.startswith("."))

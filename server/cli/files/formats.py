@@ -43,15 +43,15 @@ def format_of(path: Path, given: str | None = None) -> Format:
     found = Format(given) if given else _SUFFIXES.get(suffixes[-1].lower() if suffixes else "")
     if found is None:
         raise InvalidInput(
-            f"{path.name}: no format is known by this suffix",
-            field="FILE",
+            "no format is known by this suffix",
+            field=str(path),
             mend="name it .csv, .tsv, .ndjson, .jsonl or .parquet, or give --format",
             code="FILE_FORMAT",
         )
     if zipped and found is Format.PARQUET:
         raise InvalidInput(
-            f"{path.name}: Parquet is compressed inside and is not zipped",
-            field="FILE",
+            "Parquet is compressed inside and is not zipped",
+            field=str(path),
             mend="unzip it first",
             code="FILE_FORMAT",
         )
@@ -80,8 +80,8 @@ def create_bytes(path: Path) -> BinaryIO:
         return cast(BinaryIO, gzip.open(path, "wb")) if path.suffix.lower() == GZIP else path.open("wb")
     except OSError as error:
         raise InvalidInput(
-            f"{path}: cannot be written: {error.strerror}",
-            field="FILE",
+            f"cannot be written: {error.strerror}",
+            field=str(path),
             mend="name another file",
             code="FILE_UNWRITABLE",
         ) from error
@@ -90,9 +90,7 @@ def create_bytes(path: Path) -> BinaryIO:
 def unreadable(path: Path, error: Exception) -> InvalidInput:
     """The refusal of a file that cannot be read."""
     reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    return InvalidInput(
-        f"{path}: cannot be read: {reason}", field="FILE", mend="check the path", code="FILE_UNREADABLE"
-    )
+    return InvalidInput(f"cannot be read: {reason}", field=str(path), mend="check the path", code="FILE_UNREADABLE")
 
 
 def position(file: IO[bytes]) -> int:

@@ -192,7 +192,7 @@ def _delimiter(path: Path, heading: str) -> str:
 
 def _heading(path: Path, line: str, delimiter: str) -> list[str]:
     def refusal(what: str, mend: str) -> InvalidInput:
-        return InvalidInput(f"{path.name}:1: {what}", field="FILE", mend=mend, code="FILE_HEADING")
+        return InvalidInput(what, field=f"{path}:1", mend=mend, code="FILE_HEADING")
 
     if not line.strip():
         raise refusal("the file has no heading", "name the columns in its first line")
@@ -225,8 +225,8 @@ def _ndjson(source: Source, progress: Callable[[int], None]) -> Iterator[Row | R
                 data = data.removeprefix(b"\xef\xbb\xbf")
                 if data.strip() == b"[":
                     raise InvalidInput(
-                        f"{source.path.name} is one JSON array",
-                        field="FILE",
+                        "the file is one JSON array",
+                        field=str(source.path),
                         mend="write one object a line, such as `jq -c '.[]'` does",
                         code="FILE_HEADING",
                     )

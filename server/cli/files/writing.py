@@ -124,7 +124,7 @@ def file_writer(path: Path, format: Format, columns: Columns) -> Iterator[Writer
         InvalidInput: FILE_UNWRITABLE, PARQUET_MISSING.
     """
     if path.is_dir():
-        raise InvalidInput(f"{path} is a folder", field="FILE", mend="name a file", code="FILE_UNWRITABLE")
+        raise InvalidInput("a folder", field=str(path), mend="name a file", code="FILE_UNWRITABLE")
     unfinished = path.with_name(f".unfinished-{path.name}")
     try:
         with create_bytes(unfinished) as stream:
@@ -134,8 +134,8 @@ def file_writer(path: Path, format: Format, columns: Columns) -> Iterator[Writer
         unfinished.replace(path)
     except OSError as error:
         raise InvalidInput(
-            f"{path}: cannot be written: {error.strerror}",
-            field="FILE",
+            f"cannot be written: {error.strerror}",
+            field=str(path),
             mend="make room, or name another file",
             code="FILE_UNWRITABLE",
         ) from error

@@ -74,8 +74,11 @@ def test_one_odd_value_makes_the_column_a_text_and_is_named(tmp_path: Path) -> N
     assert rejected == [] and records[0].properties["seen"] == "2026-01-02"
     (odd,) = mapper.oddities()
     assert (odd.name, odd.seen.odd_line, odd.seen.odd_value, odd.seen.odd_kind) == (
-        "seen", 32, "yesterday", Kind.TIMESTAMP,
-    )  # fmt: skip
+        "seen",
+        32,
+        "yesterday",
+        Kind.TIMESTAMP,
+    )
     records, rejected, mapper = read(path, wishes=Wishes(types={"seen": Kind.TIMESTAMP}))
     assert len(records) == 30 and mapper.oddities() == []
     assert [(one.line, one.code, one.field) for one in rejected] == [(32, "VALUE_TYPE", "properties.seen")]
@@ -156,8 +159,12 @@ def test_json_objects_keep_their_types_and_iso_texts_become_times(tmp_path: Path
     path = write(tmp_path, "a.ndjson", "\n".join(map(json.dumps, objects)) + "\nnot json\n[1]\n\n")
     records, rejected, _ = read(path)
     assert records[0].properties == {
-        "age": 31, "tags": ["a"], "home": {"city": "Graz"}, "none": None, "at": datetime(2026, 1, 2, tzinfo=UTC),
-    }  # fmt: skip
+        "age": 31,
+        "tags": ["a"],
+        "home": {"city": "Graz"},
+        "none": None,
+        "at": datetime(2026, 1, 2, tzinfo=UTC),
+    }
     assert records[1].distinct_id == "7"
     assert records[1].properties == {"age": 31.5, "code": "007", "at": datetime(2026, 1, 3, tzinfo=UTC), "phone": "12"}
     assert [(one.line, one.code) for one in rejected] == [(3, "ROW_UNREADABLE"), (4, "ROW_UNREADABLE")]
@@ -184,8 +191,9 @@ def test_events_of_one_name(tmp_path: Path) -> None:
         Record(2, "7", {"name": "Lamp", "amount": 9.5}, "Purchase", datetime(1998, 6, 30, tzinfo=UTC), "")
     ]
     assert [(one.line, one.code, one.field) for one in rejected] == [
-        (3, "TIME_INVALID", "date"), (4, "TIME_MISSING", "date"),
-    ]  # fmt: skip
+        (3, "TIME_INVALID", "date"),
+        (4, "TIME_MISSING", "date"),
+    ]
 
 
 def test_columns_by_wish(tmp_path: Path) -> None:
@@ -231,7 +239,7 @@ def test_zipped_files_and_damaged_ones(tmp_path: Path) -> None:
     for name, data in (("b.csv.gz", whole[:-500]), ("c.csv.gz", b"id,n\n"), ("d.parquet", b"id,n\n")):
         with pytest.raises(InvalidInput) as caught:
             read(write(tmp_path, name, data))
-        assert caught.value.code == "FILE_UNREADABLE" and name in caught.value.message
+        assert caught.value.code == "FILE_UNREADABLE" and name in caught.value.field
     with pytest.raises(InvalidInput, match="cannot be read"):
         read(tmp_path / "absent.csv")
 

@@ -17,6 +17,7 @@ from muster.client import AsyncClient, Client
 from muster.connection import Retry
 from muster.errors import (
     AlreadyExists,
+    Cancelled,
     Exhausted,
     FailedPrecondition,
     InternalError,
@@ -41,6 +42,7 @@ __all__ = [
     "UNCHANGED",
     "AlreadyExists",
     "AsyncClient",
+    "Cancelled",
     "Client",
     "Exhausted",
     "FailedPrecondition",

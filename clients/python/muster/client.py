@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import functools
+import weakref
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from types import TracebackType
@@ -14,7 +16,7 @@ from muster.ingest import Ingest
 from muster.messages import Messages
 from muster.profiles import Profiles
 from muster.projects import Projects
-from muster.queue import OnError, Queue, QueueOptions
+from muster.queue import Lost, OnError, Queue, QueueOptions
 from muster.records import event, update
 from muster.service import Way
 from muster.transport import Awaiting, Blocking
@@ -26,6 +28,8 @@ class BaseClient(Ingest[Way]):
     def __init__(self, transport: Way, project: str, queue: QueueOptions) -> None:
         super().__init__(transport, project)
         self._queue = Queue(transport.connection, project, queue)
+        # A client that nobody closed: its queue's thread sends what is left, and ends.
+        weakref.finalize(self, self._queue.wind_up).atexit = False
         self.profiles: Profiles[Way] = Profiles(transport, project)
         self.audiences: Audiences[Way] = Audiences(transport, project)
         self.messages: Messages[Way] = Messages(transport, project)
@@ -199,8 +203,7 @@ class AsyncClient(BaseClient[Awaiting]):
 
     Arguments:
         others: as for `Client`.
-        on_error: called in the event loop where the client is first used for `async with`, otherwise from the
-            queue's thread.
+        on_error: called in the event loop of `async with`; without that, from a thread of the queue's.
 
     Example::
 
@@ -227,8 +230,10 @@ class AsyncClient(BaseClient[Awaiting]):
         on_error: OnError | None = None,
     ) -> None:
         connection = Connection(target, token, tls, timeout, retry or Retry())
+        self._loop: asyncio.AbstractEventLoop | None = None
+        tell = None if on_error is None else functools.partial(self._tell_in_loop, weakref.ref(self), on_error)
         super().__init__(
-            Awaiting(connection), project, QueueOptions(queue_size, queue_batch, linger, exit_timeout, on_error)
+            Awaiting(connection), project, QueueOptions(queue_size, queue_batch, linger, exit_timeout, tell)
         )
 
     async def flush(self, timeout: float | None = None) -> bool:  # noqa: ASYNC109 - handed on, as in Client
@@ -246,9 +251,20 @@ class AsyncClient(BaseClient[Awaiting]):
         await self._transport.close()
 
     async def __aenter__(self) -> Self:
+        self._loop = asyncio.get_running_loop()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.close()
+
+    @staticmethod
+    def _tell_in_loop(client: weakref.ref[AsyncClient], on_error: OnError, lost: Sequence[Lost]) -> None:
+        """Called from the queue's thread, which must not keep the client alive."""
+        this = client()
+        loop = this._loop if this is not None else None
+        if loop is None or not loop.is_running():
+            on_error(lost)
+        else:
+            loop.call_soon_threadsafe(on_error, lost)

@@ -133,6 +133,12 @@ class PermissionDenied(MusterError):
     code = "PERMISSION_DENIED"
 
 
+class Cancelled(MusterError):
+    """The client was closed during the call, or the server ended it. Whether it took effect is not known."""
+
+    code = "CANCELLED"
+
+
 class Unimplemented(MusterError):
     """The server does not know this method: it is older than this client, or no Muster server."""
 
@@ -155,6 +161,7 @@ _BY_STATUS: Final[Mapping[grpc.StatusCode, type[MusterError]]] = {
     grpc.StatusCode.RESOURCE_EXHAUSTED: Exhausted,
     grpc.StatusCode.UNAVAILABLE: Unavailable,
     grpc.StatusCode.DEADLINE_EXCEEDED: TimedOut,
+    grpc.StatusCode.CANCELLED: Cancelled,
     grpc.StatusCode.UNAUTHENTICATED: Unauthenticated,
     grpc.StatusCode.PERMISSION_DENIED: PermissionDenied,
     grpc.StatusCode.UNIMPLEMENTED: Unimplemented,

@@ -121,10 +121,11 @@ def importing(
             yield from work.go_on()
             return work.imported
         except (Unavailable, TimedOut, Exhausted) as error:
-            if error.code == "REQUEST_TOO_LARGE" or time.monotonic() - work.progressed >= patience:
-                raise
             failures = 0 if work.moved else failures + 1
             work.moved = False
+            given_up = time.monotonic() - work.progressed >= patience if work.begun else failures >= retry.attempts
+            if error.code == "REQUEST_TOO_LARGE" or given_up:
+                raise
         yield Wait(retry.wait(failures))
         work.imported.reconnects += 1
 
@@ -140,11 +141,11 @@ class _Import:
         self._window = window
         self._progress = progress
         self._unanswered: deque[_Parcel] = deque()
-        self._begun = False
+        self.begun = False
 
     def resume(self, offset: int) -> Flow[None]:
         """Begin at the server's offset: skip what an earlier process sent, or send again what was lost on the way."""
-        if not self._begun:
+        if not self.begun:
             there = yield from self._supply.skip(offset)
             if there < offset:
                 raise FailedPrecondition(
@@ -154,7 +155,7 @@ class _Import:
                     code="IMPORT_TOO_SHORT",
                 )
             self.imported.offset = self.imported.resumed_at = offset
-            self._begun = True
+            self.begun = True
         while self._unanswered and self._unanswered[0].end <= offset:
             parcel = self._unanswered.popleft()
             self.imported.unreported += parcel.end - parcel.request.offset

@@ -126,7 +126,8 @@ class Ingest(Service[Way]):
             batch: records a request, at most 10,000.
             window: requests sent before the first must be answered.
             progress: called after each answer, with how far the import is. Must return soon.
-            patience: seconds without progress after which a broken stream is given up.
+            patience: seconds without progress after which a broken stream is given up. Before the first contact, the
+                client's retries decide.
 
         Raises:
             MusterError: what broke the stream for good; what was acknowledged before is on disk.

@@ -239,11 +239,11 @@ class Messages(Service[Way]):
         timeout: float = _LONG,
         request_id: str = "",
     ) -> Flow[message_pb2.LaunchMessageResponse]:
-        """Make a draft live. The answer tells how many match and are reachable.
+        """Make a draft live; or only tell how many match and are reachable.
 
         Arguments:
             existing: what becomes of those who match an "asap" message already: "send" or "skip". Needed there.
-            validate_only: only tell; change nothing.
+            validate_only: change nothing; the answer's `forecast` tells.
             etag: of the message as it was read. "": no check.
             timeout: seconds; everybody is judged.
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import atexit
 import logging
-import os
+import sys
 import threading
 import time
 import weakref
@@ -29,6 +29,7 @@ from typing import Any, Final, TypeAlias
 from muster import flow as flows
 from muster.connection import Connection, Retry
 from muster.errors import Exhausted, MusterError, TimedOut, Unavailable
+from muster.forking import register
 from muster.ingest import TRACK, UPDATE
 from muster.records import Record, batches
 from muster.results import record_error
@@ -90,14 +91,19 @@ class Queue:
         self._connection = connection
         self._project = project
         self.options = options
+        self._transport = Blocking(connection)
+        self.start_over()
+        _QUEUES.add(self)
+        register(self)
+
+    def cut_off(self) -> None:
+        """Before a fork: nothing to do, for the transport does it."""
+
+    def start_over(self) -> None:
+        """Be empty, with no thread yet. In a forked child: the parent's records and thread are left to it."""
         # Puts only append, so that nobody waits for the lock longer than an append takes. Reentrant: a signal
         # handler that puts may interrupt a put.
         self._changed = threading.Condition(threading.RLock())
-        self._start_over()
-        _QUEUES.add(self)
-
-    def _start_over(self) -> None:
-        self._transport = Blocking(self._connection)
         self._waiting: deque[Record] = deque()
         self._put = 0
         self._settled = 0
@@ -130,6 +136,7 @@ class Queue:
             if self._thread is None:
                 self._thread = threading.Thread(target=self._work, name="muster-queue", daemon=True)
                 self._thread.start()
+                _flush_at_end_of_multiprocessing_child()
             if len(self._waiting) <= len(records) or len(self._waiting) >= self.options.batch:
                 self._changed.notify_all()
             return True
@@ -162,11 +169,11 @@ class Queue:
             thread.join(1.0)
         return in_time
 
-    def after_fork_in_child(self) -> None:
-        """Forget what belongs to the parent: its records, its thread, its channel, a lock that it may hold."""
-        _INHERITED.append(self._transport)
-        self._changed = threading.Condition(threading.RLock())
-        self._start_over()
+    def wind_up(self) -> None:
+        """Send what is left, however long it takes, then let the thread end. Returns at once."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
 
     def _work(self) -> None:
         while (window := self._next_window()) is not None:
@@ -273,14 +280,6 @@ def stages(records: Sequence[Record]) -> list[list[Record]]:
 _QUEUES: Final[weakref.WeakSet[Queue]] = weakref.WeakSet()
 """Every queue of this process."""
 
-_INHERITED: Final[list[Blocking]] = []
-"""Channels of the process this one was forked from: never used and never closed here, for their threads are there."""
-
-
-def _after_fork_in_child() -> None:
-    for queue in list(_QUEUES):
-        queue.after_fork_in_child()
-
 
 def _at_exit() -> None:
     for queue in list(_QUEUES):
@@ -288,5 +287,12 @@ def _at_exit() -> None:
 
 
 atexit.register(_at_exit)
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork_in_child)
+
+
+def _flush_at_end_of_multiprocessing_child() -> None:
+    """Processes made by multiprocessing end without atexit; they have an end of their own."""
+    multiprocessing: Any = sys.modules.get("multiprocessing.process")
+    if multiprocessing is not None and multiprocessing.parent_process() is not None:
+        from multiprocessing.util import Finalize
+
+        Finalize(None, _at_exit, exitpriority=0)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import os
 import queue
+import threading
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator
+from contextlib import contextmanager
 from typing import Any, Final, TypeVar
 
 import grpc
@@ -16,14 +19,17 @@ from google.protobuf.message import Message
 from muster.connection import Connection
 from muster.errors import MusterError, Unavailable, from_status
 from muster.flow import Ask, Emit, Flow, Open, Receive, Rpc, Send, Step, Take, Wait
+from muster.forking import GATE, register
 
 T = TypeVar("T")
 _END: Final = object()
+_PARENTS: Final[list[object]] = []
+"""Channels and streams of the process this one was forked from: kept, since giving them up would call into them."""
 END_OF_STREAM: Final[Any] = getattr(grpc.aio, "EOF")  # noqa: B009 - its stubs lack the name
 
 
 class Blocking:
-    """Carries out flows by blocking. May be used from several threads; connects at the first call.
+    """Carries out flows by blocking. May be used from several threads and after a fork; connects at the first call.
 
     Arguments:
         connection: where to.
@@ -31,7 +37,9 @@ class Blocking:
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
+        self._opening = threading.Lock()
         self._channel: grpc.Channel | None = None
+        register(self)
 
     def run(self, flow: Flow[T]) -> T:
         """Carry a flow out; its return value.
@@ -52,14 +60,27 @@ class Blocking:
         for emitted in self._steps(flow):
             yield from emitted.items
 
+    def channel(self) -> grpc.Channel:
+        """The channel in use."""
+        with self._opening:
+            if self._channel is None:
+                self._channel = self.connection.open()
+            return self._channel
+
     def close(self) -> None:
-        """Close the channel. A later call opens a new one."""
+        """Close the channel, ending what is under way on it. A later call opens a new one."""
         channel, self._channel = self._channel, None
         if channel is not None:
             channel.close()
 
-    def forget(self) -> None:
-        """Let go of a channel that belongs to the process this one was forked from; a later call opens a new one."""
+    def cut_off(self) -> None:
+        """Before a fork: end calls and streams under way. They are tried again, on a new channel."""
+        self.close()
+
+    def start_over(self) -> None:
+        """In a forked child: let go of the parent's channel, and of a lock that one of its threads may hold."""
+        _PARENTS.append(self._channel)
+        self._opening = threading.Lock()
         self._channel = None
 
     def _steps(self, flow: Flow[T]) -> Generator[Emit, None, T]:
@@ -79,67 +100,88 @@ class Blocking:
                     continue
                 try:
                     answer = link.carry_out(step)
-                except grpc.RpcError as failure:
-                    error = typed_error(failure)
+                except (grpc.RpcError, ClosedChannel) as failure:
+                    error = typed_error(failure, forked=link.forks != GATE.forks)
         finally:
             link.end()
             flow.close()
 
-    def channel(self) -> grpc.Channel:
-        """The channel in use."""
-        if self._channel is None:
-            self._channel = self.connection.open()
-        return self._channel
+
+class ClosedChannel(Exception):
+    """The channel was closed between being looked up and being used."""
 
 
 class _BlockingLink:
     """The calls of one flow: at most one open stream at a time."""
 
     def __init__(self, transport: Blocking) -> None:
+        self.forks = GATE.forks
         self._transport = transport
+        self._metadata = transport.connection.metadata
         self._stream: Any = None
         self._requests: queue.SimpleQueue[Message | None] | None = None
+        self._process = 0
 
     def carry_out(self, step: Step) -> Any:
         match step:
             case Ask(rpc, request, timeout):
-                call = self._transport.channel().unary_unary(rpc.path, _serialize, rpc.answer.FromString)
-                return call(request, timeout=timeout, metadata=self._transport.connection.metadata)
+                with self._channel() as channel:
+                    call = channel.unary_unary(rpc.path, _serialize, rpc.answer.FromString)
+                    return call(request, timeout=timeout, metadata=self._metadata)
             case Wait(seconds):
                 time.sleep(seconds)
             case Open(rpc, request, timeout):
                 self.end()
-                self._open(rpc, request, timeout)
+                with self._channel() as channel:
+                    self._open(channel, rpc, request, timeout)
             case Send(request):
                 assert self._requests is not None
                 self._requests.put(request)
             case Receive():
-                return next(self._stream, None)
+                with GATE.inside():
+                    return next(self._stream, None)
             case Take(source, count):
                 if isinstance(source, AsyncIterator):
                     raise TypeError("an async iterable of records: use AsyncClient")
                 return list(itertools.islice(source, count))
         return None
 
-    def _open(self, rpc: Rpc[Any], request: Message | None, timeout: float | None) -> None:
-        channel, metadata = self._transport.channel(), self._transport.connection.metadata
+    @contextmanager
+    def _channel(self) -> Iterator[grpc.Channel]:
+        """The channel, to begin a call or a stream on."""
+        with GATE.inside():
+            self.forks = GATE.forks
+            channel = self._transport.channel()
+            try:
+                yield channel
+            except ValueError as error:
+                if channel is self._transport.channel():
+                    raise
+                raise ClosedChannel("the channel was closed") from error
+
+    def _open(self, channel: grpc.Channel, rpc: Rpc[Any], request: Message | None, timeout: float | None) -> None:
+        self._process = os.getpid()
         if request is not None:
             one = channel.unary_stream(rpc.path, _serialize, rpc.answer.FromString)
-            self._stream = one(request, timeout=timeout, metadata=metadata)
-            return
-        requests: queue.SimpleQueue[Message | None] = queue.SimpleQueue()
-        both = channel.stream_stream(rpc.path, _serialize, rpc.answer.FromString)
-        self._stream = both(iter(requests.get, None), timeout=timeout, metadata=metadata)
-        self._requests = requests
+            self._stream = one(request, timeout=timeout, metadata=self._metadata)
+        else:
+            requests: queue.SimpleQueue[Message | None] = queue.SimpleQueue()
+            both = channel.stream_stream(rpc.path, _serialize, rpc.answer.FromString)
+            self._stream = both(iter(requests.get, None), timeout=timeout, metadata=self._metadata)
+            self._requests = requests
+        GATE.stream_opened(self)
 
     def end(self) -> None:
         """End the open stream, if any."""
-        if self._requests is not None:
-            self._requests.put(None)  # lets the thread go that feeds the stream
-            self._requests = None
-        if self._stream is not None:
+        if self._process != os.getpid():
+            _PARENTS.append(self._stream)  # its threads are the parent's
+        elif self._stream is not None:
+            if self._requests is not None:
+                self._requests.put(None)  # lets the thread go that feeds the stream
             self._stream.cancel()
-            self._stream = None
+            GATE.stream_ended(self)
+        self._requests = None
+        self._stream = None
 
 
 class Awaiting:
@@ -270,12 +312,19 @@ def open_stream(channel: grpc.aio.Channel, path: str, answer: type[Message], con
     return both(metadata=connection.metadata)
 
 
-def typed_error(failure: Exception) -> MusterError:
-    """The typed error of a call that failed, its cause kept."""
+def typed_error(failure: Exception, forked: bool = False) -> MusterError:
+    """The typed error of a call that failed, its cause kept.
+
+    Arguments:
+        failure: an RpcError, or what gRPC raises of a channel or a stream that is over.
+        forked: whether the process forked during the call.
+    """
     if isinstance(failure, grpc.RpcError):
         call: Any = failure  # grpc raises a class that is an error and a call at once
         error = from_status(call.code(), call.details(), call.trailing_metadata())
+        if forked and call.code() is grpc.StatusCode.CANCELLED:
+            error = Unavailable("the process forked, which ended the call")
     else:
-        error = Unavailable(str(failure))  # grpc.aio says so of a stream that is over
+        error = Unavailable(str(failure))
     error.__cause__ = failure
     return error

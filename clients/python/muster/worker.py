@@ -210,7 +210,7 @@ class Worker:
         self._paid = asyncio.Event()
         self._paid.set()
         self._closing = False
-        self._fault: MusterError | None = None
+        self._fault: Exception | None = None
 
     @property
     def worker_id(self) -> str:
@@ -338,13 +338,15 @@ class Worker:
                 finally:
                     stream.die()
                 if isinstance(error, _FATAL):
-                    self._fault = error
-                    self._offers.put_nowait(None)
-                    return
+                    raise error
                 failures = 0 if stream.answered else failures + 1
                 wait = self._retry.wait(failures)
                 logger.info("%s: the stream ended, the next attempt is in %.1f s: %s", self.worker_id, wait, error)
                 await asyncio.sleep(wait)
+        except Exception as fault:  # noqa: BLE001 - raised where batches are awaited
+            self._fault = fault
+            self._offers.put_nowait(None)
+            self._paid.set()  # nothing is left to wait for
         finally:
             self._stream = None
             await channel.close(None)

@@ -14,7 +14,7 @@ import numpy as np
 from pyroaring import BitMap
 
 from benchmarks import people
-from benchmarks.people import NOW, People
+from benchmarks.people import NOW, PROJECT, People
 from core.bitmaps.population import Population
 from core.engine import Engine
 from core.errors import StoreError
@@ -24,7 +24,6 @@ from core.storage.folder import FORMAT as STORE_FORMAT
 from core.values import ValueType
 
 FOLDER: Final = Path(__file__).parent / ".corpora"
-PROJECT: Final = "bench"
 _FACTS: Final = "corpus.json"
 _OF_NO_USE: Final = frozenset({"STORE_DAMAGED", "STORE_TRUNCATED", "STORE_FORMAT_NEWER"})
 _IDS_AT_ONCE: Final = 500_000

@@ -10,8 +10,7 @@ import numpy as np
 from muster.v1 import ingest_pb2
 from numpy.typing import NDArray
 
-from benchmarks.corpora import PROJECT
-from benchmarks.people import NOW, PLANS, id_of
+from benchmarks.people import NOW, PLANS, PROJECT, id_of
 from core.values import MICROS_PER_DAY, MICROS_PER_SECOND
 
 EVENT_NAMES: Final = ("Page view", "Search", "Add to cart", "Purchase", "Login")

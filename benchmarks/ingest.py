@@ -23,12 +23,12 @@ import numpy as np
 from muster.v1 import audience_pb2, audience_pb2_grpc
 
 from benchmarks import people
-from benchmarks.corpora import PROJECT, Corpus, people_corpus, project_folder
+from benchmarks.corpora import Corpus, people_corpus, project_folder
 from benchmarks.draws import EVENT_NAMES, draw_events, draw_updates
 from benchmarks.ingest_client import EVENTS, UPDATES, Measured, Task
 from benchmarks.machine import machine, versions
 from benchmarks.options import Options
-from benchmarks.people import NOW, PLANS, People
+from benchmarks.people import NOW, PLANS, PROJECT, People
 from benchmarks.processes import Client, Server, cores
 from benchmarks.progress import Bar
 from benchmarks.report import Figures, Report, Target, target

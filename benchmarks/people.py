@@ -18,6 +18,9 @@ from core.values import MICROS_PER_DAY, MICROS_PER_SECOND
 FORMAT: Final = 1
 """Counts changes of what is generated; part of the cached corpora's key."""
 
+PROJECT: Final = "bench"
+"""The project that holds them."""
+
 NOW: Final = 1_767_225_600 * MICROS_PER_SECOND
 """The corpus' present: 2026-01-01T00:00:00Z."""
 

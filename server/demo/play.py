@@ -89,3 +89,8 @@ def play(client: muster.Client, step: story.Step, told: Callable[[datetime, Repo
     for moment in story.instants(step):
         client.projects.move_clock(moment)
         told(moment, deliver(client))
+
+
+def purchases_held(client: muster.Client) -> int:
+    """The imported events that the store holds; Muster's own, such as `$campaign_delivery`, are apart."""
+    return sum(event.count for event in client.profiles.schema().events if event.name == "Purchase")

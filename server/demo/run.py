@@ -149,7 +149,7 @@ def run(store: Path, cache: Path, step: story.Step, console: Console) -> Outcome
         show.audience(console, _audience(client, file))
         mailed = _someone_mailed(client)
         show.explanation(console, mailed, client.messages.explain(story.WINBACK, mailed))
-        outcome = Outcome(client.projects.get().profiles, _purchases(client), server.kills)
+        outcome = Outcome(client.projects.get().profiles, play.purchases_held(client), server.kills)
         outcome.accounts = {
             story.WINBACK: settle(client, story.WINBACK, mails),
             story.BEST: settle(client, story.BEST, hooks),
@@ -213,8 +213,3 @@ def _audience(client: muster.Client, file: Path) -> show.Comparison:
 def _someone_mailed(client: muster.Client) -> str:
     deliveries = client.messages.deliveries(story.WINBACK)
     return next(delivery.distinct_id for delivery in deliveries if delivery.state == "sent")
-
-
-def _purchases(client: muster.Client) -> int:
-    """The imported events that the store holds; Muster's own, such as `$campaign_delivery`, are apart."""
-    return sum(event.count for event in client.profiles.schema().events if event.name == "Purchase")

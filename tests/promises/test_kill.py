@@ -42,14 +42,19 @@ class Killer(threading.Thread):
         self._server = server
         self._chance = chance
         self._most = most
-        self._done = threading.Event()
+        self._done = False
+        self._wake = threading.Event()
         self._failure: BaseException | None = None
 
     def run(self) -> None:
         try:
             while self.struck.total() < self._most:
-                if self._done.wait(min(3.0, self._chance.expovariate(1 / _MEAN_SECONDS))):
+                self._wake.wait(min(3.0, self._chance.expovariate(1 / _MEAN_SECONDS)))
+                self._wake.clear()
+                if self._done:
                     return
+                if self.phase != "delivery" and self.struck.total() >= self._most / 3:
+                    continue  # the rest is for the hand-offs
                 self.struck[self.phase] += 1
                 self._server.kill()
                 self._server.start()
@@ -57,9 +62,14 @@ class Killer(threading.Thread):
             self._failure = error
             raise
 
+    def strike(self) -> None:
+        """Strike now: chance must not leave a phase out."""
+        self._wake.set()
+
     def stop(self) -> None:
         """Strike no more; the server serves when this returns."""
-        self._done.set()
+        self._done = True
+        self._wake.set()
         self.join()
         if self._failure is not None:
             raise self._failure
@@ -128,8 +138,16 @@ def story_told(folder: Path, file: Path, chance: random.Random, kills: int) -> P
         with struck(killer):
             play.prepare(client, f"http://{hooks.host}:{hooks.port}/")
             _enter(killer, "import")
-            for name, records in (("profiles", play.profiles(people)), ("purchases", play.purchases(purchases))):
-                client.import_records(records, import_id=name, batch=50, window=3, patience=240.0)
+            first = chance.randrange(len(purchases) // 2)
+            client.import_records(play.profiles(people), import_id="profiles", batch=50, window=3, patience=240.0)
+            client.import_records(
+                play.purchases(purchases),
+                import_id="purchases",
+                batch=50,
+                window=3,
+                patience=240.0,
+                progress=lambda at: _strike_from(killer, first, at.offset),
+            )
             _enter(killer, "delivery")
             for moment in story.instants("month"):
                 client.projects.move_clock(moment)
@@ -138,12 +156,18 @@ def story_told(folder: Path, file: Path, chance: random.Random, kills: int) -> P
             story.WINBACK: settle(client, story.WINBACK, mails),
             story.BEST: settle(client, story.BEST, hooks),
         }
-        project = client.projects.get()
-        assert (project.profiles, project.events) == (len(people), len(purchases))
+        held = (client.projects.get().profiles, play.purchases_held(client))
+        assert held == (len(people), len(purchases))
     problems = [problem for account in accounts.values() for problem in account.problems]
     problems += [f"{account.duplicates} came twice" for account in accounts.values() if account.duplicates]
     problems += verify(folder / "store" / "projects" / story.PROJECT)
     return Played(table(accounts), accounts, problems, killer.struck if killer else Counter())
+
+
+def _strike_from(killer: Killer | None, first: int, offset: int) -> None:
+    """Have an import that has come to its first victim struck, unless it was struck before."""
+    if killer is not None and offset >= first and not killer.struck["import"]:
+        killer.strike()
 
 
 def _enter(killer: Killer | None, phase: str) -> None:

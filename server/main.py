@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import binascii
 import logging
 import os
 import secrets
@@ -68,6 +70,7 @@ _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 _FIRST_BACKOFF: Final = 0.5
 _LONGEST_BACKOFF: Final = 30.0
 _WATCH_SECONDS: Final = 0.5
+_LEAST_SECRET: Final = 24  # bytes, of Standard Webhooks
 _SERVING: Final = health_pb2.HealthCheckResponse.SERVING
 _NOT_SERVING: Final = health_pb2.HealthCheckResponse.NOT_SERVING
 _SMTP_SECURITY: Final = {"plain": "none", "starttls": "starttls", "tls": "tls"}
@@ -308,18 +311,29 @@ def _providers(config: Config) -> dict[ChannelName, Callable[[], Provider]]:
         )
         found["email"] = lambda: EmailProvider(smtp)
     if config.webhook:
+        _check_secret(config.webhook_secret)
         webhook = WebhookConfig(secrets=(config.webhook_secret,))
-        try:
-            WebhookProvider(webhook)
-        except ValueError as error:
-            raise InvalidInput(
-                "the webhook secret is none",
-                field="webhook_secret",
-                mend="`whsec_` and at least 24 bytes in base64",
-                code="OPTION_VALUE",
-            ) from error
         found["webhook"] = lambda: WebhookProvider(webhook)
     return found
+
+
+def _check_secret(secret: str) -> None:
+    """Refuse what Standard Webhooks knows no key in.
+
+    Raises:
+        InvalidInput: OPTION_VALUE.
+    """
+    try:
+        key = base64.b64decode(secret.removeprefix("whsec_"), validate=True)
+    except binascii.Error:
+        key = b""
+    if len(key) < _LEAST_SECRET:
+        raise InvalidInput(
+            "the webhook secret is none" if secret else "there is no webhook secret",
+            field="webhook_secret",
+            mend=f"`whsec_` and at least {_LEAST_SECRET} bytes in base64",
+            code="OPTION_VALUE",
+        )
 
 
 class _Keeper:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from typing import Any
 
 from muster.v1 import profile_pb2, profile_pb2_grpc
@@ -85,6 +86,30 @@ class ProfileService(profile_pb2_grpc.ProfileServiceServicer):  # type: ignore[m
             return response
 
         return await self._pool.run(read)
+
+    async def ExportEvents(  # noqa: N802
+        self, request: profile_pb2.ExportEventsRequest, context: Any
+    ) -> AsyncIterator[profile_pb2.ExportEventsResponse]:
+        """The events of many users, in parts."""
+        version = self._projects.get(request.project).engine.version
+        matched = None
+        if request.expression:
+            matched = await self._pool.run(answers.select, version, request.expression, {})
+        parts = reading.events(version, matched, list(request.names))
+
+        def read() -> profile_pb2.ExportEventsResponse | None:
+            part = next(parts, None)
+            if part is None:
+                return None
+            response = profile_pb2.ExportEventsResponse()
+            for name, distinct_id, at, insert_id, properties in part:
+                event = response.events.add(name=name, distinct_id=distinct_id, insert_id=insert_id)
+                event.time.CopyFrom(timestamp(at))
+                write_properties(properties, event.properties)
+            return response
+
+        while (response := await self._pool.run(read)) is not None:
+            yield response
 
     async def GetSchema(  # noqa: N802
         self, request: profile_pb2.GetSchemaRequest, context: Any

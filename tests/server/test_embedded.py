@@ -1,0 +1,166 @@
+"""Promise: on one machine the server itself carries what it decides, over real protocols, and by the SDK alone."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from muster.v1 import message_pb2
+
+from channels.doubles.faults import Fault, Faults
+from channels.doubles.http import HttpDouble
+from channels.doubles.smtp import SmtpDouble
+from channels.email import EmailProvider
+from core.errors import InvalidInput
+from server.config import Config
+from server.main import Server
+from tests.server.conftest import Stubs
+
+SECRET = "whsec_bXVzdGVyLXRlc3Qtc2VjcmV0LW11c3Rlci10ZXN0"
+
+
+def once(count: int) -> dict[str, int]:
+    """What a receiver counts where everybody was sent to once."""
+    return {"received": count, "distinct": count, "duplicates": 0}
+
+
+async def until(condition: Callable[[], Any]) -> None:
+    """Wait for what the embedded workers bring about."""
+    async with asyncio.timeout(60):
+        while not await condition():  # noqa: ASYNC110 - the server tells no event
+            await asyncio.sleep(0.01)
+
+
+async def sent(stubs: Stubs, key: str, count: int) -> None:
+    """Wait until so many of a message are sent."""
+
+    async def enough() -> bool:
+        return (await stubs.counts(key)).sent == count
+
+    await until(enough)
+
+
+async def test_mails_go_out_by_smtp_and_webhooks_by_http_once_each(config: Config) -> None:
+    async with SmtpDouble() as mail, HttpDouble(secret=SECRET) as web:
+        embedded = replace(
+            config,
+            smtp_host="127.0.0.1",
+            smtp_port=mail.port,
+            smtp_security="plain",
+            webhook=True,
+            webhook_secret=SECRET,
+        )
+        async with Server(embedded) as server, grpc.aio.insecure_channel(server.grpc_address) as channel:
+            stubs = Stubs(channel)
+            await stubs.create()
+            await stubs.add_users(40)
+            await stubs.launch("welcome")
+            hook = message_pb2.WebhookContent(url=f"{web.url}/hook", properties=["name"], batch_size=15)
+            await stubs.launch("hook", asap=message_pb2.AsapSchedule(), webhook=hook)
+            await sent(stubs, "welcome", 40)
+            await sent(stubs, "hook", 40)
+        assert mail.records.tally == once(40)
+        assert web.records.tally == once(40)
+        assert web.unverified == 0
+
+
+async def test_embedded_workers_need_no_token_of_the_file_and_no_certificate(config: Config, tmp_path: Path) -> None:
+    tokens = tmp_path / "tokens"
+    tokens.write_text("0123456789abcdef-all operator\n")
+    async with SmtpDouble() as mail:
+        guarded = replace(config, token_file=tokens, smtp_host="127.0.0.1", smtp_port=mail.port, smtp_security="plain")
+        async with Server(guarded) as server, grpc.aio.insecure_channel(server.grpc_address) as channel:
+            header = [("authorization", "Bearer 0123456789abcdef-all")]
+            stubs = Stubs(_with_metadata(channel, server, header))
+            await stubs.create()
+            await stubs.add_users(2)
+            await stubs.launch("welcome")
+            await sent(stubs, "welcome", 2)
+
+
+def _with_metadata(channel: grpc.aio.Channel, server: Server, header: list[tuple[str, str]]) -> grpc.aio.Channel:
+    class Carry(grpc.aio.UnaryUnaryClientInterceptor):  # type: ignore[misc]
+        async def intercept_unary_unary(self, continuation: Any, details: Any, request: Any) -> Any:
+            return await continuation(details._replace(metadata=header), request)
+
+    return grpc.aio.insecure_channel(server.grpc_address, interceptors=[Carry()])
+
+
+async def test_a_worker_that_breaks_is_started_again(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    send = EmailProvider.send
+    broken = 0
+
+    def once_broken(self: EmailProvider, *arguments: Any) -> Any:
+        nonlocal broken
+        broken += 1
+        if broken == 1:
+            raise RuntimeError("an error of our own making")
+        return send(self, *arguments)
+
+    monkeypatch.setattr(EmailProvider, "send", once_broken)
+    async with SmtpDouble() as mail:
+        embedded = replace(config, smtp_host="127.0.0.1", smtp_port=mail.port, smtp_security="plain")
+        async with Server(embedded) as server, grpc.aio.insecure_channel(server.grpc_address) as channel:
+            stubs = Stubs(channel)
+            await stubs.create()
+            await stubs.add_users(1)
+            await stubs.launch("welcome")
+
+            async def known() -> bool:
+                return (await stubs.counts("welcome")).ambiguous == 1
+
+            await until(known)
+            await stubs.messages.ResolveAmbiguous(
+                message_pb2.ResolveAmbiguousRequest(
+                    project="shop", key="welcome", resolution=message_pb2.RESOLUTION_OFFER_AGAIN
+                )
+            )
+            await sent(stubs, "welcome", 1)
+        assert mail.records.tally == once(1)
+
+
+async def test_a_stop_lets_what_has_begun_be_acknowledged(config: Config) -> None:
+    slow = Faults(delay=0.02)
+    async with SmtpDouble(faults=slow) as mail:
+        embedded = replace(config, smtp_host="127.0.0.1", smtp_port=mail.port, smtp_security="plain")
+        async with Server(embedded) as server, grpc.aio.insecure_channel(server.grpc_address) as channel:
+            stubs = Stubs(channel)
+            await stubs.create()
+            await stubs.add_users(60)
+            await stubs.launch("welcome")
+
+            async def begun() -> bool:
+                return (await stubs.counts("welcome")).sent > 0
+
+            await until(begun)
+        taken = mail.records.tally["received"]
+        assert mail.records.tally == once(taken)
+    async with Server(config) as again, grpc.aio.insecure_channel(again.grpc_address) as channel:
+        counts = await Stubs(channel).counts("welcome")
+        assert (counts.sent, counts.begun, counts.ambiguous) == (taken, 0, 0)
+        assert counts.queued == 60 - taken
+
+
+async def test_a_mail_server_that_is_away_delays_and_loses_nothing(config: Config) -> None:
+    away = Faults([Fault("MAIL", reply="421 4.3.2 away", times=2)])
+    async with SmtpDouble(faults=away) as mail:
+        embedded = replace(config, smtp_host="127.0.0.1", smtp_port=mail.port, smtp_security="plain")
+        async with Server(embedded) as server, grpc.aio.insecure_channel(server.grpc_address) as channel:
+            stubs = Stubs(channel)
+            await stubs.create()
+            await stubs.add_users(3)
+            await stubs.launch("welcome")
+            await sent(stubs, "welcome", 3)
+        assert mail.records.tally == once(3)
+
+
+@pytest.mark.parametrize("secret", ["", "whsec_", "whsec_!", "whsec_x"])
+async def test_a_webhook_secret_that_is_none_is_refused_at_the_start(config: Config, secret: str) -> None:
+    with pytest.raises(InvalidInput) as refusal:
+        await Server(replace(config, webhook=True, webhook_secret=secret)).start()
+    assert (refusal.value.code, refusal.value.field) == ("OPTION_VALUE", "webhook_secret")

@@ -23,6 +23,12 @@ def identity(time: int, sent_id: str, insert_id: str) -> str:
     return f"{time} {len(sent_id)} {sent_id}{insert_id}"
 
 
+def insert_id_of(text: str) -> str:
+    """The insert id in an `identity`."""
+    _, length, rest = text.split(" ", 2)
+    return rest[int(length) :]
+
+
 class Chunk:
     """One version of a day. Rows are immutable; batches wait unsorted until somebody reads.
 
@@ -70,6 +76,10 @@ class Chunk:
     def property(self, name: str) -> tuple[Tags, Data] | None:
         """Tags uint8[n] and data int64[n] of a property; None where no event of the day has it."""
         return self.rows.property(name)
+
+    def insert_ids(self, rows: EventRows) -> list[str]:
+        """The insert id of each of some rows of this day."""
+        return [insert_id_of(text) for text in self._identities.texts(rows.identities)]
 
     def register(self, identities: Sequence[str]) -> NDArray[np.int64]:
         """The number of each new identity, -1 for one already known. Writer only."""

@@ -187,6 +187,10 @@ class EventTable:
             since, upto: micros; only events with a time from the one to the other, both included.
         """
         rows = self.slice(ordinal, ordinal, since, upto)
+        return list(zip(rows.times.tolist(), rows.arrivals.tolist(), self.properties(rows), strict=True))
+
+    def properties(self, rows: EventRows) -> list[dict[str, Value]]:
+        """The properties of each of some rows of this table."""
         found: list[dict[str, Value]] = [{} for _ in range(len(rows))]
         for name in self._dictionaries:
             cells = rows.property(name)
@@ -194,7 +198,7 @@ class EventTable:
                 for item, value in zip(found, decode(*cells, *self._dictionaries[name]), strict=True):
                     if value is not ABSENT:
                         item[name] = value
-        return list(zip(rows.times.tolist(), rows.arrivals.tolist(), found, strict=True))
+        return found
 
     def of_user(self, ordinal: int, upto: int) -> list[dict[str, Value]]:
         """A user's events up to an instant as CEL sees them: properties and `time`, which shadows a property."""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 import numpy as np
 from pyroaring import BitMap
@@ -14,7 +14,9 @@ from core.errors import InvalidInput, NotFound
 from core.profiles.identity import NOBODY, Ordinals
 from core.profiles.ingest import People
 from core.profiles.validate import check_id
-from core.values import Value, ValueType
+from core.values import MICROS_PER_DAY, Value, ValueType
+
+_PART: Final = 2_000
 
 
 class View(People, Protocol):
@@ -150,6 +152,45 @@ def timeline(
     end = skip + len(page)
     shown = [(name, time, {k: v for k, v in properties.items() if k != "time"}) for time, _, name, properties in page]
     return shown, str(end) if end < len(rows) else ""
+
+
+def events(
+    view: View, matched: BitMap | None, names: Sequence[str]
+) -> Iterator[list[tuple[str, str, int, str, dict[str, Value]]]]:
+    """The events of many users up to now, by name, then day, then user, in parts of at most `_PART`.
+
+    Arguments:
+        matched: whose; None for everybody.
+        names: only these event names; empty for all.
+
+    Yields:
+        (name, id of the user first seen, micros, insert id, properties) of each event.
+    """
+    members = None if matched is None else np.fromiter(matched, np.uint32, len(matched))
+    for name, table in sorted(view.population.event_tables.items()):
+        if names and name not in names:
+            continue
+        for day in table.days():
+            if day * MICROS_PER_DAY > view.now:
+                break
+            chunk = table.chunk(day)
+            rows = chunk.rows
+            kept = rows.times <= view.now
+            if members is not None:
+                kept &= np.isin(rows.ordinals, members)
+            places = np.flatnonzero(kept)
+            for first in range(0, len(places), _PART):
+                part = rows.take(places[first : first + _PART])
+                yield [
+                    (name, *row)
+                    for row in zip(
+                        view.users.names(part.ordinals),
+                        part.times.tolist(),
+                        chunk.insert_ids(part),
+                        table.properties(part),
+                        strict=True,
+                    )
+                ]
 
 
 def schema(view: View) -> SchemaView:

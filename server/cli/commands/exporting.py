@@ -22,6 +22,12 @@ from server.cli.frame import Group
 _BATCH: Final = 2_000
 _PAGE: Final = 1_000
 _FORMATS: Final = [str(one) for one in Format]
+_EVENT: Final[Columns] = {
+    "event": Kind.STRING,
+    "distinct_id": Kind.STRING,
+    "time": Kind.TIMESTAMP,
+    "insert_id": Kind.STRING,
+}
 _DELIVERIES: Final[Columns] = {
     "message": Kind.STRING,
     "distinct_id": Kind.STRING,
@@ -80,7 +86,7 @@ def profiles(session: Session, file: str, form: str | None, where: str) -> None:
 @_WHERE
 @pass_session
 def events(session: Session, file: str, form: str | None, names: tuple[str, ...], where: str) -> None:
-    """Write the events, user by user, to FILE. -: standard output."""
+    """Write the events, by name and day, to FILE. -: standard output."""
     from server.cli.plain import instant, properties
 
     client = session.client()
@@ -90,13 +96,17 @@ def events(session: Session, file: str, form: str | None, names: tuple[str, ...]
     nested = _format(file, form) is Format.NDJSON
 
     def records() -> Iterator[dict[str, Any]]:
-        for user in client.profiles.list(text, page_size=_PAGE):
-            for one in client.profiles.events(user.distinct_id, names=names, page_size=_PAGE):
-                held = properties(one.properties)
-                head = {"event": one.name, "distinct_id": user.distinct_id, "time": instant(one.time)}
-                yield {**head, "properties": held} if nested else {**_beside(head, kinds), **held}
+        for one in client.profiles.export_events(text, names=names):
+            held = properties(one.properties)
+            head = {
+                "event": one.name,
+                "distinct_id": one.distinct_id,
+                "time": instant(one.time),
+                "insert_id": one.insert_id,
+            }
+            yield {**head, "properties": held} if nested else {**_beside(head, kinds), **held}
 
-    columns = _columns({"event": Kind.STRING, "distinct_id": Kind.STRING, "time": Kind.TIMESTAMP}, kinds)
+    columns = _columns(_EVENT, kinds)
     total = None if text else sum(one.count for one in schema)
     _write(session, "events", file, form, columns, records(), total)
 

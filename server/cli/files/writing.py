@@ -23,7 +23,7 @@ class Writer(Protocol):
     """Takes records until it is closed."""
 
     def write(self, records: Sequence[Mapping[str, Any]]) -> None:
-        """Add records; what has no column is an error of the caller's."""
+        """Add records; what has no column is left out: a property that appeared after the heading was written."""
 
     def close(self) -> None:
         """Write the end."""
@@ -50,7 +50,7 @@ class CsvWriter:
     def __init__(self, stream: BinaryIO, columns: Columns) -> None:
         self._stream = stream
         self._text = io.TextIOWrapper(stream, "utf-8", errors="replace", newline="")
-        self._writer = csv.DictWriter(self._text, list(columns), restval="")
+        self._writer = csv.DictWriter(self._text, list(columns), restval="", extrasaction="ignore")
         self._writer.writeheader()
 
     def write(self, records: Sequence[Mapping[str, Any]]) -> None:
@@ -95,7 +95,10 @@ class ParquetWriter:
 
     def write(self, records: Sequence[Mapping[str, Any]]) -> None:
         """See `Writer`."""
-        rows = [{name: self._value(name, value) for name, value in record.items()} for record in records]
+        rows = [
+            {name: self._value(name, value) for name, value in record.items() if name in self._columns}
+            for record in records
+        ]
         if rows:
             self._writer.write_table(self._table(rows, schema=self._schema))
 

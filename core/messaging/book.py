@@ -136,7 +136,7 @@ class Messages:
                 if goes in ledger.selected or goes in ledger.marked:
                     self._writable(key).unite(goes, stays)
         for ordinal, distinct_ids in deleted:
-            self._marks.keep(project_uid, distinct_ids, self._had(ordinal))
+            self._marks.keep(project_uid, distinct_ids, list(self._had(ordinal)))
         if deleted:
             gone = BitMap([ordinal for ordinal, _ in deleted])
             for key, ledger in list(self._ledgers.items()):

@@ -236,18 +236,14 @@ class Ledger:
         if gone is None:
             return
         self._dirty = True
+        wins = kept is None or _ADVANCE[gone[0]] > _ADVANCE[kept[0]]
+        if wins:
+            self._put(stays, kept, gone)
+            self._inherit(goes, stays)
+        self._put(goes, gone, None if kept is None else ("skipped", MERGED))
         if kept is None:
-            self._put(goes, gone, None)
-            self._put(stays, None, gone)
             self.selected = (self.selected - BitMap([goes])) | BitMap([stays])
             self._rename(goes, stays)
-        else:
-            if _ADVANCE[gone[0]] > _ADVANCE[kept[0]]:
-                self._put(stays, kept, gone)
-                self._inherit(goes, stays)
-            self._put(goes, gone, ("skipped", MERGED))
-        if kept is None:
-            self._inherit(goes, stays)
         self._forget(BitMap([goes]))
 
     def _rename(self, goes: int, stays: int) -> None:

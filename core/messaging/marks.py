@@ -7,7 +7,7 @@ who has an id can ask for it, but nobody can list ids from hashes.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final
 
 from core.bitmaps.versioned import VersionedMap
@@ -33,9 +33,9 @@ class Marks:
     def __bool__(self) -> bool:
         return len(self._keys_of) > 0
 
-    def keep(self, project_uid: str, distinct_ids: Iterable[str], keys: Iterable[str]) -> None:
+    def keep(self, project_uid: str, distinct_ids: Iterable[str], keys: Sequence[str]) -> None:
         """Remember that these ids, all of one user, had these messages."""
-        for distinct_id in distinct_ids:
+        for distinct_id in distinct_ids if keys else ():
             hashed = _hash(project_uid, distinct_id)
             self._keys_of[hashed] = tuple(sorted({*(self._keys_of.get(hashed) or ()), *keys}))
             self._dirty |= {hashed[0]}

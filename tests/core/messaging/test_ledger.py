@@ -1,0 +1,171 @@
+"""Promise: a ledger's states are disjoint and account for every selected user, whatever moves and merges come."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from pyroaring import BitMap
+
+from core.messaging.effects import Caused, Moved, Selected, is_open
+from core.messaging.ledger import _ADVANCE, Ledger
+
+KEY = "m"
+USERS = st.integers(0, 40)
+PLACES = [
+    *(("queued", ""), ("begun", ""), ("sent", ""), ("ambiguous", ""), ("failed", "provider_refused")),
+    *(("skipped", "unreachable"), ("skipped", "missing_property:name"), ("skipped", "expired"), ("skipped", "merged")),
+]
+
+
+class Machine(RuleBasedStateMachine):
+    """A ledger beside a plain dict from user to place, decision and cause."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ledger = Ledger()
+        self.places: dict[int, tuple[str, str]] = {}
+        self.decided: dict[int, int] = {}
+        self.causes: dict[int, dict[str, object]] = {}
+        self.gone: set[int] = set()
+        self.marked: set[int] = set()
+        self.saved: dict[bytes, bytes] = {}
+        self.now = 0
+
+    @initialize()
+    def begin(self) -> None:
+        self.now = 1_000
+
+    def write(self) -> Ledger:
+        """A fork to write to, as a group makes one; the published version must not change."""
+        before = (self.ledger.selected.copy(), {p: u.copy() for p, u in self.ledger._sets.items()})
+        self.unchanged = (self.ledger, before)
+        self.ledger = self.ledger.fork()
+        return self.ledger
+
+    @rule(users=st.lists(USERS, min_size=1, max_size=6, unique=True), place=st.sampled_from(PLACES))
+    def select(self, users: list[int], place: tuple[str, str]) -> None:
+        fresh = [user for user in users if user not in self.places and user not in self.gone]
+        if not fresh:
+            return
+        self.now += 1
+        instants = np.full(len(fresh), self.now, np.int64)
+        self.write().select(Selected(KEY, place[0], place[1], np.array(fresh, np.uint32), instants))  # type: ignore[arg-type]
+        self.places.update(dict.fromkeys(fresh, place))
+        self.decided.update(dict.fromkeys(fresh, self.now))
+        if place == ("queued", ""):
+            events = {user: {"n": user} for user in fresh if user % 2}
+            self.ledger.keep_causes(Caused(KEY, events))
+            self.causes.update(events)
+
+    @rule(come_from=st.sampled_from(PLACES), go_to=st.sampled_from(PLACES), part=st.integers(1, 3))
+    def move(self, come_from: tuple[str, str], go_to: tuple[str, str], part: int) -> None:
+        users = [user for user, place in self.places.items() if place == come_from][:part]
+        if not users or come_from == go_to:
+            return
+        at = self.now if go_to == ("queued", "") else 0
+        self.write().move(Moved(KEY, BitMap(users), *come_from, *go_to, at))  # type: ignore[arg-type]
+        self.places.update(dict.fromkeys(users, go_to))
+        if go_to[0] in ("sent", "failed", "skipped") and not is_open(go_to[1]):
+            for user in users:
+                self.causes.pop(user, None)
+
+    @rule(goes=USERS, stays=USERS)
+    def unite(self, goes: int, stays: int) -> None:
+        if goes == stays or goes in self.gone or stays in self.gone:
+            return
+        self.write().unite(goes, stays)
+        self.gone.add(goes)
+        if goes in self.marked:
+            self.marked.add(stays)
+        gone, kept = self.places.get(goes), self.places.get(stays)
+        cause = self.causes.pop(goes, None)
+        if gone is None:
+            return
+        if kept is None:
+            del self.places[goes]
+            self.places[stays] = gone
+            self.decided[stays] = self.decided.pop(goes)
+        elif _ADVANCE[gone[0]] > _ADVANCE[kept[0]]:
+            self.places[stays] = gone
+        if kept is None or _ADVANCE[gone[0]] > _ADVANCE[kept[0]]:
+            self.causes.pop(stays, None)
+            if cause is not None:
+                self.causes[stays] = cause
+        if kept is not None:
+            self.places[goes] = ("skipped", "merged")
+
+    @rule(user=USERS)
+    def mark(self, user: int) -> None:
+        if user not in self.places and user not in self.gone:
+            self.write().mark(user)
+            self.marked.add(user)
+
+    @rule()
+    def checkpoint_and_load(self) -> None:
+        for key, page in self.ledger.dirty_pages(b"p"):
+            if page is None:
+                self.saved.pop(key, None)
+            else:
+                self.saved[key] = page
+        self.write().clean()
+        self.check(Ledger.load(b"p", self.scan))
+
+    def scan(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
+        return ((key, self.saved[key]) for key in sorted(self.saved) if key.startswith(prefix))
+
+    @rule()
+    def fail_a_checkpoint(self) -> None:
+        frozen = self.ledger
+        self.write().clean()
+        self.ledger.soil(frozen)
+
+    def check(self, ledger: Ledger) -> None:
+        assert ledger.problems() == []
+        assert set(ledger.selected) == set(self.places)
+        assert set(ledger.closed_to) == set(self.places) | self.marked
+        for user in range(41):
+            assert ledger.place(user) == self.places.get(user)
+            if user in self.places:
+                assert ledger.decided_at(user) == self.decided[user]
+            assert ledger.cause(user) == self.causes.get(user)
+        instants = [int(instant) for _, part in ledger.decisions() for instant in part]
+        assert instants == sorted(instants)
+
+    @invariant()
+    def equals_the_plain_one(self) -> None:
+        self.check(self.ledger)
+
+    @precondition(lambda self: hasattr(self, "unchanged"))
+    @invariant()
+    def a_published_version_never_changes(self) -> None:
+        ledger, (selected, sets) = self.unchanged
+        assert ledger.selected == selected
+        assert {place: users for place, users in ledger._sets.items() if users} == {p: u for p, u in sets.items() if u}
+
+
+TestLedger = Machine.TestCase
+TestLedger.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+
+
+def test_what_does_not_add_up_is_told() -> None:
+    ledger = Ledger()
+    ledger.select(Selected(KEY, "queued", "", np.array([1, 2], np.uint32), np.array([5, 5], np.int64)))
+    assert ledger.problems() == []
+    ledger._writable(("sent", "")).add(2)
+    assert ledger.problems() == ["1 users are in more than one state"]
+    ledger._writable(("sent", "")).add(3)
+    assert any("1 have one unselected" in problem for problem in ledger.problems())
+
+
+def test_waiting_is_counted_from_when_a_user_joined_the_queue() -> None:
+    ledger = Ledger()
+    ledger.select(Selected(KEY, "queued", "", np.array([1, 2], np.uint32), np.array([5, 9], np.int64)))
+    ledger.select(Selected(KEY, "skipped", "unreachable", np.array([3], np.uint32), np.array([6], np.int64)))
+    ledger.move(Moved(KEY, BitMap([3]), "skipped", "unreachable", "queued", "", 20))
+    assert set(ledger.waiting_since_before(BitMap([1, 2, 3]), 9)) == {1}
+    assert set(ledger.waiting_since_before(BitMap([1, 2, 3]), 10)) == {1, 2}
+    assert set(ledger.waiting_since_before(BitMap([1, 2, 3]), 21)) == {1, 2, 3}

@@ -32,7 +32,7 @@ def once(count: int) -> dict[str, int]:
 async def until(condition: Callable[[], Any]) -> None:
     """Wait for what the embedded workers bring about."""
     async with asyncio.timeout(60):
-        while not await condition():  # noqa: ASYNC110 - the server tells no event
+        while not await condition():
             await asyncio.sleep(0.01)
 
 

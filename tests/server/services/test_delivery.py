@@ -80,7 +80,7 @@ class Stream:
 async def until(condition: Any) -> None:
     """Wait for what other tasks of the server bring about."""
     async with asyncio.timeout(30):
-        while not await condition():  # noqa: ASYNC110 - the server tells no event
+        while not await condition():
             await asyncio.sleep(0.01)
 
 

@@ -131,7 +131,7 @@ async def test_a_client_that_leaves_in_the_middle_leaves_no_task_behind(
         await call.write(batch(start, 100))
     call.cancel()
     async with asyncio.timeout(30):
-        while {task for task in asyncio.all_tasks() if "_submit_all" in str(task.get_coro())} != before:  # noqa: ASYNC110
+        while {task for task in asyncio.all_tasks() if "_submit_all" in str(task.get_coro())} != before:
             await asyncio.sleep(0.01)
 
 

@@ -23,6 +23,7 @@ from server.names import nearest
 
 ENV_PREFIX: Final = "MUSTER_"
 COMMANDS_TABLE: Final = "commands"
+_KINDS: Final = {str: "a text", int: "a whole number", float: "a number", bool: "true or false", Path: "a path"}
 _TRUE: Final = frozenset({"1", "true", "yes", "on"})
 _FALSE: Final = frozenset({"0", "false", "no", "off"})
 
@@ -199,17 +200,16 @@ class Option:
                 return word in _TRUE
             raise self._refusal(f"{value!r} is neither true nor false", source, "true or false")
         if isinstance(value, bool) or (self.type is int and isinstance(value, float)):
-            raise self._refusal(f"{value!r} is no {self.type.__name__}", source)
+            raise self._refusal(f"{value!r} does not fit", source)
         if self.type is Path:
             return Path(str(value)).expanduser()
         try:
             return self.type(value)
         except (TypeError, ValueError):
-            raise self._refusal(f"{value!r} is no {self.type.__name__}", source) from None
+            raise self._refusal(f"{value!r} does not fit", source) from None
 
     def _refusal(self, message: str, source: str, mend: str = "") -> InvalidInput:
-        kind = self.type.__name__.lower()
-        return InvalidInput(message, field=source, mend=mend or f"a {kind}", code="OPTION_VALUE")
+        return InvalidInput(message, field=source, mend=mend or _KINDS[self.type], code="OPTION_VALUE")
 
 
 def _table() -> tuple[Option, ...]:

@@ -38,12 +38,16 @@ def status_of(error: Any) -> int:
     return INVALID if client is not None and isinstance(error, client.InvalidInput) else FAILED
 
 
-def report(error: Any, texts: dict[str, str] | None = None) -> None:
+def report(error: Any, texts: dict[str, str] | None = None, server: str = "") -> None:
     """Write a domain error; below it, for an expression, its line with a caret.
 
     Arguments:
         texts: what was sent, by field, such as the expression.
+        server: whom the command spoke with.
     """
+    if server and _is_silence(error):
+        _write(f"no server answers at {server}", "start one with `muster serve`, or name another with --server")
+        return
     place = f"{error.field}: " if error.field else ""
     line = getattr(error, "line", 0)
     message = error.message + (f", line {line}, column {error.column}" if line else "")
@@ -53,6 +57,12 @@ def report(error: Any, texts: dict[str, str] | None = None) -> None:
     if text is not None and position >= 0:
         for pointer in caret(text, position):
             _console().print(Text("  " + pointer, "dim" if pointer.strip() != "^" else "bold red"), soft_wrap=True)
+
+
+def _is_silence(error: Any) -> bool:
+    """Whether the client found nobody to speak with: a server's own refusals have codes of their own."""
+    client = sys.modules.get("muster.errors")
+    return client is not None and isinstance(error, client.Unavailable) and error.code == client.Unavailable.code
 
 
 def usage(error: click.ClickException) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, NoReturn, cast
+from typing import Any, Final, NoReturn
 
 import click
 
@@ -85,7 +85,8 @@ class Command(click.Command):
         """See `click.Command`: here the configuration file is found first, for it has defaults of what follows."""
         if not ctx.resilient_parsing:
             given, _, _ = self.make_parser(ctx).parse_args(list(args))
-            if "help" not in given:
+            help_option = self.get_help_option(ctx)
+            if help_option is None or help_option.name not in given:
                 ctx.default_map = _defaults(ctx, given.get(_MARK + _CONFIG))
         return super().parse_args(ctx, args)
 
@@ -101,7 +102,7 @@ class Command(click.Command):
         except Exception as error:
             if (known := failures.ours(error)) is None:
                 raise
-            failures.report(known, session.texts)
+            failures.report(known, session.texts, session.config.server)
             raise click.exceptions.Exit(failures.status_of(known)) from error
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -160,7 +161,9 @@ class Root(Group):
         """See `click.Command`: here every error becomes one line and a status."""
 
         def run() -> Any:
-            return super(Root, self).main(args, prog_name, complete_var, standalone_mode=False, **extra)
+            found = super(Root, self).main(args, prog_name, complete_var, standalone_mode=False, **extra)
+            sys.stdout.flush()  # here, so that a reader who has gone is noticed while it can be told from an error
+            return found
 
         if not standalone_mode:
             return run()
@@ -185,8 +188,8 @@ class Root(Group):
             failures.usage(error)
             return failures.FAILED
         except BrokenPipeError:
-            # Whoever read the answer has had enough, such as `head`: that is no error of ours.
-            sys.stdout = cast(Any, None)
+            # Whoever read the answer has had enough, such as `head`. What is left in the buffer goes nowhere.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return failures.FAILED
         except Exception as error:
             known = failures.ours(error)

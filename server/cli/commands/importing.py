@@ -232,7 +232,11 @@ def _send(session: Session, job: Import, refusals: Refusals, name: str, place: s
     started = time.monotonic()
     with session.out.progress() as bars:
         bar = bars.add_task(f"importing {Path(name).name}", total=job.found.records)
-        done = job.run(client, lambda offset: bars.update(bar, completed=offset))
+        try:
+            done = job.run(client, lambda offset: bars.update(bar, completed=offset))
+        except KeyboardInterrupt:
+            session.out.note("run the same command again: it goes on where it stopped")
+            raise
     seconds = time.monotonic() - started
     if session.out.json:
         session.out.document(

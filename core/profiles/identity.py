@@ -238,12 +238,12 @@ class Users:
 
     def dirty_pages(self) -> Iterator[tuple[bytes, bytes | None]]:
         """Pages that changed since `clean`, in no particular order."""
-        for first in range(self._saved_codes // _PAGE * _PAGE, len(self._owner), _PAGE):
+        for first in _pages(self._saved_codes, len(self._owner)):
             last = min(first + _PAGE, len(self._owner))
             number = (first // _PAGE).to_bytes(4, "big")
             yield _IDS + number, self._ids.dump(first, last)
             yield _OWNERS + number, self._owner.values[first:last].tobytes()
-        for first in range(self._saved_names // _PAGE * _PAGE, len(self._name), _PAGE):
+        for first in _pages(self._saved_names, len(self._name)):
             number = (first // _PAGE).to_bytes(4, "big")
             yield _NAMES + number, self._name.values[first : first + _PAGE].tobytes()
         yield from self._map_pages()
@@ -296,3 +296,8 @@ class Users:
         )
         users.clean()
         return users
+
+
+def _pages(saved: int, length: int) -> range:
+    """Where the pages begin that hold anything of [saved, length)."""
+    return range(saved // _PAGE * _PAGE, length, _PAGE) if length > saved else range(0)

@@ -48,8 +48,8 @@ class FakeIngest(ingest_pb2_grpc.IngestServiceServicer):
         self.streams = 0
         self.break_after: list[int | None] = []  # a stream: how many batches are answered; None: no break
         self.swallow_last_answer = False  # the batch after those is stored, its answer lost
+        self.poison = False  # whether batches of an import are refused as a whole
         self.reject: Callable[[Any], bool] = lambda record: False
-        self.answered: list[int] = []
 
     def Track(self, request: Any, context: Any) -> Any:
         def store() -> Any:
@@ -93,6 +93,8 @@ class FakeIngest(ingest_pb2_grpc.IngestServiceServicer):
             if not records:
                 yield ingest_pb2.ImportResponse(next_offset=known)
                 continue
+            if self.poison:
+                refuse(context, grpc.StatusCode.INVALID_ARGUMENT, "too many", "BATCH_TOO_LARGE")
             if answered == limit and not self.swallow_last_answer:
                 refuse(context, grpc.StatusCode.UNAVAILABLE, "the stream broke")
             if request.offset > known:
@@ -143,10 +145,11 @@ class FakeProfiles(profile_pb2_grpc.ProfileServiceServicer):
 class FakeServer:
     """The fakes on a free port of loopback. `restart` ends every call and comes back on the same port."""
 
-    def __init__(self) -> None:
+    def __init__(self, most_bytes: int = 32 << 20) -> None:
         self.ingest = FakeIngest()
         self.profiles = FakeProfiles()
         self.port = 0
+        self.most_bytes = most_bytes
         self._server: Any = None
         self.start()
 
@@ -155,8 +158,9 @@ class FakeServer:
         return f"127.0.0.1:{self.port}"
 
     def start(self) -> None:
+        options = [("grpc.so_reuseport", 0), ("grpc.max_receive_message_length", self.most_bytes)]
         # Without so_reuseport a port that is still taken gives an error instead of a server that is never asked.
-        self._server = grpc.server(futures.ThreadPoolExecutor(16), options=[("grpc.so_reuseport", 0)])
+        self._server = grpc.server(futures.ThreadPoolExecutor(16), options=options)
         ingest_pb2_grpc.add_IngestServiceServicer_to_server(self.ingest, self._server)
         profile_pb2_grpc.add_ProfileServiceServicer_to_server(self.profiles, self._server)
         self.port = self._server.add_insecure_port(f"127.0.0.1:{self.port}")

@@ -28,9 +28,7 @@ def numbers(fake: FakeServer, import_id: str = "x") -> list[int]:
 
 def test_everything_arrives_in_order(fake: FakeServer, client: muster.Client) -> None:
     offsets: list[int] = []
-    done = client.import_records(
-        events(1_050), import_id="x", batch=100, progress=lambda at: offsets.append(at.offset)
-    )
+    done = client.import_records(events(1_050), import_id="x", batch=100, progress=lambda at: offsets.append(at.offset))
     assert (done.accepted, done.offset, done.rejected, done.reconnects) == (1_050, 1_050, [], 0)
     assert numbers(fake) == list(range(1_050))
     assert offsets == [*range(100, 1_001, 100), 1_050]
@@ -161,6 +159,20 @@ def test_an_error_in_the_source_is_the_callers(fake: FakeServer, client: muster.
     assert numbers(fake) == list(range(500))
 
 
+@pytest.mark.parametrize("waiting", [1, 8])
+async def test_a_batch_that_the_server_refuses_ends_the_import_with_its_reason(fake: FakeServer, waiting: int) -> None:
+    def refuse_poison(at: muster.Imported) -> None:
+        if at.offset == 300:
+            fake.ingest.poison = True
+
+    async with muster.AsyncClient(fake.target, project="shop", retry=QUICK) as client:
+        with pytest.raises(muster.InvalidInput) as caught:
+            await client.import_records(
+                events(2_000), import_id="x", batch=100, window=waiting, progress=refuse_poison, patience=20
+            )
+    assert caught.value.code == "BATCH_TOO_LARGE"
+
+
 def test_what_is_no_record_is_named(client: muster.Client) -> None:
     records: Any = [muster.event("A", "u1"), muster.update("u1", set={"a": 1})]
     with pytest.raises(muster.InvalidInput, match="record 1 is a list"):
@@ -188,5 +200,5 @@ async def test_the_asyncio_client_imports_alike_also_from_an_async_source(fake: 
     async with muster.AsyncClient(fake.target, project="shop", retry=QUICK) as client:
         done = await client.import_records(source(), import_id="x", batch=100)
         again = await client.import_records(events(1_000), import_id="x", batch=100)
-    assert (done.accepted, done.reconnects, again.resumed_at) == (1_000, 2, 1_000)
+    assert (done.accepted + done.unreported, done.reconnects, again.resumed_at) == (1_000, 2, 1_000)
     assert numbers(fake) == list(range(1_000))

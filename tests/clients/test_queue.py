@@ -86,7 +86,7 @@ def test_a_full_queue_drops_the_newest(fake: FakeServer, connect: Connect) -> No
     assert client.flush(10)
     assert [event.properties["n"].int_value for event in fake.ingest.taken] == list(range(10))
     until(lambda: sum(one.count for one in lost) == 5)
-    assert {one.error.code for one in lost} == {"QUEUE_FULL"}
+    assert {one.error.code for one in lost} == {"CLIENT_QUEUE_FULL"}
     assert client.track("A", "u1"), "there is room again"
 
 
@@ -148,6 +148,19 @@ def test_a_refused_batch_is_told_and_the_next_goes_on(fake: FakeServer, connect:
     assert client.flush(10)
     assert [one.error.code for one in lost] == ["PROJECT_NOT_FOUND"]
     assert [event.name for event in fake.ingest.taken] == ["B"]
+
+
+def test_a_batch_too_large_for_the_server_is_cut(connect: Connect) -> None:
+    small = FakeServer(most_bytes=100_000)
+    lost: list[muster.Lost] = []
+    with muster.Client(small.target, project="shop", retry=QUICK, linger=0.2, on_error=lost.extend) as client:
+        for number in range(20):
+            client.track("A", "u1", {"n": number, "text": "x" * 30_000})
+        client.track("huge", "u1", {"text": "x" * 200_000})
+        assert client.flush(10)
+    small.stop()
+    assert [event.properties["n"].int_value for event in small.ingest.taken] == list(range(20))
+    assert [(one.error.code, one.record and one.record.name) for one in lost] == [("REQUEST_TOO_LARGE", "huge")]
 
 
 def test_without_on_error_losses_are_logged(

@@ -19,6 +19,10 @@ from google.protobuf.message import DecodeError, Message
 from google.protobuf.unknown_fields import UnknownFieldSet
 
 _DETAILS_KEY: Final = "grpc-status-details-bin"
+REQUEST_TOO_LARGE: Final = "REQUEST_TOO_LARGE"
+"""Code of a request with more bytes than the server takes: the only Exhausted that waiting does not mend."""
+
+_TOO_LARGE: Final = "larger than max"  # how gRPC itself puts it, where the request does not even reach the server
 _ERROR_INFO: Final = "/google.rpc.ErrorInfo"
 _LENGTH_DELIMITED: Final = 2
 
@@ -178,6 +182,8 @@ def from_status(
     for key, value in trailers or ():
         if key == _DETAILS_KEY and isinstance(value, bytes):
             reason, facts = _error_info(value)
+    if status is grpc.StatusCode.RESOURCE_EXHAUSTED and not reason and _TOO_LARGE in (details or ""):
+        reason = REQUEST_TOO_LARGE
     return _BY_STATUS.get(status, MusterError)(
         details or status.name,
         code=reason,

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from muster.connection import Retry
-from muster.errors import Exhausted, FailedPrecondition, InvalidInput, TimedOut, Unavailable
+from muster.errors import REQUEST_TOO_LARGE, Exhausted, FailedPrecondition, InvalidInput, TimedOut, Unavailable
 from muster.flow import Flow, Open, Receive, Rpc, Send, Take, Wait
 from muster.records import MOST_BYTES, Record
 from muster.results import Imported
@@ -124,10 +124,10 @@ def importing(
             failures = 0 if work.moved else failures + 1
             work.moved = False
             given_up = time.monotonic() - work.progressed >= patience if work.begun else failures >= retry.attempts
-            if error.code == "REQUEST_TOO_LARGE" or given_up:
+            if error.code == REQUEST_TOO_LARGE or given_up:
                 raise
         yield Wait(retry.wait(failures))
-        work.imported.reconnects += 1
+        work.imported.reconnects += work.begun
 
 
 class _Import:
@@ -141,10 +141,11 @@ class _Import:
         self._window = window
         self._progress = progress
         self._unanswered: deque[_Parcel] = deque()
+        self._under_way = 0  # how many of those were sent on this stream
         self.begun = False
 
     def resume(self, offset: int) -> Flow[None]:
-        """Begin at the server's offset: skip what an earlier process sent, or send again what was lost on the way."""
+        """Begin at the server's offset: skip what an earlier process sent, forget what has arrived after all."""
         if not self.begun:
             there = yield from self._supply.skip(offset)
             if there < offset:
@@ -162,21 +163,34 @@ class _Import:
             self._note(parcel.end)
         if offset != self.imported.offset:
             raise _diverged(offset, self.imported.offset)
-        for parcel in self._unanswered:
-            yield Send(parcel.request)
+        self._under_way = 0
 
     def go_on(self) -> Flow[None]:
-        """Keep the window full until everything is answered."""
+        """Keep the window full until everything is answered.
+
+        After a break one parcel goes alone at first: if it was what broke the stream, the server's word is heard.
+        """
         while True:
-            while len(self._unanswered) < self._window and (parcel := (yield from self._supply.parcel())) is not None:
-                self._unanswered.append(parcel)
+            window = 1 if self.imported.reconnects and not self.moved else self._window
+            while self._under_way < window and (parcel := (yield from self._next())) is not None:
+                self._under_way += 1
                 yield Send(parcel.request)
             if not self._unanswered:
                 return
             self._answered((yield from _answer()))
 
+    def _next(self) -> Flow[_Parcel | None]:
+        """The next parcel to send: one that an earlier stream left unanswered, or a new one."""
+        if self._under_way < len(self._unanswered):
+            return self._unanswered[self._under_way]
+        parcel = yield from self._supply.parcel()
+        if parcel is not None:
+            self._unanswered.append(parcel)
+        return parcel
+
     def _answered(self, answer: ingest_pb2.ImportResponse) -> None:
         parcel = self._unanswered.popleft()
+        self._under_way -= 1
         if answer.next_offset < parcel.end:
             raise _diverged(answer.next_offset, parcel.end)
         places = parcel.events + parcel.updates

@@ -28,7 +28,7 @@ from typing import Any, Final, TypeAlias
 
 from muster import flow as flows
 from muster.connection import Connection, Retry
-from muster.errors import Exhausted, MusterError, TimedOut, Unavailable
+from muster.errors import REQUEST_TOO_LARGE, Exhausted, MusterError, TimedOut, Unavailable
 from muster.forking import register
 from muster.ingest import TRACK, UPDATE
 from muster.records import Record, batches
@@ -205,7 +205,12 @@ class Queue:
             try:
                 answer: Any = self._transport.run(flows.ask(rpc, request, Retry(attempts=1), self._timeout()))
             except MusterError as error:
-                again = isinstance(error, Unavailable | TimedOut | Exhausted) and error.code != "REQUEST_TOO_LARGE"
+                if error.code == REQUEST_TOO_LARGE and len(batch) > 1:
+                    middle = len(batch) // 2
+                    self._deliver(batch[:middle])
+                    self._deliver(batch[middle:])
+                    return
+                again = isinstance(error, Unavailable | TimedOut | Exhausted) and error.code != REQUEST_TOO_LARGE
                 if not again or self._out_of_time():
                     self._tell([Lost(error, record) for record in batch])
                     return
@@ -242,7 +247,9 @@ class Queue:
             count, self._dropped_untold = self._dropped_untold, 0
         if count:
             size = self.options.size
-            full = Exhausted(f"the queue is full: {size:,} records wait", mend="a larger queue_size", code="QUEUE_FULL")
+            full = Exhausted(
+                f"the queue is full: {size:,} records wait", mend="a larger queue_size", code="CLIENT_QUEUE_FULL"
+            )
             self._tell([Lost(full, count=count)])
 
     def _tell(self, lost: list[Lost]) -> None:

@@ -49,7 +49,6 @@ class answered(Generic[P, T]):  # noqa: N801 - a decorator
 
     def __init__(self, describe: Callable[Concatenate[Any, P], Flow[T]]) -> None:
         self._describe = describe
-        self._signature = _without_self(describe)
 
     @overload
     def __get__(self, service: Service[Blocking], owner: Any) -> Callable[P, T]: ...
@@ -58,14 +57,18 @@ class answered(Generic[P, T]):  # noqa: N801 - a decorator
     @overload
     def __get__(self, service: None, owner: Any) -> Callable[..., Any]: ...
     def __get__(self, service: Any, owner: Any) -> Any:
+        describe = self._describe
         if service is None:
-            return self._describe  # as a function, which `help` shows with its arguments
-        transport, describe = service._transport, self._describe
+            return _documented(_on_class(describe), describe, "{}", bound=False)
+        transport = service._transport
 
         def call(*args: P.args, **kwargs: P.kwargs) -> Any:
             return transport.run(describe(service, *args, **kwargs))
 
-        return _named(call, describe, self._signature)
+        async def call_async(*args: P.args, **kwargs: P.kwargs) -> Any:
+            return await transport.run(describe(service, *args, **kwargs))
+
+        return _documented(call_async if isinstance(transport, Awaiting) else call, describe, "{}")
 
 
 class listed(Generic[P, T]):  # noqa: N801 - a decorator
@@ -73,7 +76,6 @@ class listed(Generic[P, T]):  # noqa: N801 - a decorator
 
     def __init__(self, describe: Callable[Concatenate[Any, P], Items[T]]) -> None:
         self._describe = describe
-        self._signature = _without_self(describe)
 
     @overload
     def __get__(self, service: Service[Blocking], owner: Any) -> Callable[P, Iterator[T]]: ...
@@ -82,14 +84,15 @@ class listed(Generic[P, T]):  # noqa: N801 - a decorator
     @overload
     def __get__(self, service: None, owner: Any) -> Callable[..., Any]: ...
     def __get__(self, service: Any, owner: Any) -> Any:
+        describe = self._describe
         if service is None:
-            return self._describe
-        transport, describe = service._transport, self._describe
+            return _documented(_on_class(describe), describe, "Iterator[{}]", bound=False)
+        transport = service._transport
 
         def call(*args: P.args, **kwargs: P.kwargs) -> Any:
             return transport.iterate(describe(service, *args, **kwargs).flow)
 
-        return _named(call, describe, self._signature)
+        return _documented(call, describe, "AsyncIterator[{}]" if isinstance(transport, Awaiting) else "Iterator[{}]")
 
 
 class Items(Generic[T]):
@@ -110,13 +113,28 @@ def new_request_id() -> str:
     return uuid.uuid4().hex
 
 
-def _without_self(describe: Callable[..., Any]) -> inspect.Signature:
-    signature = inspect.signature(describe)
-    return signature.replace(parameters=list(signature.parameters.values())[1:])
+def _on_class(describe: Callable[..., Any]) -> Callable[..., Any]:
+    """The method looked up on its class: which way it goes is known when it is given a service."""
 
+    def call(service: Any, *args: Any, **kwargs: Any) -> Any:
+        return getattr(service, describe.__name__)(*args, **kwargs)
 
-def _named(call: Callable[..., Any], describe: Callable[..., Any], signature: inspect.Signature) -> Callable[..., Any]:
-    """`call` with the name, documentation and arguments of the method it stands for."""
-    functools.update_wrapper(call, describe)
-    call.__signature__ = signature  # type: ignore[attr-defined]
     return call
+
+
+def _documented(
+    call: Callable[..., Any], describe: Callable[..., Any], answer: str, bound: bool = True
+) -> Callable[..., Any]:
+    """`call` with the name, documentation and arguments of the method it stands for, for people who ask `help`."""
+    functools.update_wrapper(call, describe)
+    call.__signature__ = _signature(describe, answer, bound)  # type: ignore[attr-defined]
+    return call
+
+
+@functools.cache
+def _signature(describe: Callable[..., Any], answer: str, bound: bool) -> inspect.Signature:
+    """A method's signature, with what it answers in place of the flow it describes."""
+    signature = inspect.signature(describe)
+    inner = str(signature.return_annotation).partition("[")[2].removesuffix("]")
+    parameters = list(signature.parameters.values())[1 if bound else 0 :]
+    return signature.replace(parameters=parameters, return_annotation=answer.format(inner))

@@ -23,6 +23,10 @@ from muster.forking import GATE, register
 
 T = TypeVar("T")
 _END: Final = object()
+STREAM_BROKEN: Final = "STREAM_BROKEN"
+"""Code of a stream that ended for a reason which gRPC keeps to itself: a failed write of grpc.aio replaces the status
+that the server sent. Whoever needs it opens another stream and writes nothing until the first answer."""
+_MASKED: Final = "Internal error from Core"
 _PARENTS: Final[list[object]] = []
 """Channels and streams of the process this one was forked from: kept, since giving them up would call into them."""
 END_OF_STREAM: Final[Any] = getattr(grpc.aio, "EOF")  # noqa: B009 - its stubs lack the name
@@ -214,7 +218,7 @@ class Awaiting:
                 answer, error = None, None
                 try:
                     answer = await link.carry_out(step)
-                except grpc.RpcError as failure:
+                except (grpc.RpcError, MusterError) as failure:
                     error = typed_error(failure)
         finally:
             link.end()
@@ -238,7 +242,7 @@ class Awaiting:
                     continue
                 try:
                     answer = await link.carry_out(step)
-                except grpc.RpcError as failure:
+                except (grpc.RpcError, MusterError) as failure:
                     error = typed_error(failure)
         finally:
             link.end()
@@ -282,7 +286,7 @@ class _AwaitingLink:
                     both = channel.stream_stream(rpc.path, _serialize, rpc.answer.FromString)
                     self._stream = both(timeout=timeout, metadata=metadata)
             case Send(request):
-                await self._stream.write(request)
+                await write(self._stream, request)
             case Receive():
                 answer = await self._stream.read()
                 return None if answer is END_OF_STREAM else answer
@@ -312,16 +316,37 @@ def open_stream(channel: grpc.aio.Channel, path: str, answer: type[Message], con
     return both(metadata=connection.metadata)
 
 
+async def write(stream: Any, request: Message) -> None:
+    """Send one request on a stream of grpc.aio.
+
+    Raises:
+        MusterError: what ended the stream; Unavailable with the code STREAM_BROKEN where gRPC does not tell.
+    """
+    try:
+        await stream.write(request)
+    except asyncio.InvalidStateError as failure:
+        status = await stream.code()
+        if status is grpc.StatusCode.OK:
+            raise Unavailable("the server ended the stream") from failure
+        raise from_status(status, await stream.details(), await stream.trailing_metadata()) from failure
+    except grpc.RpcError as failure:
+        raise typed_error(failure) from failure
+
+
 def typed_error(failure: Exception, forked: bool = False) -> MusterError:
     """The typed error of a call that failed, its cause kept.
 
     Arguments:
-        failure: an RpcError, or what gRPC raises of a channel or a stream that is over.
+        failure: an RpcError, or ClosedChannel; a MusterError is returned as it is.
         forked: whether the process forked during the call.
     """
+    if isinstance(failure, MusterError):
+        return failure
     if isinstance(failure, grpc.RpcError):
         call: Any = failure  # grpc raises a class that is an error and a call at once
         error = from_status(call.code(), call.details(), call.trailing_metadata())
+        if call.details() == _MASKED:
+            error = Unavailable("the stream broke while a request was written", code=STREAM_BROKEN)
         if forked and call.code() is grpc.StatusCode.CANCELLED:
             error = Unavailable("the process forked, which ended the call")
     else:

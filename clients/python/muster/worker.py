@@ -43,7 +43,7 @@ from muster.errors import (
     Unavailable,
     Unimplemented,
 )
-from muster.transport import END_OF_STREAM, open_stream, typed_error
+from muster.transport import END_OF_STREAM, STREAM_BROKEN, open_stream, typed_error, write
 from muster.v1 import delivery_pb2
 
 Channel: TypeAlias = Literal["email", "webhook"]
@@ -54,6 +54,7 @@ MOST_CREDIT: Final = 10_000
 
 _CHANNELS: Final = {"email": delivery_pb2.CHANNEL_EMAIL, "webhook": delivery_pb2.CHANNEL_WEBHOOK}
 _MOST_ACKNOWLEDGEMENTS: Final = 1_000  # in one request
+_CAUTION: Final = 1.0  # seconds
 # Asking again would be answered in the same way.
 _FATAL: Final = (InvalidInput, NotFound, PermissionDenied, Unauthenticated, Unimplemented)
 
@@ -326,10 +327,10 @@ class Worker:
     async def _keep_open(self) -> None:
         """Hold one stream after the other."""
         channel = self._connection.open_async()
-        failures = 0
+        failures, cautious = 0, False
         try:
             while True:
-                stream = self._stream = _Stream(self, self._credit, len(self._under_way))
+                stream = self._stream = _Stream(self, self._credit, len(self._under_way), cautious)
                 try:
                     await stream.run(open_stream(channel, DELIVER, delivery_pb2.DeliverResponse, self._connection))
                     error: MusterError = Unavailable("the server ended the stream")
@@ -340,6 +341,7 @@ class Worker:
                 if isinstance(error, _FATAL):
                     raise error
                 failures = 0 if stream.answered else failures + 1
+                cautious = error.code == STREAM_BROKEN and not stream.answered
                 wait = self._retry.wait(failures)
                 logger.info("%s: the stream ended, the next attempt is in %.1f s: %s", self.worker_id, wait, error)
                 await asyncio.sleep(wait)
@@ -359,10 +361,12 @@ class _Stream:
         worker: whose.
         credit: recipients on offer or under way at once.
         under_way: how many have begun on earlier streams and are not acknowledged.
+        cautious: leave the server time to refuse the worker before anything but the hello is written.
     """
 
-    def __init__(self, worker: Worker, credit: int, under_way: int) -> None:
+    def __init__(self, worker: Worker, credit: int, under_way: int, cautious: bool) -> None:
         self.worker = worker
+        self._cautious = cautious
         self.answered = False
         self._alive = True
         self._requests: deque[delivery_pb2.DeliverRequest] = deque()
@@ -384,14 +388,16 @@ class _Stream:
         """
         pumping: asyncio.Task[None] | None = None
         try:
-            await call.write(delivery_pb2.DeliverRequest(hello=self.worker.hello))
-            await call.write(self._credit())
+            await write(call, delivery_pb2.DeliverRequest(hello=self.worker.hello))
+            if self._cautious:
+                await _refusal(call)
+            await write(call, self._credit())
             pumping = asyncio.create_task(self._pump(call))
             self._stirred.set()
             while (response := await call.read()) is not END_OF_STREAM:
                 self.answered = True
                 self._take(response)
-        except (grpc.RpcError, asyncio.InvalidStateError) as failure:
+        except grpc.RpcError as failure:
             raise typed_error(failure) from failure
         finally:
             call.cancel()
@@ -459,11 +465,11 @@ class _Stream:
             await self._stirred.wait()
             self._stirred.clear()
             while self._requests:
-                await call.write(self._requests.popleft())
+                await write(call, self._requests.popleft())
             while acknowledge := self._acknowledge():
-                await call.write(acknowledge)
+                await write(call, acknowledge)
             if self._credit_due >= self._least_credit:
-                await call.write(self._credit())
+                await write(call, self._credit())
 
     def _credit(self) -> delivery_pb2.DeliverRequest:
         recipients, self._credit_due = self._credit_due, 0
@@ -519,3 +525,10 @@ class _Stream:
                     detail="the worker stopped before the provider was called",
                 ),
             )
+
+
+async def _refusal(call: Any) -> None:
+    """Wait until a stream that is to be refused is; if it is not, a moment."""
+    status = asyncio.ensure_future(call.code())
+    await asyncio.wait({status}, timeout=_CAUTION)
+    status.cancel()

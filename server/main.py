@@ -10,7 +10,7 @@ import os
 import secrets
 import signal
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AsyncExitStack, suppress
 from dataclasses import asdict, replace
 from functools import partial
@@ -194,11 +194,13 @@ class Server:
         await server.start()
 
         token = embedded_token if tokens.required else ""
-        for channel, make in providers.items():
-            keeper = _Keeper(
-                channel, partial(Worker, inner, channel=channel, token=token), make, config.stop_grace_seconds
-            )
-            stack.push_async_callback(keeper.stop)
+        grace = config.stop_grace_seconds
+        keepers = [
+            _Keeper(channel, partial(Worker, inner, channel=channel, token=token, close_timeout=grace), make, grace)
+            for channel, make in providers.items()
+        ]
+        stack.push_async_callback(_stop_work, keepers)
+        for keeper in keepers:
             keeper.start()
 
         stack.push_async_callback(_stop_serving, readiness, healthy)
@@ -375,12 +377,18 @@ class _Keeper:
             try:
                 async with self._connect() as worker:
                     self._loop = WorkerLoop(worker, self._make(), self._config)
+                    if self._stopping.is_set():
+                        self._loop.stop()
                     await self._loop.run()
             except Exception:
                 log.exception("the embedded %s worker broke and is started again", self._channel)
             wait = _FIRST_BACKOFF if clock() - begun > _LONGEST_BACKOFF else min(2 * wait, _LONGEST_BACKOFF)
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), wait)
+
+
+async def _stop_work(keepers: Iterable[_Keeper]) -> None:
+    await asyncio.gather(*(keeper.stop() for keeper in keepers))
 
 
 # The processes

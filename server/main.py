@@ -189,7 +189,7 @@ class Server:
         for name in ("", *names):
             await healthy.set(name, _NOT_SERVING)
         self.grpc_address = _listen(server, config.listen, certificate)
-        inner = await _inner_port(server, stack) if providers else ""
+        inner = _inner_port(server, stack) if providers else ""
         stack.push_async_callback(self._stop_calls, server, delivery)
         await server.start()
 
@@ -249,7 +249,7 @@ def _engine_config(config: Config) -> EngineConfig:
 
 
 def _listen(server: grpc.aio.Server, address: str, certificate: Certificate | None) -> str:
-    """Bind the public port; the address in use.
+    """Bind a port; the address in use.
 
     Raises:
         FailedPrecondition: ADDRESS_UNUSABLE.
@@ -266,15 +266,13 @@ def _listen(server: grpc.aio.Server, address: str, certificate: Certificate | No
             mend="take another port, or 0 for a free one",
             code="ADDRESS_UNUSABLE",
         ) from error
-    return f"{address.rpartition(':')[0]}:{port}"
+    return address if address.startswith("unix:") else f"{address.rpartition(':')[0]}:{port}"
 
 
-async def _inner_port(server: grpc.aio.Server, stack: AsyncExitStack) -> str:
+def _inner_port(server: grpc.aio.Server, stack: AsyncExitStack) -> str:
     """A socket that only this user reaches, for embedded workers: they need no certificate of the public port."""
     folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="muster-"))
-    target = f"unix:{folder}/grpc"
-    server.add_insecure_port(target)
-    return target
+    return _listen(server, f"unix:{folder}/grpc", None)
 
 
 def _write_whole(path: Path, text: str) -> None:

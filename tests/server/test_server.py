@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import threading
 from collections.abc import AsyncIterator
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+import httpx
 import muster
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -264,3 +266,21 @@ async def test_creating_a_project_again_with_the_same_request_id_answers_with_it
     assert await stubs.create(request_id="r1") == first
     asked = project_pb2.CreateProjectRequest(name=PROJECT, request_id="r2")
     assert (await refused(stubs.projects.CreateProject(asked))).code == "PROJECT_EXISTS"
+
+
+async def test_a_damaged_project_is_told_of_and_the_others_are_served(config: Config) -> None:
+    async with Server(config) as server, grpc.aio.insecure_channel(server.grpc_address) as channel:
+        for name in (PROJECT, "broken"):
+            await Stubs(channel).create(name)
+    largest = max((config.store / "projects" / "broken").rglob("*.mdb"), key=lambda path: path.stat().st_blocks)
+    os.truncate(largest, 5_000)
+    async with Server(config) as server, grpc.aio.insecure_channel(server.grpc_address) as channel:
+        stubs = Stubs(channel)
+        await stubs.add_users(1)
+        refusal = await refused(stubs.projects.GetProject(project_pb2.GetProjectRequest(name="broken")))
+        assert refusal.status is grpc.StatusCode.FAILED_PRECONDITION
+        assert refusal.code.startswith("STORE_")
+        async with httpx.AsyncClient(base_url=f"http://{server.http_address}", trust_env=False) as http:
+            assert (await http.get("/readyz")).json() == {"serving": True, "projects": 1, "stopped": 1}
+        again = project_pb2.CreateProjectRequest(name="broken")
+        assert (await refused(stubs.projects.CreateProject(again))).code == "PROJECT_EXISTS"

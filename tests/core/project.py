@@ -27,6 +27,7 @@ START: Final = 10_000 * DAY
 
 EMAIL: Final = EmailSource("Hello", "Shop <shop@example.com>", text="Hello")
 HOOK: Final = WebhookSource("https://example.com/hook", properties=["name"])
+FREE: Final = 'user.plan == "free"'
 SMALL: Final = EngineConfig(checkpoint_bytes=1 << 40, checkpoint_seconds=1e9)
 """No checkpoint unless asked for, so that recovery reads the log."""
 
@@ -196,6 +197,25 @@ class Project:
 
 def _never() -> int:
     raise AssertionError("a project with a manual clock asks for the time")
+
+
+def live_a_little(project: Project) -> None:
+    """A bit of everything."""
+    project.reach("a", "b", "c")
+    project.message("hi", FREE)
+    project.message("sale", "true", at=START + DAY, content=HOOK)
+    project.set("a", plan="free", tags=["x", {"deep": [1, 2.5, None, True]}])
+    project.track("a", "Visit", at=START + 3 * DAY, page="home")
+    project.ask(commands.SaveAudience("list", ids=["a", "b"]))
+    project.ask(commands.SaveAudience("free", expression=FREE))
+    project.merge("a", "alias")
+    project.merge("b", "c")
+    project.delete("b")
+    project.set("b", plan="free")
+    project.ask(commands.Ingest([EventRecord("Buy", "d", START - DAY, "1", {})], [], True, "file"))
+    project.move(START + 2 * DAY)
+    project.send_all()
+    project.ask(commands.UpdateSettings(time_zone="Europe/Berlin"))
 
 
 def contents(version: Version) -> dict[str, Any]:

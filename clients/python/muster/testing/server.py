@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import datetime, timedelta
 from typing import Self
 
@@ -62,10 +63,25 @@ class TestServer:
         moment = self.now + to if isinstance(to, timedelta) else to
         return values.to_datetime(self.client.projects.move_clock(moment).now)
 
-    def inbox(self, message_key: str = "", distinct_id: str = "") -> list[project_pb2.InboxEntry]:
-        """What the project would have sent, newest first."""
+    def inbox(
+        self, message_key: str = "", distinct_id: str = "", *, patience: float = 5.0
+    ) -> list[project_pb2.InboxEntry]:
+        """What the project would have sent, newest first, to all that was tracked and decided until now.
+
+        Arguments:
+            message_key: only this message's.
+            distinct_id: only this user's.
+            patience: seconds that live messages may take to get there. What is for an allowed address never does.
+        """
         self.client.flush()
+        deadline = time.monotonic() + patience
+        while self._queued() and time.monotonic() < deadline:
+            time.sleep(0.01)
         return list(self.client.projects.inbox(message_key=message_key, distinct_id=distinct_id))
+
+    def _queued(self) -> int:
+        live = self.client.messages.list(state="live")
+        return sum(self.client.messages.report(message.key).counts.queued for message in live)
 
     def close(self) -> None:
         """Close the client; the server goes on."""

@@ -20,7 +20,8 @@ from server.cli.files.survey import Survey, import_id, survey
 
 KEPT: Final = 1_000
 """Refused records that are kept in memory; all of them go to the file asked for."""
-OPERATIONS: Final = ("set", "set_once", "add", "append", "union", "merge")
+BATCH: Final = 5_000
+"""Records a request. The same at every run of an import: what an earlier run sent may still arrive in the meantime."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +74,10 @@ class Refusals:
         if self._file is not None:
             self._file.write(json.dumps(asdict(refused), ensure_ascii=False) + "\n")
 
+    def by_line(self) -> list[Rejected]:
+        """The kept ones in the file's order: the server's answers come later than what is refused here."""
+        return sorted(self.first, key=lambda one: one.line)
+
     def close(self) -> None:
         """Write the end of the file."""
         if self._file is not None:
@@ -121,7 +126,7 @@ class Import:
             self._take(at)
             progress(at.offset)
 
-        done = client.import_records(self._records(), import_id=self.name, progress=tell)
+        done = client.import_records(self._records(), import_id=self.name, batch=BATCH, progress=tell)
         self._take(done)
         return done
 

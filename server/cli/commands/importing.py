@@ -160,7 +160,7 @@ def _kind(pair: str) -> tuple[str, Kind]:
     try:
         return column, Kind(word.strip())
     except ValueError as error:
-        near = nearest(word, Kind)
+        near = nearest(word, [str(kind) for kind in Kind])
         raise InvalidInput(
             f"{word!r} is no kind of value",
             field="--type",
@@ -246,9 +246,10 @@ def _send(session: Session, job: Import, refusals: Refusals, name: str, place: s
                 "records": job.found.records + job.found.rejected,
                 "accepted": done.accepted,
                 "duplicates": done.duplicates,
+                "unreported": done.unreported,
                 "resumed_at": done.resumed_at,
                 "rejected": refusals.count,
-                "errors": [asdict(one) for one in refusals.first],
+                "errors": [asdict(one) for one in refusals.by_line()],
                 "seconds": round(seconds, 3),
             }
         )
@@ -257,7 +258,7 @@ def _send(session: Session, job: Import, refusals: Refusals, name: str, place: s
     if refusals.count:
         session.out.table(
             [place, "field", "refused because", "right would be"],
-            [(str(one.line), one.field or None, one.message, one.mend or None) for one in refusals.first[:_SHOWN]],
+            [(str(one.line), one.field or None, one.message, one.mend or None) for one in refusals.by_line()[:_SHOWN]],
         )
         if refusals.count > _SHOWN:
             session.out.note(f"{refusals.count:,} were refused; --rejects PATH writes them all to a file")
@@ -272,6 +273,8 @@ def _told(session: Session, job: Import, done: Any, seconds: float) -> None:
         return
     pace = f" ({sent / seconds:,.0f} a second)" if seconds > 0.5 else ""
     out.say(f"imported {done.accepted:,} {subject} in {seconds:,.1f} s{pace}")
+    if done.unreported:
+        out.say(f"{done.unreported:,} more had arrived when a stream broke; how many were new is not known")
     if done.resumed_at:
         out.say(f"went on after the {done.resumed_at:,} records of an earlier run")
     if done.duplicates:

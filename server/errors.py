@@ -29,7 +29,9 @@ from core.errors import (
 
 DOMAIN: Final = "muster"
 DETAILS_KEY: Final = "grpc-status-details-bin"
-_MOST_DETAIL: Final = 1_000  # characters; trailing metadata beyond 8 KiB is dropped by many peers
+# Bytes of each text. Peers refuse trailing metadata beyond 8 KiB, where a message takes thrice its bytes as gRPC
+# writes it and is there a second time, with field and mend, in base64.
+_MOST_BYTES: Final = 600
 
 
 class Unauthenticated(MusterError):
@@ -80,14 +82,14 @@ def status_of(error: MusterError) -> grpc.StatusCode:
 
 def error_info(error: MusterError) -> error_details_pb2.ErrorInfo:
     """The error's code, field, mend and position as `google.rpc.ErrorInfo`."""
-    metadata = {"field": error.field[:_MOST_DETAIL], "mend": error.mend[:_MOST_DETAIL]}
+    metadata = {"field": _short(error.field), "mend": _short(error.mend)}
     if isinstance(error, InvalidExpression) and error.position >= 0:
         metadata["position"] = str(error.position)
     if isinstance(error, InvalidTemplate) and error.line > 0:
         metadata["line"] = str(error.line)
         metadata["column"] = str(error.column)
     return error_details_pb2.ErrorInfo(
-        reason=error.code, domain=DOMAIN, metadata={key: _readable(text) for key, text in metadata.items() if text}
+        reason=error.code, domain=DOMAIN, metadata={key: text for key, text in metadata.items() if text}
     )
 
 
@@ -102,10 +104,12 @@ def status_details(error: MusterError) -> bytes:
 
 def sentence(error: MusterError) -> str:
     """The error's message, short enough for a status."""
-    text = _readable(error.message)
-    return text if len(text) <= _MOST_DETAIL else text[: _MOST_DETAIL - 1] + "…"
+    return _short(error.message)
 
 
-def _readable(text: str) -> str:
-    """The text without lone surrogates, which no protobuf string can hold."""
-    return text.encode("utf-8", "replace").decode("utf-8")
+def _short(text: str) -> str:
+    """The text without lone surrogates, which no protobuf string can hold, and no longer than is let through."""
+    data = text.encode("utf-8", "replace")
+    if len(data) <= _MOST_BYTES:
+        return data.decode()
+    return data[:_MOST_BYTES].decode("utf-8", "ignore") + "…"

@@ -493,3 +493,16 @@ async def test_no_text_of_an_unforeseen_error_reaches_the_client(shop: Stubs, mo
     refusal = await refused(count()(shop))
     assert (refusal.status, refusal.code) == (grpc.StatusCode.INTERNAL, "INTERNAL")
     assert "secret" not in refusal.message
+
+
+@pytest.mark.parametrize("letter", ["x", "é", "🎈"])
+async def test_however_long_the_bad_input_the_refusal_fits(shop: Stubs, letter: str) -> None:
+    for call, code in (
+        (count(project=letter * 5_000), "PROJECT_NOT_FOUND"),
+        (count(f'audiences["{letter * 5_000}"]'), "UNKNOWN_AUDIENCE"),
+        (message_call("GetMessage", message_pb2.GetMessageRequest(project=PROJECT, key=letter * 5_000)), "MESSAGE_NOT_FOUND"),
+        (count(**{letter * 5_000: double(math.nan)}), "VALUE_NOT_FINITE"),
+    ):  # fmt: skip
+        refusal = await refused(call(shop))
+        assert refusal.code == code
+        assert refusal.status is not grpc.StatusCode.RESOURCE_EXHAUSTED

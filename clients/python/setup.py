@@ -9,7 +9,6 @@ from typing import Any
 
 from setuptools import setup
 from setuptools.command.build_py import build_py
-from setuptools.command.egg_info import egg_info
 from setuptools.command.sdist import sdist
 
 # Build backends run this file without its folder on the path.
@@ -18,23 +17,17 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 import build_stubs
 
 
-class EggInfoWithStubs(egg_info):
-    """Every build begins here: the stubs must exist before packages and files are listed."""
+class BuildWithStubs(build_py):
+    """Generates the stubs: into the wheel, or beside the sources where those are installed editable."""
 
     def run(self) -> None:
-        """Generate, then go on."""
-        build_stubs.generate()
-        super().run()
-
-
-class BuildWithStubs(build_py):
-    """Lists `muster.v1` also where it did not exist when the packages were first looked for."""
-
-    def finalize_options(self) -> None:
-        """Add the generated package."""
-        if self.distribution.packages is not None and "muster.v1" not in self.distribution.packages:
-            self.distribution.packages.append("muster.v1")
-        super().finalize_options()
+        """Build; a wheel leaves the stubs of the source folder as they are."""
+        if self.editable_mode:
+            build_stubs.generate()
+            super().run()
+        else:
+            super().run()
+            build_stubs.generate(Path(self.build_lib) / "muster" / "v1")
 
 
 class SdistWithProtos(sdist):
@@ -49,4 +42,5 @@ class SdistWithProtos(sdist):
         shutil.copyfile(Path(build_stubs.__file__), root / "build_stubs.py")
 
 
-setup(cmdclass={"egg_info": EggInfoWithStubs, "build_py": BuildWithStubs, "sdist": SdistWithProtos})
+if __name__ == "__main__":
+    setup(cmdclass={"build_py": BuildWithStubs, "sdist": SdistWithProtos})

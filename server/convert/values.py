@@ -13,7 +13,7 @@ from core.errors import InvalidInput
 from core.values import Value, ValueType, check_value, from_micros, to_micros
 from server.convert.times import micros, timestamp
 
-KINDS: Final[dict[ValueType, int]] = {
+KINDS: Final[dict[ValueType, value_pb2.ValueKind]] = {
     ValueType.NULL: value_pb2.VALUE_KIND_NULL,
     ValueType.BOOL: value_pb2.VALUE_KIND_BOOL,
     ValueType.INT: value_pb2.VALUE_KIND_INT,

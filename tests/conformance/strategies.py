@@ -136,6 +136,10 @@ class _Writer:
         return "null"
 
     def any(self) -> str:
+        if self.chance(8):
+            return str(
+                self.pick("dyn(2u)", 'dyn(b"a")', 'dyn(duration("1h"))', "dyn(type(1))", f"dyn(bytes({self.term('s')}))")
+            )
         kind = self.pick(*TYPES)
         return self.term(kind) if self.chance(2) else f"dyn({self.literal(kind)})"
 
@@ -188,7 +192,9 @@ class _Writer:
         return f"dyn({self.value('t', depth)}.{self.pick(*GETTERS)}({zone}))"
 
     def _int_made(self, depth: int) -> str:
-        made = self.pick("convert", "minus", "aggregate", "index", "field", "choice", "length")
+        made = self.pick("convert", "minus", "aggregate", "index", "field", "choice", "length", "unsigned")
+        if made == "unsigned":
+            return f"dyn(int(uint({self.term(self.pick('i', 'i', 'd', 's'))})))"
         if made == "convert":
             return f"dyn(int({self.term(self.pick('i', 'd', 's', 't'))}))"
         if made == "minus":
@@ -313,6 +319,11 @@ class _Writer:
             if self.chance(2):
                 return f"{source}.{self.pick('exists', 'all', 'exists_one')}({name}, {body})"
             filtered = f"{source}.filter({name}, {body})"
+            if self.chance(6):
+                kind = self.pick("i", "d")
+                chosen = f"{body}, " if self.chance(2) else ""
+                summed = f"{source}.map({name}, {chosen}{name}.{kind}).sum()"
+                return f"{summed} {self.pick(*COMPARISONS)} {self.literal(kind)}"
             if self.chance(3):
                 aggregate = self.pick("sum", "min", "max")
                 return f"{filtered}.map({name}, {name}.{self.pick('i', 'd')}).{aggregate}() {self.pick(*COMPARISONS)} {self.literal('i')}"

@@ -9,9 +9,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pyroaring import BitMap
 
+from core.bitmaps.population import Population
 from core.evaluator.bind import Binder, bind
 from core.evaluator.costs import Schema
-from core.evaluator.parse import parse
+from core.evaluator.parse import Parsed, parse
 from core.evaluator.run import Plan
 from core.evaluator.scoping import distinct_variables
 from tests.conformance import oracle
@@ -24,7 +25,12 @@ _STEPS = (0, 1, 3_600_000_000, 86_400_000_000)
 _instants = st.lists(st.sampled_from([NOW + step for step in _STEPS]), min_size=6, max_size=6)
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=_SLOW)
+def _by_rows(parsed: Parsed, population: Population) -> Plan:
+    """The plan without any quick step."""
+    return Plan(parsed, Binder(Schema.of(parsed, population)).by_rows(distinct_variables(parsed.root)))
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=_SLOW)
 @given(cases(future=True), st.booleans())
 def test_all_users_at_one_instant(case: Case, indexed: bool) -> None:
     text, rows, now = case
@@ -44,7 +50,7 @@ def test_all_users_at_one_instant(case: Case, indexed: bool) -> None:
     assert bind(parsed, population).select(population, now=now) == outcome.true
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=_SLOW)
+@settings(max_examples=150, deadline=None, suppress_health_check=_SLOW)
 @given(cases(future=True), st.sets(st.integers(0, 5)))
 def test_a_few_users(case: Case, chosen: set[int]) -> None:
     text, rows, now = case
@@ -58,7 +64,7 @@ def test_a_few_users(case: Case, chosen: set[int]) -> None:
     assert outcome.true | outcome.false <= among
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=_SLOW)
+@settings(max_examples=150, deadline=None, suppress_health_check=_SLOW)
 @given(cases(future=True), _instants)
 def test_each_user_at_an_own_instant(case: Case, nows: list[int]) -> None:
     text, rows, _ = case
@@ -66,21 +72,42 @@ def test_each_user_at_an_own_instant(case: Case, nows: list[int]) -> None:
     nows = nows[: len(rows)]
     parsed, population = parse(text), populated(rows, places)
     now = np.array(places, np.uint32), np.array(nows, np.int64)
-    outcome = bind(parsed, population).run(population, now=now)
-    assert outcome.judged == BitMap(places)
     wanted = expected(parsed, rows, nows, places)
-    assert {place: outcome_of(outcome, place) for place in places} == wanted, (text, nows)
+    for plan in (bind(parsed, population), _by_rows(parsed, population)):
+        outcome = plan.run(population, now=now)
+        assert outcome.judged == BitMap(places)
+        assert {place: outcome_of(outcome, place) for place in places} == wanted, (text, nows)
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=_SLOW)
+_AROUND = (
+    'audiences["one"]', '!audiences.one && audiences["few"]', "audiences.one == audiences.few", "user.b1 || audiences.one",
+    "audiences.few ? audiences.one : user.b1", "user.l1.exists(user, audiences.one && user == user)", "audiences.one in [true]",
+    'events["A"].exists(e, audiences.few && e.time < now)', 'events["A"].filter(e, audiences.one).size() == size(events["A"])',
+)  # fmt: skip
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=_SLOW)
+@given(cases(future=True), st.sampled_from(_AROUND), st.sets(st.integers(0, 5)))
+def test_saved_audiences(case: Case, around: str, chosen: set[int]) -> None:
+    text, rows, now = case
+    places = PLACES[: len(rows)]
+    few = BitMap(place for number, place in enumerate(places) if number in chosen) | BitMap([3])
+    parsed = parse(around, audiences={"one": parse(text), "few": few})
+    population = populated(rows, places)
+    wanted = expected(parsed, rows, [now] * len(rows), places)
+    for plan in (bind(parsed, population), _by_rows(parsed, population)):
+        outcome = plan.run(population, among=BitMap(places), now=now)
+        assert {place: outcome_of(outcome, place) for place in places} == wanted, (text, around)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=_SLOW)
 @given(cases(depth=3, future=True))
 def test_the_interpreter_alone(case: Case) -> None:
     """Whatever a quicker step answers, the step that computes by rows answers alike."""
     text, rows, now = case
     places = PLACES[: len(rows)]
     parsed, population = parse(text), populated(rows, places)
-    step = Binder(Schema.of(parsed, population)).by_rows(distinct_variables(parsed.root))
-    outcome = Plan(parsed, step).run(population, among=BitMap(places), now=now)
+    outcome = _by_rows(parsed, population).run(population, among=BitMap(places), now=now)
     wanted = expected(parsed, rows, [now] * len(rows), places)
     assert {place: outcome_of(outcome, place) for place in places} == wanted, text
 

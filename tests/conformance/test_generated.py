@@ -43,7 +43,7 @@ def test_the_generator_covers_the_language() -> None:
             note(child)
 
     @settings(max_examples=1500, deadline=None, database=None, derandomize=True, suppress_health_check=_SLOW)
-    @given(expressions(2))
+    @given(expressions(3))
     def collect(text: str) -> None:
         note(parse(text).root)
 

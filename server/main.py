@@ -19,7 +19,8 @@ from typing import Any, Final, cast
 
 import grpc
 import uvloop
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_health.v1 import health_pb2_grpc
+from grpc_health.v1.health import SERVICE_NAME as HEALTH_NAME
 from grpc_reflection.v1alpha import reflection
 from muster.v1 import (
     audience_pb2,
@@ -52,6 +53,7 @@ from server.blocking import Pool
 from server.commits import Commits
 from server.config import Config, check
 from server.gateway import Gateway, Readiness, application, standard_pages
+from server.health import Health
 from server.interceptors import CallInterceptor
 from server.metrics import CallMetrics, ProjectCollector, figures
 from server.projects import Projects
@@ -71,8 +73,6 @@ _FIRST_BACKOFF: Final = 0.5
 _LONGEST_BACKOFF: Final = 30.0
 _WATCH_SECONDS: Final = 0.5
 _LEAST_SECRET: Final = 24  # bytes, of Standard Webhooks
-_SERVING: Final = health_pb2.HealthCheckResponse.SERVING
-_NOT_SERVING: Final = health_pb2.HealthCheckResponse.NOT_SERVING
 _SMTP_SECURITY: Final = {"plain": "none", "starttls": "starttls", "tls": "tls"}
 
 _SERVICES: Final = (
@@ -182,12 +182,11 @@ class Server:
         message_pb2_grpc.add_MessageServiceServicer_to_server(MessageService(projects, pool), server)
         profile_pb2_grpc.add_ProfileServiceServicer_to_server(ProfileService(projects, pool), server)
         project_pb2_grpc.add_ProjectServiceServicer_to_server(ProjectService(projects, pool), server)
-        healthy = health.aio.HealthServicer()  # type: ignore[attr-defined]  # the stubs are older than the package
-        health_pb2_grpc.add_HealthServicer_to_server(healthy, server)
         names = [service.full_name for service in _SERVICES]
-        reflection.enable_server_reflection([*names, health.SERVICE_NAME, reflection.SERVICE_NAME], server)
-        for name in ("", *names):
-            await healthy.set(name, _NOT_SERVING)
+        health = Health(names)
+        health_pb2_grpc.add_HealthServicer_to_server(health, server)
+        await health.begin()
+        reflection.enable_server_reflection([*names, HEALTH_NAME, reflection.SERVICE_NAME], server)
         self.grpc_address = _listen(server, config.listen, certificate)
         inner = _inner_port(server, stack) if providers else ""
         stack.push_async_callback(self._stop_calls, server, delivery)
@@ -203,10 +202,9 @@ class Server:
         for keeper in keepers:
             keeper.start()
 
-        stack.push_async_callback(_stop_serving, readiness, healthy)
+        stack.push_async_callback(_stop_serving, readiness, health)
         readiness.serving = True
-        for name in ("", *names):
-            await healthy.set(name, _SERVING)
+        await health.serve()
         if config.ready_file is not None:
             _write_whole(config.ready_file, f"{self.grpc_address}\n{self.http_address}\n")
         log.info("serving gRPC on %s and HTTP on %s", self.grpc_address, self.http_address or "nothing")
@@ -219,9 +217,9 @@ class Server:
         await server.stop(max(0.0, deadline - clock()))
 
 
-async def _stop_serving(readiness: Readiness, healthy: Any) -> None:
+async def _stop_serving(readiness: Readiness, health: Health) -> None:
     readiness.serving = False
-    await healthy.enter_graceful_shutdown()
+    await health.stop()
     log.info("stopping")
 
 

@@ -183,9 +183,13 @@ class Project:
         """Close the engine."""
         self.engine.close()
 
+    def copy_files(self, folder: Path) -> None:
+        """Copy what a crash at this instant would leave."""
+        shutil.copytree(self.folder, folder)
+
     def copy(self, folder: Path) -> Project:
         """What a crash at this instant would leave, opened: a project in a copy of the files."""
-        shutil.copytree(self.folder, folder)
+        self.copy_files(folder)
         return Project(folder, config=self.config)
 
     def __enter__(self) -> Project:

@@ -20,6 +20,7 @@ from core.evaluator.row import Row
 from core.evaluator.run import batches, users_to_judge
 from core.evaluator.scoping import distinct_variables
 from core.evaluator.time_terms import Scope, event_list, property_name
+from core.evaluator.tokens import brief
 from core.evaluator.tree import AudienceRef, Call, Const, Has, Ident, Macro, Node, Select
 from core.evaluator.vector import MISSING, WRONG_TYPE, condition_errors
 
@@ -110,7 +111,7 @@ def warnings(population: Population, parsed: Parsed) -> list[NameWarning]:
         near = get_close_matches(name, known, 1)
         nearest = near[0] if near else ""
         hint = f"; did you mean {nearest!r}?" if nearest else ""
-        found[what, name] = NameWarning(name, position, nearest, f"no {what} {name!r} was ever seen{hint}")
+        found[what, name] = NameWarning(name, position, nearest, f"no {what} {brief(name)!r} was ever seen{hint}")
     return sorted(found.values(), key=lambda warning: warning.position)
 
 

@@ -13,6 +13,7 @@ from typing import Final
 
 from core.errors import InvalidExpression
 from core.evaluator import macros, tree
+from core.evaluator.tokens import brief
 
 Field = tuple[int, int | bytes]
 _SIGN: Final = 1 << 63
@@ -170,7 +171,7 @@ class _Decoder:
         for number, value in _fields(body):
             if number == 1:
                 raise InvalidExpression(
-                    f"{_text(value)}{{…}} is not supported",
+                    f"{brief(_text(value))}{{…}} is not supported",
                     position=position,
                     mend='use timestamp("…"), duration("…") or a map such as {"a": 1}',
                     code="UNSUPPORTED_CONSTRUCT",

@@ -14,7 +14,7 @@ from typing import Final
 from cel_expr_python import cel
 
 from core.errors import InvalidExpression
-from core.evaluator.tokens import first_beyond, tokens_of
+from core.evaluator.tokens import brief, first_beyond, tokens_of
 
 MAX_BYTES: Final = 32_768
 MAX_NESTING: Final = 32
@@ -162,14 +162,14 @@ def _explained(text: str, position: int, complaint: str) -> InvalidExpression:
         )
     if unexpected:
         return InvalidExpression(
-            f"{unexpected[1]!r} cannot stand here",
+            f"{brief(unexpected[1])!r} cannot stand here",
             position=position,
             mend="take it out, or complete what stands before it",
             code="EXPRESSION_SYNTAX",
         )
     if complaint.startswith("unsupported syntax"):
         return InvalidExpression(
-            f"optional syntax is not supported: {complaint}",
+            f"optional syntax is not supported: {brief(complaint)}",
             position=position,
             mend="ask with has() or `in` first",
             code="UNSUPPORTED_CONSTRUCT",
@@ -187,17 +187,24 @@ def _undeclared(text: str, position: int, name: str) -> InvalidExpression:
         else:
             mend = f"did you mean {near[0]}()?" if near else f"there are {', '.join(sorted((*FUNCTIONS, *_MACROS)))}"
         return InvalidExpression(
-            f"the function {name}() is not supported here", position=position, mend=mend, code="UNSUPPORTED_CONSTRUCT"
+            f"the function {brief(name)}() is not supported here",
+            position=position,
+            mend=mend,
+            code="UNSUPPORTED_CONSTRUCT",
         )
     if text[position + len(name) : position + len(name) + 1] == "{":
-        return InvalidExpression(f"{name}{{…}} is not supported", position=position, code="UNSUPPORTED_CONSTRUCT")
+        return InvalidExpression(
+            f"{brief(name)}{{…}} is not supported", position=position, code="UNSUPPORTED_CONSTRUCT"
+        )
     if "." in name:
         # Of a whole path the compiler points at the last dot; the unknown variable is its beginning.
         name = name.split(".", 1)[0]
         position = max(text.rfind(name, 0, position), 0)
     near = get_close_matches(name, VARIABLES, 1)
-    mend = f"did you mean {near[0]}?" if near else f"a property is user.{name}; a text stands in quotes"
-    return InvalidExpression(f"there is no variable {name!r}", position=position, mend=mend, code="UNKNOWN_VARIABLE")
+    mend = f"did you mean {near[0]}?" if near else f"a property is user.{brief(name)}; a text stands in quotes"
+    return InvalidExpression(
+        f"there is no variable {brief(name)!r}", position=position, mend=mend, code="UNKNOWN_VARIABLE"
+    )
 
 
 def _no_overload(position: int, function: str, kinds: str) -> InvalidExpression:
@@ -212,7 +219,9 @@ def _no_overload(position: int, function: str, kinds: str) -> InvalidExpression:
     elif "duration" in kinds:
         mend = 'a length of time is duration("24h"), and timestamp - timestamp is one'
     subject = f"{name}()" if name.isidentifier() and name != "in" else repr(name)
-    return InvalidExpression(f"{subject} does not take ({kinds})", position=position, mend=mend, code="NO_OVERLOAD")
+    return InvalidExpression(
+        f"{subject} does not take ({brief(kinds)})", position=position, mend=mend, code="NO_OVERLOAD"
+    )
 
 
 def _offset(text: str, line: int, column: int) -> int:

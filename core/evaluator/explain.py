@@ -19,6 +19,7 @@ from core.evaluator.tree import AudienceRef, Call, Const, Has, Ident, Macro, Nod
 
 Answer = Literal["matches", "does_not_match", "errs"]
 _SHOWN: Final = 80
+_REASON: Final = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +65,7 @@ class _Explainer:
         try:
             answer = condition(compile_node(node)(self._frame), node.position)
         except CelError as error:
-            return "errs", error.message
+            return "errs", _cut(error.message)
         return ("matches" if answer else "does_not_match"), ""
 
     def _values(self, node: Node, bound: frozenset[str]) -> Iterator[str]:
@@ -99,7 +100,7 @@ class _Explainer:
         try:
             value = compile_node(node)(self._frame)
         except CelError as error:
-            return error.message if path in error.message else f"{path}: {error.message}"
+            return _cut(error.message if path in error.message else f"{path}: {error.message}")
         if _is_event_list(node):
             return f"{path}: {len(value)} event{'' if len(value) == 1 else 's'}"
         return f"{path} = {shown(value)}"
@@ -110,7 +111,11 @@ def shown(value: CelValue) -> str:
     text = json.dumps(value, ensure_ascii=False, default=_unlike_json)
     if isinstance(value, datetime):
         text = write_timestamp(value)
-    return text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"
+    return _cut(text, _SHOWN)
+
+
+def _cut(text: str, most: int = _REASON) -> str:
+    return text if len(text) <= most else text[: most - 1] + "…"
 
 
 def _unlike_json(value: CelValue) -> str:

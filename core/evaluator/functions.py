@@ -17,6 +17,7 @@ from core.evaluator.arithmetic import compute, negate
 from core.evaluator.cel_values import CelError, CelValue, Uint, no_overload, plain_type, type_of
 from core.evaluator.comparing import ORDERS, contains, equal, has_key, ordered
 from core.evaluator.conversions import CONVERSIONS, convert
+from core.evaluator.tokens import brief
 from core.evaluator.zones import DURATION_GETTERS, TIMESTAMP_GETTERS, local_micros, zone_of
 
 Function = Callable[..., CelValue]
@@ -36,7 +37,7 @@ def pattern(text: str) -> Any:
     except re2.error as error:
         reason = error.args[0] if error.args else ""
         reason = reason.decode() if isinstance(reason, bytes) else str(reason)
-        raise CelError("other", f"{text[:40]!r} is no RE2 pattern: {reason}") from None
+        raise CelError("other", f"{text[:40]!r} is no RE2 pattern: {brief(reason)}") from None
 
 
 def select(container: CelValue, field: str) -> CelValue:

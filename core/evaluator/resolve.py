@@ -13,6 +13,7 @@ from core.errors import InvalidExpression
 from core.evaluator.cel_values import TYPES_BY_NAME
 from core.evaluator.checker import FUNCTIONS
 from core.evaluator.literals import check_literal
+from core.evaluator.tokens import brief
 from core.evaluator.tree import AudienceRef, Call, Const, Has, Ident, ListOf, Macro, MapOf, Node, Select
 from core.values import Value
 
@@ -130,7 +131,7 @@ class _Resolver:
                 return Has(node.position, node.args[1], name)
             case Call():
                 if node.function not in OPERATORS and node.function not in FUNCTIONS:
-                    raise refuse(f"{node.function}()", node.position)
+                    raise refuse(f"{brief(node.function)}()", node.position)
                 call = Call(node.position, node.function, tuple(self.node(part, bound) for part in node.args))
                 check_literal(call)
                 return call
@@ -169,7 +170,7 @@ class _Resolver:
             case "audiences":
                 raise refuse("`audiences` as a whole", node.position, 'name the audience: audiences["vip"]')
             case name if name not in TYPES_BY_NAME:
-                raise refuse(f"the type {name}", node.position)
+                raise refuse(f"the type {brief(name)}", node.position)
         return node
 
     def _field(self, node: Select | Has, bound: Bound) -> Node:
@@ -181,7 +182,8 @@ class _Resolver:
             return node
         if isinstance(node, Has):
             if owner in ("events", "audiences"):
-                mend = f'events["{node.field}"].size() > 0' if owner == "events" else f'audiences["{node.field}"]'
+                field = brief(node.field)
+                mend = f'events["{field}"].size() > 0' if owner == "events" else f'audiences["{field}"]'
                 raise refuse(f"has() of {owner}", node.position, f"write {mend}")
             return Has(node.position, self.node(node.operand, bound), node.field)
         if owner == "events":
@@ -218,7 +220,7 @@ class _Resolver:
         if source is None:
             near = get_close_matches(name, self._found.audiences, 1)
             raise InvalidExpression(
-                f"there is no audience {name!r}",
+                f"there is no audience {brief(name)!r}",
                 position=position,
                 mend=f"did you mean {near[0]!r}?" if near else "save it first; an audience cannot name itself",
                 code="UNKNOWN_AUDIENCE",
@@ -271,7 +273,7 @@ class _Resolver:
                 known = [str(name) for name in container] if isinstance(container, dict) else []
                 near = get_close_matches(str(key), known, 1)
                 raise InvalidExpression(
-                    f"there is no parameter {key!r}",
+                    f"there is no parameter {brief(str(key))!r}",
                     position=node.position,
                     mend=f"did you mean {near[0]!r}?" if near else "give it with the request",
                     code="UNKNOWN_PARAMETER",

@@ -19,6 +19,7 @@ _TOKEN: Final = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 _RAW: Final = re.compile(r"""(?:[rR][bB]?|[bB][rR])(?:\"\"\".*?\"\"\"|'''.*?'''|"[^"\n]*"|'[^'\n]*')""", re.DOTALL)
+_SHOWN: Final = 60
 OPENING: Final = frozenset("([{")
 CLOSING: Final = frozenset(")]}")
 
@@ -30,6 +31,11 @@ class Token:
     text: str
     start: int
     end: int
+
+
+def brief(text: str) -> str:
+    """A piece of somebody's text as an error may show it, at most 60 characters."""
+    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 1]}…"
 
 
 def tokens_of(text: str) -> list[Token]:

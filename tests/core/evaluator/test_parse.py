@@ -200,6 +200,20 @@ def test_rubbish_is_refused_in_one_sentence(pieces: list[str]) -> None:
         assert refused.code and -1 <= refused.position <= len(text) and "\n" not in refused.message.strip()
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "x" * 30_000, "x" * 30_000 + "(1)", "x" * 30_000 + "{}", "1 " + "x" * 30_000, "user." + "x" * 30_000 + "()", '"' + "x" * 30_000,
+        'audiences["' + "x" * 30_000 + '"]', 'params["' + "x" * 30_000 + '"]', f"has(events.{'x' * 30_000})", "0" * 30_000 + "x",
+        'timestamp("' + "x" * 30_000 + '") < now', 'user.s.matches("(' + "x" * 30_000 + '")', 'now.getHours("' + "x" * 30_000 + '") == 1',
+    ],
+)  # fmt: skip
+def test_an_error_quotes_no_more_than_a_line(text: str) -> None:
+    with pytest.raises(InvalidExpression) as refused:
+        parse(text)
+    assert len(str(refused.value)) <= 500 and "\n" not in str(refused.value)
+
+
 def test_wide_is_not_deep() -> None:
     assert match(parse("true" + " && true" * 3000), Row({}, {}, 0)) is True
     assert match(parse("user.i in [" + ", ".join(map(str, range(3000))) + "]"), Row({"i": 2999}, {}, 0)) is True

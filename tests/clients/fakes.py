@@ -6,6 +6,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from concurrent import futures
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -145,7 +146,8 @@ class FakeProfiles(profile_pb2_grpc.ProfileServiceServicer):
 class FakeServer:
     """The fakes on a free port of loopback. `restart` ends every call and comes back on the same port."""
 
-    def __init__(self, most_bytes: int = 32 << 20) -> None:
+    def __init__(self, most_bytes: int = 32 << 20, tls: Path | None = None) -> None:
+        self._tls = tls  # PEM file of a certificate and its key
         self.ingest = FakeIngest()
         self.profiles = FakeProfiles()
         self.port = 0
@@ -163,7 +165,12 @@ class FakeServer:
         self._server = grpc.server(futures.ThreadPoolExecutor(16), options=options)
         ingest_pb2_grpc.add_IngestServiceServicer_to_server(self.ingest, self._server)
         profile_pb2_grpc.add_ProfileServiceServicer_to_server(self.profiles, self._server)
-        self.port = self._server.add_insecure_port(f"127.0.0.1:{self.port}")
+        address = f"127.0.0.1:{self.port}"
+        if self._tls is None:
+            self.port = self._server.add_insecure_port(address)
+        else:
+            pem = self._tls.read_bytes()
+            self.port = self._server.add_secure_port(address, grpc.ssl_server_credentials([(pem, pem)]))
         self._server.start()
 
     def stop(self) -> None:

@@ -7,7 +7,10 @@ import doctest
 import importlib
 import inspect
 import pkgutil
+import shutil
+import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import muster
@@ -121,6 +124,42 @@ def test_the_token_is_sent_and_not_shown(fake: FakeServer) -> None:
         client.merge_users("a", "b")
         assert fake.ingest.metadata[0]["authorization"] == "Bearer secret-secret-secret"
         assert "secret" not in repr(client._transport.connection)
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A self-signed certificate for 127.0.0.1, with its key in the same PEM file."""
+    openssl = shutil.which("openssl")
+    if openssl is None:
+        pytest.skip("needs openssl")
+    folder = tmp_path_factory.mktemp("tls")
+    words = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=localhost".split()
+    names = ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", folder / "key.pem", "-out", folder / "cert.pem"]
+    subprocess.run([openssl, *words, *names], check=True, capture_output=True)
+    both = folder / "both.pem"
+    both.write_bytes((folder / "cert.pem").read_bytes() + (folder / "key.pem").read_bytes())
+    return both
+
+
+def test_tls_by_path_and_by_bytes(certificate: Path) -> None:
+    server = FakeServer(tls=certificate)
+    for roots in (certificate, str(certificate), certificate.read_bytes()):
+        with muster.Client(server.target, tls=roots) as client:
+            assert client.profiles.get("u1").distinct_id == "u1"
+    for wrong in (None, True):
+        with (
+            muster.Client(server.target, tls=wrong, retry=muster.Retry(attempts=1)) as client,
+            pytest.raises(muster.Unavailable),
+        ):
+            client.profiles.get("u1")
+    server.stop()
+
+
+@pytest.mark.parametrize("option", ["queue_size", "queue_batch"])
+def test_a_queue_without_room_is_refused(option: str) -> None:
+    with pytest.raises(muster.InvalidInput) as caught:
+        muster.Client(**{option: 0})
+    assert caught.value.field == option
 
 
 def test_a_closed_client_opens_anew(client: muster.Client) -> None:

@@ -23,7 +23,7 @@ _OPTIONS: Final[tuple[tuple[str, Any], ...]] = (
     # A server that was started again is found within seconds, not after gRPC's two minutes.
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.min_reconnect_backoff_ms", 100),
-    ("grpc.max_reconnect_backoff_ms", 2_000),
+    ("grpc.max_reconnect_backoff_ms", 1_000),
     # A peer that vanished without a word is noticed while a call waits for it. More often than every five minutes,
     # a gRPC server by its defaults takes pings for abuse.
     ("grpc.keepalive_time_ms", 310_000),

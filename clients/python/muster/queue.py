@@ -28,7 +28,7 @@ from typing import Any, Final, TypeAlias
 
 from muster import flow as flows
 from muster.connection import Connection, Retry
-from muster.errors import REQUEST_TOO_LARGE, Exhausted, MusterError, TimedOut, Unavailable
+from muster.errors import REQUEST_TOO_LARGE, Exhausted, InvalidInput, MusterError, TimedOut, Unavailable
 from muster.forking import register
 from muster.ingest import TRACK, UPDATE
 from muster.records import Record, batches
@@ -69,6 +69,9 @@ class QueueOptions:
         exit_timeout: how long the end of the process may wait for what is left.
         on_error: told of records that are lost; None: they are logged as warnings. Called from a thread of the
             queue's; records put meanwhile are sent after it returns.
+
+    Raises:
+        InvalidInput: QUEUE_OPTION, for a queue without room.
     """
 
     size: int = 100_000
@@ -76,6 +79,11 @@ class QueueOptions:
     linger: float = 0.25
     exit_timeout: float = 5.0
     on_error: OnError | None = None
+
+    def __post_init__(self) -> None:
+        for name, number in (("queue_size", self.size), ("queue_batch", self.batch)):
+            if number < 1:
+                raise InvalidInput(f"a {name} of {number}", field=name, mend="1 or more", code="QUEUE_OPTION")
 
 
 class Queue:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from core.errors import InvalidInput
-from server.auth import read_tokens
 from server.cli.output import Output
 from server.config import Config
 
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 _LISTED: Final = 8
 
 
-class Session:
+class Call:
     """One run of one command.
 
     Arguments:
@@ -79,6 +78,8 @@ class Session:
         Raises:
             InvalidInput: TOKEN_FILE.
         """
+        from server.auth import read_tokens  # which loads gRPC
+
         config = self.config
         if config.token or config.token_file is None:
             return config.token
@@ -113,8 +114,8 @@ class Session:
         )
 
 
-pass_session: Final[Callable[[Callable[..., Any]], Callable[..., Any]]] = click.make_pass_decorator(Session)
-"""Gives a command's function its session as the first argument."""
+pass_call: Final[Callable[[Callable[..., Any]], Callable[..., Any]]] = click.make_pass_decorator(Call)
+"""Gives a command's function its call as the first argument."""
 
 
 def read_text(path: str) -> str:

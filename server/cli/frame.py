@@ -11,7 +11,7 @@ import click
 
 from core.errors import InvalidInput
 from server.cli import failures
-from server.cli.context import Session
+from server.cli.context import Call
 from server.config import ENV_PREFIX, OPTIONS, Option, command_defaults, load
 from server.names import nearest
 
@@ -94,15 +94,15 @@ class Command(click.Command):
         """See `click.Command`: here all options are gathered into the one configuration."""
         flags = _said(ctx)
         file = flags.pop(_CONFIG, None)
-        session = Session(load(flags, file=file, serving=False))
-        ctx.obj = session
-        ctx.call_on_close(session.close)
+        call = Call(load(flags, file=file, serving=False))
+        ctx.obj = call
+        ctx.call_on_close(call.close)
         try:
             return super().invoke(ctx)
         except Exception as error:
             if (known := failures.ours(error)) is None:
                 raise
-            failures.report(known, session.texts, session.config.server)
+            failures.report(known, call.texts, call.config.server)
             raise click.exceptions.Exit(failures.status_of(known)) from error
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -11,7 +11,7 @@ from rich.tree import Tree
 
 from core.errors import InvalidInput
 from server.cli.arguments import expression_of, params_of
-from server.cli.context import Session, pass_session, read_text
+from server.cli.context import Call, pass_call, read_text
 from server.cli.frame import Group
 from server.cli.output import COLOURS
 
@@ -28,19 +28,19 @@ def audience() -> None:
 @click.argument("expression")
 @_PARAM
 @click.option("--explain", is_flag=True, help="also what each part matched and lost, and the plan")
-@pass_session
-def count(session: Session, expression: str, params: tuple[str, ...], explain: bool) -> None:
+@pass_call
+def count(call: Call, expression: str, params: tuple[str, ...], explain: bool) -> None:
     """How many users match EXPRESSION (CEL; @FILE reads it from a file)."""
     from server.cli.plain import instant, plain
 
-    text = session.texts["expression"] = expression_of(expression)
-    answer = session.client().audiences.count(text, params=params_of(params), explain=explain)
-    if session.out.json:
-        session.out.document(plain(answer))
+    text = call.texts["expression"] = expression_of(expression)
+    answer = call.client().audiences.count(text, params=params_of(params), explain=explain)
+    if call.out.json:
+        call.out.document(plain(answer))
         return
     share = f" ({answer.count / answer.total:.1%})" if answer.total else ""
     now = instant(answer.now)
-    session.out.say(
+    call.out.say(
         Text.assemble(
             (f"{answer.count:,}", "bold"),
             f" of {answer.total:,} users match{share}",
@@ -48,67 +48,67 @@ def count(session: Session, expression: str, params: tuple[str, ...], explain: b
         )
     )
     if explain:
-        session.out.say()
-        show_leaves(session, answer.leaves)
+        call.out.say()
+        show_leaves(call, answer.leaves)
         if answer.plan:
-            session.out.say()
-            session.out.say(Text(answer.plan.rstrip(), "dim"))
-    show_warnings(session, answer.warnings)
+            call.out.say()
+            call.out.say(Text(answer.plan.rstrip(), "dim"))
+    show_warnings(call, answer.warnings)
     if not answer.total:
-        session.out.note("the project has no users yet: `muster import profiles FILE` brings some")
+        call.out.note("the project has no users yet: `muster import profiles FILE` brings some")
 
 
-def show_leaves(session: Session, leaves: Iterable[Any]) -> None:
+def show_leaves(call: Call, leaves: Iterable[Any]) -> None:
     """What each part of an expression matched and lost."""
-    session.out.table(
+    call.out.table(
         ["matched", "not matched", "missing", "wrong type", "other error", "part"],
         [(one.matched, one.not_matched, one.missing, one.wrong_type, one.other_error, one.text) for one in leaves],
     )
 
 
-def show_warnings(session: Session, warnings: Iterable[Any]) -> None:
+def show_warnings(call: Call, warnings: Iterable[Any]) -> None:
     """Names never seen."""
     for one in warnings:
-        session.out.warn(one.message or f"{one.name} was never seen" + (f"; {one.nearest} was" if one.nearest else ""))
+        call.out.warn(one.message or f"{one.name} was never seen" + (f"; {one.nearest} was" if one.nearest else ""))
 
 
 @audience.command("select", epilog="""Example: muster audience select 'user.plan == "free"' --limit 10""")
 @click.argument("expression")
 @_PARAM
 @click.option("--limit", type=click.IntRange(0), default=0, help="at most so many; 0: all")
-@pass_session
-def select(session: Session, expression: str, params: tuple[str, ...], limit: int) -> None:
+@pass_call
+def select(call: Call, expression: str, params: tuple[str, ...], limit: int) -> None:
     """The ids of the users who match EXPRESSION, one a line."""
-    text = session.texts["expression"] = expression_of(expression)
-    ids = session.client().audiences.select(text, params=params_of(params), limit=limit)
-    if session.out.json:
-        session.out.lines(ids)
+    text = call.texts["expression"] = expression_of(expression)
+    ids = call.client().audiences.select(text, params=params_of(params), limit=limit)
+    if call.out.json:
+        call.out.lines(ids)
         return
     for one in ids:
-        session.out.raw(one)
+        call.out.raw(one)
 
 
 @audience.command("explain", epilog="""Example: muster audience explain 'user.plan == "free"' u1""")
 @click.argument("expression")
 @click.argument("user", metavar="USER")
 @_PARAM
-@pass_session
-def explain(session: Session, expression: str, user: str, params: tuple[str, ...]) -> None:
+@pass_call
+def explain(call: Call, expression: str, user: str, params: tuple[str, ...]) -> None:
     """Why USER matches EXPRESSION or does not, part by part."""
     from server.cli.plain import plain
 
-    text = session.texts["expression"] = expression_of(expression)
-    answer = session.client().audiences.explain(text, user, params=params_of(params))
-    if session.out.json:
-        session.out.document(plain(answer))
+    text = call.texts["expression"] = expression_of(expression)
+    answer = call.client().audiences.explain(text, user, params=params_of(params))
+    if call.out.json:
+        call.out.document(plain(answer))
         return
-    show_explanation(session, answer.explanation)
-    show_warnings(session, answer.warnings)
+    show_explanation(call, answer.explanation)
+    show_warnings(call, answer.warnings)
 
 
-def show_explanation(session: Session, explanation: Any) -> None:
+def show_explanation(call: Call, explanation: Any) -> None:
     """A tree of an expression's parts, each with what was read."""
-    session.out.console.print(_tree(explanation, None))
+    call.out.console.print(_tree(explanation, None))
 
 
 def _tree(found: Any, parent: Tree | None) -> Tree:
@@ -135,9 +135,9 @@ def _tree(found: Any, parent: Tree | None) -> Tree:
 @click.option("--ids", metavar="FILE", help="instead of an expression, ids from a file, one a line; -: standard input")
 @click.option("--description", default="", help="for people")
 @click.option("--create-missing", is_flag=True, help="make users of ids that are not known yet")
-@pass_session
+@pass_call
 def save(
-    session: Session, name: str, expression: str | None, ids: str | None, description: str, create_missing: bool
+    call: Call, name: str, expression: str | None, ids: str | None, description: str, create_missing: bool
 ) -> None:
     """Save EXPRESSION, or a list of ids, as NAME; targeting reads it as audiences["NAME"]."""
     from server.cli.plain import plain
@@ -149,31 +149,31 @@ def save(
             mend="give one of EXPRESSION and --ids",
             code="AUDIENCE_MEMBERS",
         )
-    client = session.client()
+    client = call.client()
     if expression is not None:
-        text = session.texts["expression"] = expression_of(expression)
+        text = call.texts["expression"] = expression_of(expression)
         saved = client.audiences.save(name, text, description=description)
     else:
         listed = [line.strip() for line in read_text(str(ids)).splitlines() if line.strip()]
         saved = client.audiences.save(name, ids=listed, description=description, create_missing=create_missing)
-    if session.out.json:
-        session.out.document(plain(saved))
+    if call.out.json:
+        call.out.document(plain(saved))
         return
     what = f"{saved.listed:,} listed ids" if ids is not None else saved.expression
-    session.out.say(f"saved {name}: {what}")
+    call.out.say(f"saved {name}: {what}")
 
 
 @audience.command("list", epilog="Example: muster audience list")
-@pass_session
-def list_(session: Session) -> None:
+@pass_call
+def list_(call: Call) -> None:
     """The saved audiences."""
     from server.cli.plain import instant, plain
 
-    found = list(session.client().audiences.list())
-    if session.out.json:
-        session.out.document([plain(one) for one in found])
+    found = list(call.client().audiences.list())
+    if call.out.json:
+        call.out.document([plain(one) for one in found])
         return
-    session.out.table(
+    call.out.table(
         ["name", "updated", "members", "description"],
         [(one.name, instant(one.update_time), _members(one), one.description or None) for one in found],
         empty="no audience is saved yet: `muster audience save NAME EXPRESSION` saves one",
@@ -190,16 +190,16 @@ def _members(audience: Any) -> str:
 
 @audience.command("get", epilog="Example: muster audience get whales")
 @click.argument("name")
-@pass_session
-def get(session: Session, name: str) -> None:
+@pass_call
+def get(call: Call, name: str) -> None:
     """One saved audience."""
     from server.cli.plain import instant, plain
 
-    found = session.client().audiences.get(name)
-    if session.out.json:
-        session.out.document(plain(found))
+    found = call.client().audiences.get(name)
+    if call.out.json:
+        call.out.document(plain(found))
         return
-    session.out.facts(
+    call.out.facts(
         {
             "name": found.name,
             "members": _members(found),
@@ -212,11 +212,11 @@ def get(session: Session, name: str) -> None:
 
 @audience.command("delete", epilog="Example: muster audience delete whales")
 @click.argument("name")
-@pass_session
-def delete(session: Session, name: str) -> None:
+@pass_call
+def delete(call: Call, name: str) -> None:
     """Delete a saved audience that nothing uses."""
-    session.client().audiences.delete(name)
-    if session.out.json:
-        session.out.document({"deleted": name})
+    call.client().audiences.delete(name)
+    if call.out.json:
+        call.out.document({"deleted": name})
         return
-    session.out.say(f"deleted {name}")
+    call.out.say(f"deleted {name}")

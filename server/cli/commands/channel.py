@@ -10,7 +10,7 @@ import click
 from rich.live import Live
 from rich.text import Text
 
-from server.cli.context import Session, pass_session
+from server.cli.context import Call, pass_call
 from server.cli.frame import Group, WorkerCommand
 from server.cli.output import cell
 
@@ -23,35 +23,35 @@ def channel() -> None:
 
 
 @channel.command("email", cls=WorkerCommand, epilog="Example: muster channel email --smtp-host smtp.example.com")
-@pass_session
-def email(session: Session) -> None:
+@pass_call
+def email(call: Call) -> None:
     """Send emails by SMTP until SIGTERM or Ctrl-C; for one project, or for all where none is named."""
-    _work(session, "email")
+    _work(call, "email")
 
 
 @channel.command("webhook", cls=WorkerCommand, epilog="Example: muster channel webhook --webhook-secret whsec_…")
-@pass_session
-def webhook(session: Session) -> None:
+@pass_call
+def webhook(call: Call) -> None:
     """Call webhooks until SIGTERM or Ctrl-C; for one project, or for all where none is named."""
-    _work(session, "webhook")
+    _work(call, "webhook")
 
 
-def _work(session: Session, name: Literal["email", "webhook"]) -> None:
+def _work(call: Call, name: Literal["email", "webhook"]) -> None:
     from server.main import work
 
-    notes = session.out.notes
+    notes = call.out.notes
     with Live(console=notes, transient=True, refresh_per_second=4) if notes.is_terminal else _Still() as live:
         done = work(
             name,
-            session.config,
-            token=session.token(),
-            tls=session.tls(),
+            call.config,
+            token=call.token(),
+            tls=call.tls(),
             watch=lambda progress: live.update(_line(name, progress)),
         )
-    if session.out.json:
-        session.out.document(done)
+    if call.out.json:
+        call.out.document(done)
         return
-    session.out.say(_line(name, done))
+    call.out.say(_line(name, done))
     sys.stdout.flush()
 
 

@@ -13,7 +13,7 @@ import click
 
 from core.errors import InvalidInput
 from server.cli.arguments import expression_of
-from server.cli.context import Session, pass_session
+from server.cli.context import Call, pass_call
 from server.cli.files.formats import Format, format_of
 from server.cli.files.kinds import Kind
 from server.cli.files.writing import Columns, Writer, file_writer, stream_writer
@@ -59,13 +59,13 @@ def _common(command: Callable[..., Any]) -> Callable[..., Any]:
 @export.command("profiles", epilog="Example: muster export profiles users.parquet")
 @_common
 @_WHERE
-@pass_session
-def profiles(session: Session, file: str, form: str | None, where: str) -> None:
+@pass_call
+def profiles(call: Call, file: str, form: str | None, where: str) -> None:
     """Write the profiles, or those who match, to FILE. -: standard output."""
     from server.cli.plain import properties
 
-    client = session.client()
-    text = session.texts["expression"] = expression_of(where)
+    client = call.client()
+    text = call.texts["expression"] = expression_of(where)
     found = client.profiles.list(text, page_size=_PAGE)
     kinds = _kinds(client.profiles.schema().properties)
     nested = _format(file, form) is Format.NDJSON
@@ -77,20 +77,20 @@ def profiles(session: Session, file: str, form: str | None, where: str) -> None:
 
     columns = _columns({"distinct_id": Kind.STRING}, kinds)
     total = None if text else client.projects.get().profiles
-    _write(session, "profiles", file, form, columns, (record(one) for one in found), total)
+    _write(call, "profiles", file, form, columns, (record(one) for one in found), total)
 
 
 @export.command("events", epilog="Example: muster export events purchases.csv --name Purchase")
 @_common
 @click.option("--name", "names", multiple=True, help="only events of this name; may be repeated")
 @_WHERE
-@pass_session
-def events(session: Session, file: str, form: str | None, names: tuple[str, ...], where: str) -> None:
+@pass_call
+def events(call: Call, file: str, form: str | None, names: tuple[str, ...], where: str) -> None:
     """Write the events, by name and day, to FILE. -: standard output."""
     from server.cli.plain import instant, properties
 
-    client = session.client()
-    text = session.texts["expression"] = expression_of(where)
+    client = call.client()
+    text = call.texts["expression"] = expression_of(where)
     schema = [one for one in client.profiles.schema().events if not names or one.name in names]
     kinds = _kinds(held for one in schema for held in one.properties)
     nested = _format(file, form) is Format.NDJSON
@@ -108,14 +108,14 @@ def events(session: Session, file: str, form: str | None, names: tuple[str, ...]
 
     columns = _columns(_EVENT, kinds)
     total = None if text else sum(one.count for one in schema)
-    _write(session, "events", file, form, columns, records(), total)
+    _write(call, "events", file, form, columns, records(), total)
 
 
 @export.command("deliveries", epilog="Example: muster export deliveries welcome.csv --message welcome")
 @_common
 @click.option("--message", default="", metavar="KEY", help="only this message's")
-@pass_session
-def deliveries(session: Session, file: str, form: str | None, message: str) -> None:
+@pass_call
+def deliveries(call: Call, file: str, form: str | None, message: str) -> None:
     """Write every decision with its instant and present state to FILE. -: standard output."""
     from server.cli.plain import instant
 
@@ -128,9 +128,9 @@ def deliveries(session: Session, file: str, form: str | None, message: str) -> N
             "reason": one.reason,
             "idempotency_key": one.idempotency_key,
         }
-        for one in session.client().messages.deliveries(message)
+        for one in call.client().messages.deliveries(message)
     )
-    _write(session, "deliveries", file, form, _DELIVERIES, records, None)
+    _write(call, "deliveries", file, form, _DELIVERIES, records, None)
 
 
 def _kinds(schemas: Iterable[Any]) -> dict[str, Kind]:
@@ -184,7 +184,7 @@ def _writer(file: str, form: Format, columns: Columns) -> Iterator[Writer]:
 
 
 def _write(
-    session: Session,
+    call: Call,
     subject: str,
     file: str,
     form: str | None,
@@ -193,7 +193,7 @@ def _write(
     total: int | None,
 ) -> None:
     written = 0
-    with _writer(file, _format(file, form), columns) as writer, session.out.progress() as bars:
+    with _writer(file, _format(file, form), columns) as writer, call.out.progress() as bars:
         bar = bars.add_task(f"exporting {subject}", total=total)
         while batch := list(islice(records, _BATCH)):
             writer.write(batch)
@@ -201,7 +201,7 @@ def _write(
             bars.update(bar, completed=written)
     if file == "-":
         return
-    if session.out.json:
-        session.out.document({"file": file, "records": written})
+    if call.out.json:
+        call.out.document({"file": file, "records": written})
         return
-    session.out.say(f"wrote {written:,} {subject} to {file}")
+    call.out.say(f"wrote {written:,} {subject} to {file}")

@@ -16,7 +16,7 @@ import click
 
 from core.errors import InvalidInput
 from server.cli.arguments import pair_of
-from server.cli.context import Session, pass_session
+from server.cli.context import Call, pass_call
 from server.cli.files.formats import Format, format_of
 from server.cli.files.kinds import Kind
 from server.cli.files.mapping import Subject, Wishes
@@ -92,8 +92,8 @@ def _common(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--time", default="", metavar="COLUMN", help="the column of the time: ISO 8601 or Unix time")
 @click.option("--insert-id", default="", metavar="COLUMN", help="the column that tells equal events apart")
 @click.option("--each-row", is_flag=True, help="every row is an event of its own, also where rows are equal")
-@pass_session
-def events(session: Session, name: str, event: str, time: str, insert_id: str, each_row: bool, **common: Any) -> None:
+@pass_call
+def events(call: Call, name: str, event: str, time: str, insert_id: str, each_row: bool, **common: Any) -> None:
     """Load events from FILE (-: standard input). Run again after a break, it goes on where it stopped.
 
     Columns that are not the id, name, time or insert id are properties. Imported events trigger no message.
@@ -102,7 +102,7 @@ def events(session: Session, name: str, event: str, time: str, insert_id: str, e
         raise InvalidInput(
             "two names of an event", field="--event", mend="give one of --name and --event", code="EVENT_NAME"
         )
-    _run(session, "events", common, "set", each_row, name=name, event=event, time=time, insert_id=insert_id)
+    _run(call, "events", common, "set", each_row, name=name, event=event, time=time, insert_id=insert_id)
 
 
 @import_.command("profiles", epilog="Example: muster import profiles users.csv --type 'Last login=timestamp'")
@@ -114,18 +114,16 @@ def events(session: Session, name: str, event: str, time: str, insert_id: str, e
     show_default=True,
     help="what is done with the properties",
 )
-@pass_session
-def profiles(session: Session, operation: str, **common: Any) -> None:
+@pass_call
+def profiles(call: Call, operation: str, **common: Any) -> None:
     """Load profiles from FILE (-: standard input). Run again after a break, it goes on where it stopped.
 
     Columns that are not the id are properties. An empty value leaves a property as it is.
     """
-    _run(session, "profiles", common, operation.replace("-", "_"), False)
+    _run(call, "profiles", common, operation.replace("-", "_"), False)
 
 
-def _run(
-    session: Session, subject: Subject, common: dict[str, Any], operation: str, each_row: bool, **roles: str
-) -> None:
+def _run(call: Call, subject: Subject, common: dict[str, Any], operation: str, each_row: bool, **roles: str) -> None:
     from server.cli.importing import How, Import, Refusals, source_of
 
     wishes = Wishes(
@@ -139,16 +137,16 @@ def _run(
         source = source_of(path, form, common["delimiter"], common["nulls"])
         refusals = Refusals(common["rejects"])
         try:
-            with session.out.progress(of_bytes=True) as bars:
+            with call.out.progress(of_bytes=True) as bars:
                 bar = bars.add_task(f"reading {Path(common['file']).name}", total=source.size())
                 how = How(subject, wishes, operation, each_row, common["import_id"])
                 job = Import(source, how, refusals, lambda done: bars.update(bar, completed=done))
-            if not session.out.json:
-                _columns(session, job, common["file"], source.place)
+            if not call.out.json:
+                _columns(call, job, common["file"], source.place)
             if common["dry_run"]:
-                _sample(session, job, how)
+                _sample(call, job, how)
                 return
-            _send(session, job, refusals, common["file"], source.place)
+            _send(call, job, refusals, common["file"], source.place)
         finally:
             refusals.close()
     if refusals.count > common["max_rejected"]:
@@ -186,9 +184,9 @@ def _file(name: str, form: str | None) -> Iterator[tuple[Path, Format]]:
         yield path, Format(form)
 
 
-def _columns(session: Session, job: Import, name: str, place: str) -> None:
+def _columns(call: Call, job: Import, name: str, place: str) -> None:
     """What became of the columns, so that a wrong guess is seen before it is looked for."""
-    out = session.out
+    out = call.out
     roles = [
         (role.column, what)
         for role, what in (
@@ -211,35 +209,35 @@ def _columns(session: Session, job: Import, name: str, place: str) -> None:
         )
 
 
-def _sample(session: Session, job: Import, how: How) -> None:
+def _sample(call: Call, job: Import, how: How) -> None:
     from server.cli.plain import json_value
 
     first = [
         {name: json_value(value) for name, value in asdict(record).items() if value not in ("", None)}
         for record in job.sample(_SAMPLE)
     ]
-    if session.out.json:
+    if call.out.json:
         kinds = {plan.name: plan.kind for plan in job.mapper.properties()}
-        session.out.document({"import_id": job.name, "records": job.found.records, "properties": kinds, "first": first})
+        call.out.document({"import_id": job.name, "records": job.found.records, "properties": kinds, "first": first})
         return
-    session.out.say()
-    session.out.lines(first)
-    session.out.note("nothing was sent", "dim")
+    call.out.say()
+    call.out.lines(first)
+    call.out.note("nothing was sent", "dim")
 
 
-def _send(session: Session, job: Import, refusals: Refusals, name: str, place: str) -> None:
-    client = session.client()
+def _send(call: Call, job: Import, refusals: Refusals, name: str, place: str) -> None:
+    client = call.client()
     started = time.monotonic()
-    with session.out.progress() as bars:
+    with call.out.progress() as bars:
         bar = bars.add_task(f"importing {Path(name).name}", total=job.found.records)
         try:
             done = job.run(client, lambda offset: bars.update(bar, completed=offset))
         except KeyboardInterrupt:
-            session.out.note("run the same command again: it goes on where it stopped")
+            call.out.note("run the same command again: it goes on where it stopped")
             raise
     seconds = time.monotonic() - started
-    if session.out.json:
-        session.out.document(
+    if call.out.json:
+        call.out.document(
             {
                 "file": name,
                 "import_id": job.name,
@@ -254,18 +252,18 @@ def _send(session: Session, job: Import, refusals: Refusals, name: str, place: s
             }
         )
         return
-    _told(session, job, done, seconds)
+    _told(call, job, done, seconds)
     if refusals.count:
-        session.out.table(
+        call.out.table(
             [place, "field", "refused because", "right would be"],
             [(str(one.line), one.field or None, one.message, one.mend or None) for one in refusals.by_line()[:_SHOWN]],
         )
         if refusals.count > _SHOWN:
-            session.out.note(f"{refusals.count:,} were refused; --rejects PATH writes them all to a file")
+            call.out.note(f"{refusals.count:,} were refused; --rejects PATH writes them all to a file")
 
 
-def _told(session: Session, job: Import, done: Any, seconds: float) -> None:
-    out, subject = session.out, "events" if job.mapper.time.places else "profiles"
+def _told(call: Call, job: Import, done: Any, seconds: float) -> None:
+    out, subject = call.out, "events" if job.mapper.time.places else "profiles"
     sent = done.offset - done.resumed_at
     if done.resumed_at and not sent:
         out.say(f"imported before: all {done.offset:,} records ({job.name})")

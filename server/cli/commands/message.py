@@ -10,7 +10,7 @@ import click
 from core.errors import InvalidInput
 from server.cli.arguments import expression_of, instant_of, length_of
 from server.cli.commands.audience import show_leaves, show_warnings
-from server.cli.context import Session, pass_session
+from server.cli.context import Call, pass_call
 from server.cli.frame import Group, LocalCommand
 from server.cli.message_file import example, read_message
 from server.cli.output import cell
@@ -27,13 +27,13 @@ def message() -> None:
 @click.argument("channel", type=click.Choice(["email", "webhook"]))
 @click.argument("file", required=False, default="")
 @click.option("--force", is_flag=True, help="replace a file that is there")
-@pass_session
-def new(session: Session, channel: str, file: str, force: bool) -> None:
+@pass_call
+def new(call: Call, channel: str, file: str, force: bool) -> None:
     """Write a commented example to FILE, to be edited and given to `message create`. -: standard output."""
     file = file or f"{channel}.toml"
     text = example(channel, file)
     if file == "-":
-        session.out.raw(text)
+        call.out.raw(text)
         return
     try:
         with Path(file).open("w" if force else "x", encoding="utf-8") as stream:
@@ -49,17 +49,17 @@ def new(session: Session, channel: str, file: str, force: bool) -> None:
             mend="name another file",
             code="FILE_UNWRITABLE",
         ) from error
-    if session.out.json:
-        session.out.document({"file": file, "channel": channel})
+    if call.out.json:
+        call.out.document({"file": file, "channel": channel})
         return
-    session.out.say(f"wrote {file}")
-    session.out.note(f"next: edit it, then muster message create {file}", "dim")
+    call.out.say(f"wrote {file}")
+    call.out.note(f"next: edit it, then muster message create {file}", "dim")
 
 
 @message.command("create", epilog="Example: muster message create welcome.toml")
 @click.argument("file")
-@pass_session
-def create(session: Session, file: str) -> None:
+@pass_call
+def create(call: Call, file: str) -> None:
     """Create a draft from a TOML file. -: standard input."""
     from server.cli.plain import plain
 
@@ -68,20 +68,20 @@ def create(session: Session, file: str) -> None:
         raise InvalidInput(
             "there is no targeting", field=file, mend="write CEL, or `true` for everybody", code="MESSAGE_FILE"
         )
-    _remember(session, found.fields["targeting"])
-    answer = session.client().messages.create(found.key, **found.fields)
-    if session.out.json:
-        session.out.document(plain(answer))
+    _remember(call, found.fields["targeting"])
+    answer = call.client().messages.create(found.key, **found.fields)
+    if call.out.json:
+        call.out.document(plain(answer))
         return
-    session.out.say(f"created {found.key}, a draft")
-    show_warnings(session, answer.warnings)
+    call.out.say(f"created {found.key}, a draft")
+    show_warnings(call, answer.warnings)
     existing = " --existing skip" if answer.message.WhichOneof("schedule") == "asap" else ""
-    session.out.note(f"next: muster message launch {found.key}{existing} --dry-run", "dim")
+    call.out.note(f"next: muster message launch {found.key}{existing} --dry-run", "dim")
 
 
-def _remember(session: Session, targeting: str) -> None:
+def _remember(call: Call, targeting: str) -> None:
     """Errors in targeting are shown below its line, however the server names the field."""
-    session.texts["message.targeting"] = session.texts["targeting"] = session.texts["expression"] = targeting
+    call.texts["message.targeting"] = call.texts["targeting"] = call.texts["expression"] = targeting
 
 
 @message.command("update", epilog="Example: muster message update welcome --max-recipients 5000")
@@ -93,9 +93,9 @@ def _remember(session: Session, targeting: str) -> None:
 @click.option("--max-recipients", type=click.IntRange(0), help="pause instead of selecting more; 0: no limit")
 @click.option("--expires-after", metavar="LENGTH", help="after a resume, drop what waited longer; such as 72h")
 @_ETAG
-@pass_session
+@pass_call
 def update(
-    session: Session,
+    call: Call,
     key: str,
     file: str | None,
     title: str | None,
@@ -133,13 +133,13 @@ def update(
         raise InvalidInput(
             "nothing is to be changed", field="OPTIONS", mend="give --file, or an option", code="NOTHING_TO_DO"
         )
-    _remember(session, changes.get("targeting", ""))
-    answer = session.client().messages.update(key, **changes, etag=etag)
-    if session.out.json:
-        session.out.document(plain(answer))
+    _remember(call, changes.get("targeting", ""))
+    answer = call.client().messages.update(key, **changes, etag=etag)
+    if call.out.json:
+        call.out.document(plain(answer))
         return
-    session.out.say(f"updated {key}: {', '.join(changes)}")
-    show_warnings(session, answer.warnings)
+    call.out.say(f"updated {key}: {', '.join(changes)}")
+    show_warnings(call, answer.warnings)
 
 
 @message.command("launch", epilog="Example: muster message launch welcome --existing send")
@@ -149,12 +149,12 @@ def update(
 )
 @click.option("--dry-run", is_flag=True, help="only tell what would happen")
 @_ETAG
-@pass_session
-def launch(session: Session, key: str, existing: Any, dry_run: bool, etag: str) -> None:
+@pass_call
+def launch(call: Call, key: str, existing: Any, dry_run: bool, etag: str) -> None:
     """Make a draft live; everybody is judged once."""
     from server.cli.plain import plain
 
-    client = session.client()
+    client = call.client()
     if existing is None and client.messages.get(key).WhichOneof("schedule") == "asap":
         raise InvalidInput(
             "some may match already",
@@ -162,95 +162,95 @@ def launch(session: Session, key: str, existing: Any, dry_run: bool, etag: str) 
             mend="say what becomes of them: --existing send, or --existing skip",
             code="EXISTING_MISSING",
         )
-    with session.out.waiting("everybody is judged"):
+    with call.out.waiting("everybody is judged"):
         answer = client.messages.launch(key, existing=existing, validate_only=dry_run, etag=etag)
-    if session.out.json:
-        session.out.document(plain(answer))
+    if call.out.json:
+        call.out.document(plain(answer))
         return
     forecast = answer.forecast
     if dry_run:
-        session.out.say(f"{key} would go to {forecast.reachable:,} of the {forecast.matching:,} who match now")
+        call.out.say(f"{key} would go to {forecast.reachable:,} of the {forecast.matching:,} who match now")
     else:
-        _launched(session, client, answer.message)
+        _launched(call, client, answer.message)
     if dry_run and forecast.missing:
-        session.out.table(["reachable users lack", "users"], [(one.name, one.users) for one in forecast.missing])
+        call.out.table(["reachable users lack", "users"], [(one.name, one.users) for one in forecast.missing])
     if dry_run and forecast.leaves:
-        session.out.say()
-        show_leaves(session, forecast.leaves)
-    show_warnings(session, forecast.warnings)
+        call.out.say()
+        show_leaves(call, forecast.leaves)
+    show_warnings(call, forecast.warnings)
     if not dry_run:
-        session.out.note(f"next: muster message report {key}", "dim")
+        call.out.note(f"next: muster message report {key}", "dim")
 
 
-def _launched(session: Session, client: Any, found: Any) -> None:
+def _launched(call: Call, client: Any, found: Any) -> None:
     from server.cli.plain import instant
 
     selected = client.messages.report(found.key).counts.selected
     if found.WhichOneof("schedule") == "once" and not selected:
-        session.out.say(f"{found.key} is live: everybody is judged at {cell(instant(found.once.time))}")
+        call.out.say(f"{found.key} is live: everybody is judged at {cell(instant(found.once.time))}")
     else:
-        session.out.say(f"{found.key} is live: {selected:,} selected so far")
+        call.out.say(f"{found.key} is live: {selected:,} selected so far")
 
 
 @message.command("pause", epilog="Example: muster message pause --all")
 @click.argument("key", required=False, default="")
 @click.option("--all", "every", is_flag=True, help="every live message of the project")
-@pass_session
-def pause(session: Session, key: str, every: bool) -> None:
+@pass_call
+def pause(call: Call, key: str, every: bool) -> None:
     """Stop a live message, or --all: nothing of it begins any more."""
     from server.cli.plain import plain
 
     if bool(key) == every:
         raise InvalidInput("what is to pause?", field="KEY", mend="give one of KEY and --all", code="PAUSE_WHAT")
-    client = session.client()
+    client = call.client()
     paused = list(client.messages.pause_all()) if every else [client.messages.pause(key)]
-    if session.out.json:
-        session.out.document([plain(one) for one in paused])
+    if call.out.json:
+        call.out.document([plain(one) for one in paused])
         return
     for one in paused:
-        session.out.say(f"paused {one.key}")
+        call.out.say(f"paused {one.key}")
     if not paused:
-        session.out.note("no message was live")
+        call.out.note("no message was live")
 
 
 @message.command("resume", epilog="Example: muster message resume welcome --max-recipients 20000")
 @click.argument("key")
 @click.option("--max-recipients", type=click.IntRange(0), default=0, help="a new limit where it paused at the old one")
-@pass_session
-def resume(session: Session, key: str, max_recipients: int) -> None:
+@pass_call
+def resume(call: Call, key: str, max_recipients: int) -> None:
     """Let a paused message go on; everybody is judged again."""
-    with session.out.waiting("everybody is judged"):
-        found = session.client().messages.resume(key, max_recipients=max_recipients)
-    _say(session, found, f"resumed {key}")
+    with call.out.waiting("everybody is judged"):
+        found = call.client().messages.resume(key, max_recipients=max_recipients)
+    _say(call, found, f"resumed {key}")
 
 
 @message.command("end", epilog="Example: muster message end welcome")
 @click.argument("key")
-@pass_session
-def end(session: Session, key: str) -> None:
+@pass_call
+def end(call: Call, key: str) -> None:
     """End a message for good."""
-    _say(session, session.client().messages.end(key), f"ended {key}")
+    _say(call, call.client().messages.end(key), f"ended {key}")
 
 
-def _say(session: Session, found: Any, sentence: str) -> None:
+def _say(call: Call, found: Any, sentence: str) -> None:
     from server.cli.plain import plain
 
-    if session.out.json:
-        session.out.document(plain(found))
+    if call.out.json:
+        call.out.document(plain(found))
         return
-    session.out.say(sentence)
+    call.out.say(sentence)
 
 
 @message.command("resolve", epilog="Example: muster message resolve welcome mark-sent")
 @click.argument("key")
 @click.argument("resolution", type=click.Choice(["offer-again", "mark-sent", "mark-failed"]))
 @click.argument("users", nargs=-1, metavar="[USER]...")
-@pass_session
-def resolve(session: Session, key: str, resolution: str, users: tuple[str, ...]) -> None:
+@pass_call
+def resolve(call: Call, key: str, resolution: str, users: tuple[str, ...]) -> None:
     """Settle hand-offs that began and were never acknowledged: of USERs, or of all. offer-again may send twice."""
     word: Any = resolution.replace("-", "_")
-    settled = session.client().messages.resolve_ambiguous(key, word, distinct_ids=users)
-    if session.out.json:
-        session.out.document({"resolved": settled})
+    settled = call.client().messages.resolve_ambiguous(key, word, distinct_ids=users)
+    if call.out.json:
+        call.out.document({"resolved": settled})
         return
-    session.out.say(f"{settled:,} settled as {resolution}" if settled else "nothing of it is ambiguous")
+    call.out.say(f"{settled:,} settled as {resolution}" if settled else "nothing of it is ambiguous")

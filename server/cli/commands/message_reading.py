@@ -11,7 +11,7 @@ from rich.text import Text
 
 from server.cli.commands.audience import show_explanation
 from server.cli.commands.message import message
-from server.cli.context import Session, pass_session
+from server.cli.context import Call, pass_call
 from server.cli.frame import Command, fail
 from server.cli.output import cell
 
@@ -38,16 +38,16 @@ def _schedule(found: Any) -> Any:
 
 @message.command("list", epilog="Example: muster message list --state live")
 @click.option("--state", type=click.Choice(_STATES), help="only those in it")
-@pass_session
-def list_(session: Session, state: Any) -> None:
+@pass_call
+def list_(call: Call, state: Any) -> None:
     """The messages."""
     from server.cli.plain import plain
 
-    found = list(session.client().messages.list(state=state))
-    if session.out.json:
-        session.out.document([plain(one) for one in found])
+    found = list(call.client().messages.list(state=state))
+    if call.out.json:
+        call.out.document([plain(one) for one in found])
         return
-    session.out.table(
+    call.out.table(
         ["key", "state", "channel", "schedule", "title", "targeting"],
         [
             (
@@ -68,16 +68,16 @@ def list_(session: Session, state: Any) -> None:
 
 @message.command("get", epilog="Example: muster message get welcome")
 @click.argument("key")
-@pass_session
-def get(session: Session, key: str) -> None:
+@pass_call
+def get(call: Call, key: str) -> None:
     """One message as it was written."""
     from server.cli.plain import instant, plain
 
-    found = session.client().messages.get(key)
-    if session.out.json:
-        session.out.document(plain(found))
+    found = call.client().messages.get(key)
+    if call.out.json:
+        call.out.document(plain(found))
         return
-    session.out.facts(
+    call.out.facts(
         {
             "key": found.key,
             "title": found.title,
@@ -92,14 +92,14 @@ def get(session: Session, key: str) -> None:
         }
     )
     channel = found.WhichOneof("content")
-    session.out.say()
-    _content(session, {name: value for name, value in plain(getattr(found, channel)).items() if value})
+    call.out.say()
+    _content(call, {name: value for name, value in plain(getattr(found, channel)).items() if value})
 
 
-def _content(session: Session, content: dict[str, Any]) -> None:
+def _content(call: Call, content: dict[str, Any]) -> None:
     """Short parts as facts, long ones below them as they are."""
     long = {name for name, value in content.items() if isinstance(value, str) and "\n" in value}
-    session.out.facts(
+    call.out.facts(
         {
             name.replace("_", " "): ", ".join(f"{key}: {one}" for key, one in value.items())
             if isinstance(value, dict)
@@ -109,44 +109,44 @@ def _content(session: Session, content: dict[str, Any]) -> None:
         }
     )
     for name in sorted(long):
-        session.out.say()
-        session.out.say(Text(name, "dim"))
-        session.out.say(cell(content[name].strip()))
+        call.out.say()
+        call.out.say(Text(name, "dim"))
+        call.out.say(cell(content[name].strip()))
 
 
 @message.command("preview", epilog="Example: muster message preview welcome u1")
 @click.argument("key")
 @click.argument("user")
-@pass_session
-def preview(session: Session, key: str, user: str) -> None:
+@pass_call
+def preview(call: Call, key: str, user: str) -> None:
     """The message as USER would read it, and whether they would get it now."""
     from server.cli.plain import plain
 
-    found = session.client().messages.preview(key, user)
-    if session.out.json:
-        session.out.document(plain(found))
+    found = call.client().messages.preview(key, user)
+    if call.out.json:
+        call.out.document(plain(found))
         return
     verdict = Text("would be sent", "green") if found.would_send else Text("would not be sent", "yellow")
     detail = ": ".join(part for part in (found.reason, found.detail) if part)
-    session.out.say(Text.assemble(verdict, f" ({detail})" if detail else ""))
+    call.out.say(Text.assemble(verdict, f" ({detail})" if detail else ""))
     if found.HasField("rendered"):
-        session.out.say()
-        _content(session, {name: value for name, value in plain(found.rendered).items() if value})
+        call.out.say()
+        _content(call, {name: value for name, value in plain(found.rendered).items() if value})
 
 
 @message.command("report", epilog="Example: muster message report welcome")
 @click.argument("key")
-@pass_session
-def report(session: Session, key: str) -> None:
+@pass_call
+def report(call: Call, key: str) -> None:
     """Every selected user accounted for, with the proof. Status 1 where it does not add up."""
     from server.cli.plain import instant, plain
 
-    found = session.client().messages.report(key)
-    if session.out.json:
-        session.out.document(plain(found))
+    found = call.client().messages.report(key)
+    if call.out.json:
+        call.out.document(plain(found))
     else:
         counts = found.counts
-        session.out.say(
+        call.out.say(
             Text.assemble(
                 (found.message.key, "bold"),
                 "  ",
@@ -156,20 +156,20 @@ def report(session: Session, key: str) -> None:
                 (f"  at {cell(instant(found.now))}", "dim"),
             )
         )
-        session.out.say()
-        session.out.table(["", "users", ""], _accounts(counts))
-        session.out.say()
-        _per_day(session, [(instant(one.time), one.users) for one in found.selected_per_day])
+        call.out.say()
+        call.out.table(["", "users", ""], _accounts(counts))
+        call.out.say()
+        _per_day(call, [(instant(one.time), one.users) for one in found.selected_per_day])
         if found.reconciled:
-            session.out.say(
+            call.out.say(
                 Text.assemble(("reconciled: ", "green"), f"every one of {counts.selected:,} is in exactly one state")
             )
         for problem in found.problems:
-            session.out.say(Text.assemble(("not reconciled: ", "bold red"), problem))
+            call.out.say(Text.assemble(("not reconciled: ", "bold red"), problem))
         if not counts.selected:
-            session.out.note("nobody is selected yet")
+            call.out.note("nobody is selected yet")
         if counts.ambiguous:
-            session.out.note(
+            call.out.note(
                 f"{counts.ambiguous:,} began and were never acknowledged: `muster message resolve {key} …` settles them"
             )
     if not found.reconciled:
@@ -197,7 +197,7 @@ def _indented(name: str, depth: int = 1) -> Text:
     return Text("  " * depth).append_text(text)
 
 
-def _per_day(session: Session, days: list[tuple[Any, int]]) -> None:
+def _per_day(call: Call, days: list[tuple[Any, int]]) -> None:
     """A bar for each day, or for each month where there are many."""
     if not days:
         return
@@ -206,30 +206,30 @@ def _per_day(session: Session, days: list[tuple[Any, int]]) -> None:
     for moment, users in days:
         sums[f"{moment:%Y-%m}" if by_month else f"{moment:%Y-%m-%d}"] += users
     most = max(sums.values())
-    session.out.table(
+    call.out.table(
         ["month" if by_month else "day", "selected", ""],
         [
             (name, users, Text("█" * max(1, round(users * _BAR / most)) if users else "", "cyan"))
             for name, users in sorted(sums.items())
         ],
     )
-    session.out.say()
+    call.out.say()
 
 
 @message.command("explain", epilog="Example: muster message explain welcome u1")
 @click.argument("key")
 @click.argument("user")
-@pass_session
-def explain(session: Session, key: str, user: str) -> None:
+@pass_call
+def explain(call: Call, key: str, user: str) -> None:
     """Why USER did or did not get the message, gate by gate."""
     from server.cli.plain import instant, plain
 
-    found = session.client().messages.explain(key, user)
-    if session.out.json:
-        session.out.document(plain(found))
+    found = call.client().messages.explain(key, user)
+    if call.out.json:
+        call.out.document(plain(found))
         return
     decided = instant(found.decide_time)
-    session.out.say(
+    call.out.say(
         Text.assemble(
             f"{user}: ",
             cell(found.state if found.state != "none" else "not selected"),
@@ -237,38 +237,36 @@ def explain(session: Session, key: str, user: str) -> None:
             (f", decided {cell(decided)}" if decided else "", "dim"),
         )
     )
-    session.out.say()
-    session.out.table(["gate", "now", ""], [(one.name, one.passed, one.detail) for one in found.gates])
-    session.out.say()
-    show_explanation(session, found.explanation)
+    call.out.say()
+    call.out.table(["gate", "now", ""], [(one.name, one.passed, one.detail) for one in found.gates])
+    call.out.say()
+    show_explanation(call, found.explanation)
 
 
 @message.command("deliveries", epilog="Example: muster message deliveries welcome --state skipped")
 @click.argument("key", required=False, default="")
 @click.option("--state", metavar="STATE", help="only those in it, such as sent, skipped or ambiguous")
 @click.option("--limit", type=click.IntRange(0), default=100, show_default=True, help="at most so many; 0: all")
-@pass_session
-def deliveries(session: Session, key: str, state: str | None, limit: int) -> None:
+@pass_call
+def deliveries(call: Call, key: str, state: str | None, limit: int) -> None:
     """Every decision with its instant and present state. `muster export deliveries` writes them to a file."""
     from server.cli.plain import instant, plain
 
-    every = session.client().messages.deliveries(key)
+    every = call.client().messages.deliveries(key)
     wanted = (one for one in every if state in (None, one.state))
     shown, more = [], False
     for number, one in enumerate(wanted):
         if limit and number == limit:
             more = True
             break
-        if session.out.json:
-            session.out.lines([plain(one)])
+        if call.out.json:
+            call.out.lines([plain(one)])
         else:
             shown.append((one.message_key, one.distinct_id, instant(one.decide_time), one.state, one.reason or None))
-    if not session.out.json:
-        session.out.table(
-            ["message", "user", "decided", "state", "reason"], shown, empty="there are no such deliveries"
-        )
+    if not call.out.json:
+        call.out.table(["message", "user", "decided", "state", "reason"], shown, empty="there are no such deliveries")
     if more:
-        session.out.note(f"only the first {limit:,} are shown: --limit 0 shows all", "dim")
+        call.out.note(f"only the first {limit:,} are shown: --limit 0 shows all", "dim")
 
 
 @click.command("inbox", cls=Command, epilog="Example: muster inbox --message welcome --full")
@@ -278,18 +276,18 @@ def deliveries(session: Session, key: str, state: str | None, limit: int) -> Non
     "--limit", type=click.IntRange(1), default=20, show_default=True, help="at most so many, the newest first"
 )
 @click.option("--full", is_flag=True, help="show each as it would have been sent")
-@pass_session
-def inbox(session: Session, message_key: str, user: str, limit: int, full: bool) -> None:
+@pass_call
+def inbox(call: Call, message_key: str, user: str, limit: int, full: bool) -> None:
     """What a sandbox would have sent, newest first."""
     from server.cli.plain import instant, plain
 
-    found = session.client().projects.inbox(message_key=message_key, distinct_id=user, limit=limit)
-    if session.out.json:
-        session.out.lines(plain(one) for one in found)
+    found = call.client().projects.inbox(message_key=message_key, distinct_id=user, limit=limit)
+    if call.out.json:
+        call.out.lines(plain(one) for one in found)
         return
     entries = list(found)
     if not full or not entries:
-        session.out.table(
+        call.out.table(
             ["time", "message", "user", "to", "subject"],
             [
                 (instant(one.time), one.message_key, one.distinct_id, one.to or one.url, one.subject or None)
@@ -299,6 +297,6 @@ def inbox(session: Session, message_key: str, user: str, limit: int, full: bool)
         )
         return
     for one in entries:
-        session.out.say(Text("─" * min(session.out.console.width, 80), "dim"))
-        _content(session, {name: value for name, value in plain(one).items() if value})
+        call.out.say(Text("─" * min(call.out.console.width, 80), "dim"))
+        _content(call, {name: value for name, value in plain(one).items() if value})
     sys.stdout.flush()

@@ -7,7 +7,7 @@ from typing import Any, Final
 import click
 
 from server.cli.arguments import expression_of
-from server.cli.context import Session, pass_session
+from server.cli.context import Call, pass_call
 from server.cli.files.kinds import json_text
 from server.cli.frame import Command, Group
 
@@ -22,19 +22,19 @@ def profile() -> None:
 
 @profile.command("get", epilog="Example: muster profile get u1")
 @click.argument("user")
-@pass_session
-def get(session: Session, user: str) -> None:
+@pass_call
+def get(call: Call, user: str) -> None:
     """One user's properties, by any of the user's ids."""
     from server.cli.plain import plain, properties
 
-    found = session.client().profiles.get(user)
-    if session.out.json:
-        session.out.document(plain(found))
+    found = call.client().profiles.get(user)
+    if call.out.json:
+        call.out.document(plain(found))
         return
     others = [one for one in found.distinct_ids if one != found.distinct_id]
-    session.out.facts({"id": found.distinct_id, "other ids": others or None, "ordinal": str(found.ordinal)})
-    session.out.say()
-    session.out.table(
+    call.out.facts({"id": found.distinct_id, "other ids": others or None, "ordinal": str(found.ordinal)})
+    call.out.say()
+    call.out.table(
         ["property", "value"],
         [(name, _shown(value)) for name, value in properties(found.properties).items()],
         empty="the user has no properties",
@@ -44,15 +44,15 @@ def get(session: Session, user: str) -> None:
 @profile.command("list", epilog="""Example: muster profile list 'user.plan == "free"' --limit 5""")
 @click.argument("expression", required=False, default="")
 @click.option("--limit", type=click.IntRange(1), default=_SHOWN_USERS, show_default=True, help="at most so many")
-@pass_session
-def list_(session: Session, expression: str, limit: int) -> None:
+@pass_call
+def list_(call: Call, expression: str, limit: int) -> None:
     """Users in order of first sight: everybody, or those who match EXPRESSION."""
     from server.cli.plain import plain, properties
 
-    text = session.texts["expression"] = expression_of(expression)
-    found = session.client().profiles.list(text, limit=limit)
-    if session.out.json:
-        session.out.lines(plain(one) for one in found)
+    text = call.texts["expression"] = expression_of(expression)
+    found = call.client().profiles.list(text, limit=limit)
+    if call.out.json:
+        call.out.lines(plain(one) for one in found)
         return
     rows = [(one.distinct_id, properties(one.properties)) for one in found]
     counted: dict[str, int] = {}
@@ -62,13 +62,11 @@ def list_(session: Session, expression: str, limit: int) -> None:
     # The most common properties, in the order of their names, as far as a screen takes them.
     names = sorted(sorted(counted, key=lambda name: -counted[name])[:_SHOWN_COLUMNS])
     empty = "nobody matches" if text else "nobody is known yet: `muster import profiles FILE` brings some"
-    session.out.table(
+    call.out.table(
         ["id", *names], [(user, *(_shown(held.get(name)) for name in names)) for user, held in rows], empty=empty
     )
     if len(counted) > len(names):
-        session.out.note(
-            f"{len(counted) - len(names)} more properties: see `muster profile get USER`, or --json", "dim"
-        )
+        call.out.note(f"{len(counted) - len(names)} more properties: see `muster profile get USER`, or --json", "dim")
 
 
 def _shown(value: Any) -> Any:
@@ -79,16 +77,16 @@ def _shown(value: Any) -> Any:
 @click.argument("user")
 @click.option("--name", "names", multiple=True, help="only events of this name; may be repeated")
 @click.option("--limit", type=click.IntRange(1), default=_SHOWN_USERS, show_default=True, help="at most so many")
-@pass_session
-def events(session: Session, user: str, names: tuple[str, ...], limit: int) -> None:
+@pass_call
+def events(call: Call, user: str, names: tuple[str, ...], limit: int) -> None:
     """A user's events, newest first."""
     from server.cli.plain import instant, plain, properties
 
-    found = session.client().profiles.events(user, names=names, limit=limit)
-    if session.out.json:
-        session.out.lines(plain(one) for one in found)
+    found = call.client().profiles.events(user, names=names, limit=limit)
+    if call.out.json:
+        call.out.lines(plain(one) for one in found)
         return
-    session.out.table(
+    call.out.table(
         ["time", "event", "properties"],
         [
             (instant(one.time), one.name, ", ".join(f"{name} {_brief(value)}" for name, value in held.items()) or None)
@@ -107,49 +105,47 @@ def _brief(value: Any) -> str:
 
 @profile.command("delete", epilog="Example: muster profile delete u1")
 @click.argument("user")
-@pass_session
-def delete(session: Session, user: str) -> None:
+@pass_call
+def delete(call: Call, user: str) -> None:
     """Delete a user: profile, events and ids. Marks that keep them from being written to again stay."""
-    session.client().profiles.delete(user)
-    if session.out.json:
-        session.out.document({"deleted": user})
+    call.client().profiles.delete(user)
+    if call.out.json:
+        call.out.document({"deleted": user})
         return
-    session.out.say(f"deleted {user}")
+    call.out.say(f"deleted {user}")
 
 
 @profile.command("merge", epilog="Example: muster profile merge u1 anonymous-4711")
 @click.argument("user")
 @click.argument("other")
-@pass_session
-def merge(session: Session, user: str, other: str) -> None:
+@pass_call
+def merge(call: Call, user: str, other: str) -> None:
     """Make OTHER another id of USER, with all its history; where both have a property, USER's wins."""
-    merged = session.client().merge_users(user, other)
-    if session.out.json:
-        session.out.document({"distinct_id": user, "other_id": other, "merged": merged})
+    merged = call.client().merge_users(user, other)
+    if call.out.json:
+        call.out.document({"distinct_id": user, "other_id": other, "merged": merged})
         return
-    session.out.say(f"{other} is {user} now" + (", with its history" if merged else "; it had no history of its own"))
+    call.out.say(f"{other} is {user} now" + (", with its history" if merged else "; it had no history of its own"))
 
 
 @click.command("schema", cls=Command, epilog="Example: muster schema")
-@pass_session
-def schema(session: Session) -> None:
+@pass_call
+def schema(call: Call) -> None:
     """The property and event names seen, with types and counts."""
     from server.cli.plain import instant, plain
 
-    found = session.client().profiles.schema()
-    if session.out.json:
-        session.out.document(plain(found))
+    found = call.client().profiles.schema()
+    if call.out.json:
+        call.out.document(plain(found))
         return
     if not found.properties and not found.events:
-        session.out.note(
-            "nothing was seen yet: `muster import profiles FILE` or `muster import events FILE` brings some"
-        )
+        call.out.note("nothing was seen yet: `muster import profiles FILE` or `muster import events FILE` brings some")
         return
     if found.properties:
-        session.out.table(["property", "profiles", "types"], [_row(one) for one in found.properties])
+        call.out.table(["property", "profiles", "types"], [_row(one) for one in found.properties])
     if found.events:
-        session.out.say()
-        session.out.table(
+        call.out.say()
+        call.out.table(
             ["event", "count", "first", "last", "properties"],
             [
                 (

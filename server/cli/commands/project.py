@@ -8,7 +8,7 @@ import click
 
 from core.errors import InvalidInput
 from server.cli.arguments import instant_of, length_of
-from server.cli.context import Session, pass_session
+from server.cli.context import Call, pass_call
 from server.cli.frame import Group
 from server.cli.output import cell
 
@@ -36,12 +36,12 @@ def project() -> None:
 )
 @click.option("--live", is_flag=True, help="send for real from the beginning, without a sandbox")
 @click.option("--allow", multiple=True, metavar="ADDRESS", help="an address that the sandbox really sends to")
-@pass_session
+@pass_call
 def create(
-    session: Session, name: str, clock: Any, start: str | None, time_zone: str, live: bool, allow: tuple[str, ...]
+    call: Call, name: str, clock: Any, start: str | None, time_zone: str, live: bool, allow: tuple[str, ...]
 ) -> None:
     """Create a project: a sandbox, unless --live is given."""
-    made = session.server().projects.create(
+    made = call.server().projects.create(
         name,
         clock=clock,
         start_time=instant_of(start, "--start") if start else None,
@@ -49,24 +49,24 @@ def create(
         live=live,
         allowed_addresses=allow,
     )
-    if not session.out.json:
-        session.out.say(f"created {name}" + ("" if live else ", a sandbox: what it sends lands in `muster inbox`"))
-        session.out.note(f"next: muster --project {name} import profiles FILE", "dim")
+    if not call.out.json:
+        call.out.say(f"created {name}" + ("" if live else ", a sandbox: what it sends lands in `muster inbox`"))
+        call.out.note(f"next: muster --project {name} import profiles FILE", "dim")
         return
-    _show(session, made)
+    _show(call, made)
 
 
 @project.command("list", epilog="Example: muster project list")
-@pass_session
-def list_(session: Session) -> None:
+@pass_call
+def list_(call: Call) -> None:
     """The projects that the token opens."""
     from server.cli.plain import instant, plain, word
 
-    found = list(session.server().projects.list())
-    if session.out.json:
-        session.out.document([plain(one) for one in found])
+    found = list(call.server().projects.list())
+    if call.out.json:
+        call.out.document([plain(one) for one in found])
         return
-    session.out.table(
+    call.out.table(
         ["name", "profiles", "events", "sends", "clock", "now", "zone"],
         [
             (
@@ -90,14 +90,14 @@ def _clock_kinds() -> Any:
     return project_pb2.ClockKind.DESCRIPTOR
 
 
-def _show(session: Session, found: Any) -> None:
+def _show(call: Call, found: Any) -> None:
     """One project, after whatever was done to it."""
     from server.cli.plain import instant, plain, word
 
-    if session.out.json:
-        session.out.document(plain(found))
+    if call.out.json:
+        call.out.document(plain(found))
         return
-    session.out.facts(
+    call.out.facts(
         {
             "name": found.name,
             "profiles": found.profiles,
@@ -114,10 +114,10 @@ def _show(session: Session, found: Any) -> None:
 
 @project.command("get", epilog="Example: muster project get shop")
 @_NAME
-@pass_session
-def get(session: Session, name: str) -> None:
+@pass_call
+def get(call: Call, name: str) -> None:
     """One project, with its clock and counts."""
-    _show(session, session.server().projects.get(session.named(name)))
+    _show(call, call.server().projects.get(call.named(name)))
 
 
 @project.command("update", epilog="Example: muster project update shop --time-zone Europe/Berlin")
@@ -125,8 +125,8 @@ def get(session: Session, name: str) -> None:
 @click.option("--time-zone", metavar="ZONE", help="IANA name, such as Europe/Berlin")
 @click.option("--sandbox/--live", default=None, help="whether what it sends lands in the inbox")
 @click.option("--etag", default="", help="refuse if the project has changed since it was read with this etag")
-@pass_session
-def update(session: Session, name: str, time_zone: str | None, sandbox: bool | None, etag: str) -> None:
+@pass_call
+def update(call: Call, name: str, time_zone: str | None, sandbox: bool | None, etag: str) -> None:
     """Change a project's settings."""
     if time_zone is None and sandbox is None:
         raise InvalidInput(
@@ -135,62 +135,62 @@ def update(session: Session, name: str, time_zone: str | None, sandbox: bool | N
             mend="give --time-zone, --sandbox or --live",
             code="NOTHING_TO_DO",
         )
-    changed = session.server().projects.update(session.named(name), time_zone=time_zone, sandbox=sandbox, etag=etag)
-    _show(session, changed)
+    changed = call.server().projects.update(call.named(name), time_zone=time_zone, sandbox=sandbox, etag=etag)
+    _show(call, changed)
 
 
 @project.command("live", epilog="Example: muster project live shop")
 @_NAME
-@pass_session
-def live(session: Session, name: str) -> None:
+@pass_call
+def live(call: Call, name: str) -> None:
     """End the sandbox: what the project sends is really sent."""
-    _show(session, session.server().projects.update(session.named(name), sandbox=False))
+    _show(call, call.server().projects.update(call.named(name), sandbox=False))
 
 
 @project.command("sandbox", epilog="Example: muster project sandbox shop")
 @_NAME
-@pass_session
-def sandbox(session: Session, name: str) -> None:
+@pass_call
+def sandbox(call: Call, name: str) -> None:
     """Make the project a sandbox again: what it sends lands in the inbox."""
-    _show(session, session.server().projects.update(session.named(name), sandbox=True))
+    _show(call, call.server().projects.update(call.named(name), sandbox=True))
 
 
 @project.command("allow", epilog="Example: muster project allow me@example.com")
 @click.argument("addresses", nargs=-1, metavar="[ADDRESS]...")
 @click.option("--remove", is_flag=True, help="take the addresses off the list instead")
 @click.option("--clear", is_flag=True, help="empty the list first")
-@pass_session
-def allow(session: Session, addresses: tuple[str, ...], remove: bool, clear: bool) -> None:
+@pass_call
+def allow(call: Call, addresses: tuple[str, ...], remove: bool, clear: bool) -> None:
     """Let the sandbox really send to ADDRESSes. Without any, the list is shown."""
-    client, name = session.server(), session.named("")
+    client, name = call.server(), call.named("")
     found = client.projects.get(name)
     if addresses or clear:
         kept = [] if clear else [one for one in found.allowed_addresses if one not in addresses]
         wanted = kept if remove else [*kept, *dict.fromkeys(addresses)]
         # With the etag: of two who change the list at once, one is told to look again.
         found = client.projects.update(name, allowed_addresses=wanted, etag=found.etag)
-    if session.out.json:
-        session.out.document(list(found.allowed_addresses))
+    if call.out.json:
+        call.out.document(list(found.allowed_addresses))
         return
     for one in found.allowed_addresses:
-        session.out.say(cell(one))
+        call.out.say(cell(one))
     if not found.allowed_addresses:
-        session.out.note("the sandbox really sends to nobody: `muster project allow ADDRESS` adds someone")
+        call.out.note("the sandbox really sends to nobody: `muster project allow ADDRESS` adds someone")
 
 
 @project.command("clock", epilog="Example: muster project clock --to 1998-07-01")
 @click.option("--to", metavar="TIME", help="move it forward to this instant")
 @click.option("--by", metavar="LENGTH", help="move it forward by so much, such as 36h or 7d")
-@pass_session
-def clock(session: Session, to: str | None, by: str | None) -> None:
+@pass_call
+def clock(call: Call, to: str | None, by: str | None) -> None:
     """Show the project's clock, or move a manual one forward, deciding on the way what time alone decides."""
     from server.cli.plain import instant, plain
 
     if to and by:
         raise InvalidInput("two moves at once", field="--by", mend="give one of --to and --by", code="CLOCK_MOVE")
-    client, name = session.server(), session.named("")
+    client, name = call.server(), call.named("")
     if not to and not by:
-        _clock_now(session, client.projects.get(name))
+        _clock_now(call, client.projects.get(name))
         return
     if to:
         wanted = instant_of(to, "--to")
@@ -201,24 +201,24 @@ def clock(session: Session, to: str | None, by: str | None) -> None:
             wanted = now + length_of(str(by), "--by")
         except OverflowError as error:
             raise InvalidInput(f"{by} is too far", field="--by", mend="to the year 9999", code="CLOCK_MOVE") from error
-    with session.out.waiting("the clock moves"):
+    with call.out.waiting("the clock moves"):
         moved = client.projects.move_clock(wanted, project=name)
-    if session.out.json:
-        session.out.document(plain(moved))
+    if call.out.json:
+        call.out.document(plain(moved))
         return
-    session.out.say(f"now {cell(instant(moved.now))}")
-    session.out.table(
+    call.out.say(f"now {cell(instant(moved.now))}")
+    call.out.table(
         ["message", "selected on the way"],
         sorted((key, users) for key, users in moved.selected.items() if users),
         empty="nobody was selected on the way",
     )
 
 
-def _clock_now(session: Session, found: Any) -> None:
+def _clock_now(call: Call, found: Any) -> None:
     from server.cli.plain import instant, word
 
     kind, now = word(_clock_kinds(), found.clock), instant(found.now)
-    if session.out.json:
-        session.out.document({"clock": kind, "now": str(cell(now))})
+    if call.out.json:
+        call.out.document({"clock": kind, "now": str(cell(now))})
         return
-    session.out.facts({"clock": kind, "now": now})
+    call.out.facts({"clock": kind, "now": now})

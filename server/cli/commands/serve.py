@@ -10,7 +10,7 @@ import click
 from rich.console import Console
 
 from core.errors import FailedPrecondition
-from server.cli.context import Session, pass_session
+from server.cli.context import Call, pass_call
 from server.cli.frame import LocalCommand, ServerCommand, fail
 from server.config import check
 
@@ -20,16 +20,16 @@ _STEPS = ("day", "week", "month", "once")
 @click.command(
     "serve", cls=ServerCommand, epilog="Example: muster serve --store ./muster-store --listen 127.0.0.1:7171"
 )
-@pass_session
-def serve(session: Session) -> None:
+@pass_call
+def serve(call: Call) -> None:
     """Serve the projects of a store folder until SIGTERM or Ctrl-C.
 
     Without a token file only loopback addresses are served.
     """
-    check(session.config)
+    check(call.config)
     from server.main import serve as run
 
-    run(session.config)
+    run(call.config)
 
 
 @click.command("demo", cls=LocalCommand, epilog="Example: muster demo --store ./demo-store")
@@ -50,8 +50,8 @@ def serve(session: Session) -> None:
 @click.option(
     "--step", type=click.Choice(_STEPS), default="month", show_default=True, help="how far the clock goes at once"
 )
-@pass_session
-def demo(session: Session, store: Path, cache: Path, step: str) -> None:
+@pass_call
+def demo(call: Call, store: Path, cache: Path, step: str) -> None:
     """Play the whole path on real purchases.
 
     An import, an audience, two messages, a kill -9 in mid-delivery, and every user accounted for.
@@ -66,7 +66,7 @@ def demo(session: Session, store: Path, cache: Path, step: str) -> None:
             mend="pip install 'muster-server[demo]'",
             code="DEMO_INCOMPLETE",
         ) from error
-    console = Console(stderr=session.out.json, highlight=False)
+    console = Console(stderr=call.out.json, highlight=False)
     try:
         outcome = run.run(store, cache, cast(Any, step), console)
     except (cdnow.NotFetched, processes.DidNotStart) as error:

@@ -12,7 +12,7 @@ from click.shell_completion import get_completion_class
 from rich.text import Text
 
 from core.errors import InvalidInput, MusterError
-from server.cli.context import Session, pass_session
+from server.cli.context import Call, pass_call
 from server.cli.frame import Command, LocalCommand, fail
 
 _PROJECTS: Final = "projects"
@@ -20,25 +20,25 @@ _PROJECTS: Final = "projects"
 
 @click.command("backup", cls=Command, epilog="Example: muster backup /var/backups/shop-monday")
 @click.argument("destination", type=click.Path(path_type=Path))
-@pass_session
-def backup(session: Session, destination: Path) -> None:
+@pass_call
+def backup(call: Call, destination: Path) -> None:
     """Copy the project's store while it runs, to DESTINATION on the server's disk."""
     from server.cli.plain import plain
 
-    with session.out.waiting("the store is copied"):
+    with call.out.waiting("the store is copied"):
         # A path is meant from here: on the usual one machine that is the server's disk too.
-        made = session.client().projects.backup(str(destination.absolute()))
-    if session.out.json:
-        session.out.document(plain(made))
+        made = call.client().projects.backup(str(destination.absolute()))
+    if call.out.json:
+        call.out.document(plain(made))
         return
-    session.out.say(f"wrote {made.bytes:,} bytes to {made.destination}")
-    session.out.note(f"next: muster verify {made.destination}", "dim")
+    call.out.say(f"wrote {made.bytes:,} bytes to {made.destination}")
+    call.out.note(f"next: muster verify {made.destination}", "dim")
 
 
 @click.command("verify", cls=LocalCommand, epilog="Example: muster verify ./muster-store")
 @click.argument("folder", type=click.Path(path_type=Path))
-@pass_session
-def verify(session: Session, folder: Path) -> None:
+@pass_call
+def verify(call: Call, folder: Path) -> None:
     """Check a store that no server has open.
 
     Every record and page is read, and every message has to add up.
@@ -55,11 +55,11 @@ def verify(session: Session, folder: Path) -> None:
     )
     results: list[tuple[str, list[str]]] = []
     for store in stores:
-        with session.out.waiting(f"checking {store.name}"):
+        with call.out.waiting(f"checking {store.name}"):
             results.append((store.name, _problems(store)))
     bad = any(problems for _, problems in results)
-    if session.out.json:
-        session.out.document(
+    if call.out.json:
+        call.out.document(
             {
                 "store": str(folder),
                 "sound": not bad,
@@ -67,7 +67,7 @@ def verify(session: Session, folder: Path) -> None:
             }
         )
     else:
-        session.out.table(
+        call.out.table(
             ["project", "", "problems"],
             [
                 (name, Text("damaged", "red") if found else Text("sound", "green"), "\n".join(found) or None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable
+from concurrent.futures import Future
 from typing import Any
 
 import grpc
@@ -122,17 +123,32 @@ async def test_several_batches_may_be_under_way_and_are_answered_in_order(shop: 
     assert await stored(shop) == 5_000
 
 
-async def test_a_client_that_leaves_in_the_middle_leaves_no_task_behind(
+async def test_a_client_that_leaves_while_commits_hang_leaves_no_task_behind(
     shop: Stubs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = {task for task in asyncio.all_tasks() if "_submit_all" in str(task.get_coro())}
+    submitted = 0
+
+    def hang(*arguments: Any, **options: Any) -> Future[Any]:
+        nonlocal submitted
+        submitted += 1
+        return Future()
+
+    def reading() -> bool:
+        return any("_submit_all" in str(task.get_coro()) for task in asyncio.all_tasks())
+
+    monkeypatch.setattr(Engine, "submit", hang)
     call = shop.ingest.Import()
     for start in range(0, 2_000, 100):
         await call.write(batch(start, 100))
-    call.cancel()
     async with asyncio.timeout(30):
-        while {task for task in asyncio.all_tasks() if "_submit_all" in str(task.get_coro())} != before:
+        while submitted < 10:  # as many as may be under way, and one that waits to be
             await asyncio.sleep(0.01)
+        assert reading()
+        call.cancel()
+        while reading():
+            await asyncio.sleep(0.01)
+    assert submitted == 10
+    monkeypatch.undo()
 
 
 async def test_imported_events_trigger_no_message_and_live_ones_do(shop: Stubs) -> None:

@@ -110,10 +110,10 @@ def _kind(item: Any) -> str:
 def _least(items: list[Any]) -> Any:
     if len({_kind(item) for item in items}) != 1:
         raise ValueError("no order")
-    return min(items)
+    return _proto(min(items))
 
 
 def _greatest(items: list[Any]) -> Any:
     if len({_kind(item) for item in items}) != 1:
         raise ValueError("no order")
-    return max(items)
+    return _proto(max(items))

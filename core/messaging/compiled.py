@@ -66,7 +66,7 @@ def compile_content(source: EmailSource | WebhookSource) -> Content:
         url=source.url,
         headers=source.headers,
         body=source.body or None,
-        properties=None if source.body else tuple(source.properties),
+        properties=tuple(source.properties) if source.properties or not source.body else None,
         field="message.webhook",
     )
 

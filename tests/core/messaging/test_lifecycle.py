@@ -252,6 +252,12 @@ BAD = [
         "message.email.from",
     ),
     ({"content": WebhookSource("example.com", body="{}")}, InvalidTemplate, "URL_INVALID", "message.webhook.url"),
+    (
+        {"content": WebhookSource("https://a.b/", body="{}", properties=["a"])},
+        InvalidTemplate,
+        "TEMPLATE_EMPTY",
+        "message.webhook.body",
+    ),
     ({"content": WebhookSource("https://a.b/", body="{")}, InvalidTemplate, "TEMPLATE_JSON", "message.webhook.body"),
     (
         {"content": WebhookSource("https://a.b/", {"Host": "x"}, "{}")},

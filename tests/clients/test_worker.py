@@ -325,7 +325,9 @@ async def test_closing_gives_back_what_nobody_took_up() -> None:
             while worker._offers.empty():
                 await asyncio.sleep(0.01)
             # The last acknowledgement also carries the release before it.
-            worker.owe("shop", delivery_pb2.Acknowledgement(idempotency_key="x", outcome=delivery_pb2.OUTCOME_SENT))
+            worker._owed.add(
+                "shop", delivery_pb2.Acknowledgement(idempotency_key="x", outcome=delivery_pb2.OUTCOME_SENT)
+            )
         assert service.lines[0].released == [2]
         assert [batch async for batch in worker.batches()] == []
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Sequence
 from typing import Final
 
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from core.bitmaps.strings import BlobTable, StringTable
 from core.errors import StoreError
-from core.values import ABSENT, Value, ValueType, from_micros, to_micros, type_of
+from core.values import ABSENT, Value, ValueType, from_micros, to_micros, type_of, unpack
 
 Tags = NDArray[np.uint8]
 Data = NDArray[np.int64]
@@ -20,6 +21,8 @@ Words = NDArray[np.uint64]
 BLOCK_BITS: Final = 16
 BLOCK_ROWS: Final = 1 << BLOCK_BITS
 TYPES: Final = len(ValueType)
+_CELL: Final = struct.Struct("=q")
+_DOUBLE: Final = struct.Struct("=d")
 
 
 def encode(values: Sequence[Value], strings: StringTable, blobs: BlobTable) -> tuple[Tags, Data]:
@@ -72,6 +75,25 @@ def decode(tags: Tags, data: Data, strings: StringTable, blobs: BlobTable) -> li
         for row, value in zip(rows.tolist(), found, strict=True):
             values[row] = value
     return values
+
+
+def decode_one(tag: int, cell: int, strings: StringTable, blobs: BlobTable) -> Value:
+    """The Python value of one cell: what `decode` gives for many."""
+    if tag == ValueType.STRING:
+        return strings.text(cell)
+    if tag == ValueType.INT:
+        return cell
+    if tag == ValueType.DOUBLE:
+        return _DOUBLE.unpack(_CELL.pack(cell))[0]
+    if tag == ValueType.BOOL:
+        return cell != 0
+    if tag == ValueType.TIMESTAMP:
+        return from_micros(cell)
+    if tag == ValueType.NULL:
+        return None
+    if tag == ValueType.ABSENT:
+        return ABSENT
+    return unpack(blobs.blob(cell))
 
 
 def check_codes(tags: Tags, data: NDArray[np.signedinteger], strings: StringTable, blobs: BlobTable) -> None:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pyroaring import BitMap
 
 from core.bitmaps.block import Block
-from core.bitmaps.cells import BLOCK_BITS, BLOCK_ROWS, TYPES, Data, Ordinals, Tags, check_codes, decode, encode
+from core.bitmaps.cells import BLOCK_BITS, BLOCK_ROWS, TYPES, Data, Ordinals, Tags, check_codes, decode, decode_one, encode
 from core.bitmaps.pagekeys import COLUMNS, DICTIONARY_PAGE, dictionary_pages, key_of
 from core.bitmaps.strings import BlobTable, StringTable
 from core.bitmaps.value_sets import UserSets, by_key
@@ -88,12 +88,10 @@ class Column:
     def get(self, ordinal: int) -> Value:
         """A user's value, or ABSENT."""
         block = self._blocks.get(ordinal >> BLOCK_BITS)
-        place = ordinal & (BLOCK_ROWS - 1)
-        if block is None or not block.tags[place]:
+        if block is None:
             return ABSENT
-        return decode(
-            block.tags[place : place + 1], block.raw[place : place + 1].astype(np.int64), self.strings, self.blobs
-        )[0]
+        place = ordinal & (BLOCK_ROWS - 1)
+        return decode_one(block.tags.item(place), block.raw.item(place), self.strings, self.blobs)
 
     def gather(self, ordinals: Ordinals) -> list[Value]:
         """The values of users, ABSENT where there is none."""

@@ -26,10 +26,6 @@ def _holds(items: list[Value], value: Value) -> bool:
     return any(_same(item, value) for item in items)
 
 
-def _set(present: Value, given: Value, name: str) -> Value:
-    return given
-
-
 def _set_once(present: Value, given: Value, name: str) -> Value:
     return given if present is ABSENT else present
 
@@ -85,7 +81,6 @@ def _merge(present: Value, given: Value, name: str) -> Value:
 
 
 _STEPS: Final[dict[str, Callable[[Value, Value, str], Value]]] = {
-    Operation.SET: _set,
     Operation.SET_ONCE: _set_once,
     Operation.ADD: _add,
     Operation.APPEND: _append,
@@ -107,6 +102,8 @@ def outcome(change: ProfileChange, read: Read) -> dict[str, Value]:
     """
     if change.operation == Operation.UNSET:
         return {name: ABSENT for name in change.names if read(name) is not ABSENT}
+    if change.operation == Operation.SET:
+        return change.properties
     step = _STEPS[change.operation]
     written = {}
     for name, given in change.properties.items():

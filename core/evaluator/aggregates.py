@@ -1,7 +1,7 @@
 """`sum()`, `min()` and `max()` of many lists at once.
 
-Lists of one numeric type (or of timestamps) are folded here; a list that may overflow, mixes types or holds anything else
-is marked REDO and folded by the row matcher's own function.
+For `min()` and `max()`, lists of one type that numpy can compare are folded here; any other list is marked REDO and folded
+by the row matcher's own function.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from numpy.typing import NDArray
 
 from core.evaluator.operators import REDO
 from core.evaluator.space import Space
+from core.evaluator.tally import sum_into
 from core.evaluator.vector import (
     DOUBLE,
     INT,
     LIST,
+    MISSING,
     OTHER_ERROR,
     TIMESTAMP,
-    UINT,
-    WRONG_TYPE,
     Builder,
     Data,
     Index,
@@ -31,8 +31,6 @@ from core.evaluator.vector import (
 
 Fold = Callable[[Data, Vector], Vector]
 """From the number of elements of each list, and all elements in a row, to a value per list."""
-_SAFE: Final = 2.0**62
-"""Ints whose magnitudes add up to less than this cannot overflow on the way."""
 
 
 def folded(fold: Fold) -> Callable[[Space, Vector], Vector]:
@@ -48,50 +46,37 @@ def folded(fold: Fold) -> Callable[[Space, Vector], Vector]:
     return kernel
 
 
-def parents_of(counts: Data) -> Index:
-    """The list of each element, int64[sum of counts]."""
-    return np.repeat(np.arange(len(counts), dtype=np.int64), counts)
-
-
 def total(counts: Data, flat: Vector) -> Vector:
-    """`sum()`: doubles are added in their order, as the matcher adds them."""
-    return total_of(len(counts), parents_of(counts), flat)
+    """`sum()` of each list; doubles are added in their order, as the matcher adds them."""
+    sums = Sums(len(counts))
+    sums.add(np.repeat(np.arange(len(counts), dtype=np.int64), counts), flat)
+    return sums.done()
 
 
-def total_of(size: int, parents: Index, elements: Vector) -> Vector:
-    """The sum of each of `size` lists, REDO where the matcher must decide.
+class Sums:
+    """`sum()` of many lists whose elements come piece by piece; see `core.evaluator.tally.sum_into`.
 
     Arguments:
-        parents: int64[n], the list of each element; a list's elements stand in their order, but not together.
-        elements: the n elements.
+        size: how many lists there are.
     """
-    ints, doubles = elements.tags == INT, elements.tags == DOUBLE
-    counts = np.bincount(parents, minlength=size)
-    int_counts = np.bincount(parents[ints], minlength=size)
-    double_counts = np.bincount(parents[doubles], minlength=size)
-    data = np.zeros(size, np.int64)
-    safe = np.ones(size, bool)
-    if bool(ints.any()):
-        values = elements.data[ints]
-        magnitudes = np.bincount(parents[ints], weights=np.abs(values.astype(np.float64)), minlength=size)
-        safe = magnitudes < _SAFE
-        np.add.at(data, parents[ints], values)
-    if bool(doubles.any()):
-        owners, reals = parents[doubles], elements.data[doubles].view(np.float64)
-        sums = np.bincount(owners, weights=reals, minlength=size)
-        # bincount begins at 0.0, and 0.0 + -0.0 is 0.0; a list of nothing but -0.0 adds up to -0.0.
-        negative_zeros = np.bincount(owners[(reals == 0.0) & np.signbit(reals)], minlength=size)
-        sums[(negative_zeros == double_counts) & (double_counts > 0)] = -0.0
-        of_doubles = (double_counts > 0) & (double_counts == counts)
-        data[of_doubles] = sums.view(np.int64)[of_doubles]
-    tags: Tags = np.full(size, WRONG_TYPE, np.uint8)
-    tags[(double_counts == counts) & (counts > 0)] = DOUBLE
-    tags[int_counts == counts] = INT
-    tags[~safe] = REDO
-    uints = elements.tags == UINT
-    if bool(uints.any()):
-        tags[np.bincount(parents[uints], minlength=size) > 0] = REDO
-    return Vector(tags, np.where((tags == INT) | (tags == DOUBLE), data, 0))
+
+    def __init__(self, size: int) -> None:
+        self._tags: Tags = np.zeros(size, np.uint8)
+        self._data: Data = np.zeros(size, np.int64)
+
+    def add(self, lists: Index, elements: Vector) -> None:
+        """Add elements, one row each, to the sums of their lists (int64[n]), in their order."""
+        sum_into(
+            np.ascontiguousarray(lists),
+            np.ascontiguousarray(elements.tags),
+            np.ascontiguousarray(elements.data),
+            self._tags,
+            self._data,
+        )
+
+    def done(self) -> Vector:
+        """The sums: 0 for a list without elements."""
+        return Vector(np.where(self._tags == MISSING, np.uint8(INT), self._tags), self._data)
 
 
 def extreme(pick: np.ufunc) -> Fold:

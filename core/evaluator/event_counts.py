@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from core.evaluator import words
 from core.evaluator.event_scan import as_words, is_worth_it, judged, slots_of, visible_events, window_of
 from core.evaluator.plan import Split, Step, Want, Words
+from core.evaluator.tally import count_into
 from core.evaluator.tree import Macro, Node
-from core.evaluator.vector import DOUBLE, INT, UINT, Index, Vector, of_ints, truths
+from core.evaluator.vector import DOUBLE, INT, UINT, Vector, of_ints, truths
 
 if TYPE_CHECKING:
     from core.bitmaps.events import EventTable
@@ -81,20 +82,16 @@ class EventCounts(Step):
         outcome = batch.run.interpreter.applier.call(self._test.function, [counts, limit], most + 1)
         return truths(outcome.spread(most + 1))
 
-    def _tally(self, batch: Batch, table: EventTable | None) -> tuple[Index, NDArray[np.bool_]]:
+    def _tally(self, batch: Batch, table: EventTable | None) -> tuple[NDArray[np.uint32], NDArray[np.bool_]]:
         """Per slot: how many events decide (are false for `all`, true otherwise), and whether one errs."""
         macro, slots = self._test.macro, slots_of(batch)
-        decisive = np.zeros(slots, np.int64)
-        failed = np.zeros(slots, bool)
+        decisive, failed = np.zeros(slots, np.uint32), np.zeros(slots, bool)
         variable = "" if macro is None else macro.variable
-        hits: list[Index] = []
         for users, frame in visible_events(batch, table, variable, window_of(batch, macro)):
             if macro is None:
-                hits.append(users)
+                count_into(users, np.ones(len(users), np.uint8), decisive)
                 continue
             yes, no, wrong = judged(batch, macro, frame)
-            hits.append(users[no if macro.kind == "all" else yes])
+            count_into(users, (no if macro.kind == "all" else yes).view(np.uint8), decisive)
             failed[users[wrong != 1]] = True
-        if hits:
-            decisive = np.bincount(np.concatenate(hits), minlength=slots)
         return decisive, failed

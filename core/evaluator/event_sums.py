@@ -12,12 +12,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from core.evaluator import words
-from core.evaluator.aggregates import total_of
+from core.evaluator.aggregates import Sums
 from core.evaluator.event_scan import as_words, is_worth_it, judged, slots_of, visible_events, window_of
-from core.evaluator.operators import REDO
 from core.evaluator.plan import Split, Step, Want, Words
 from core.evaluator.tree import Macro, Node
-from core.evaluator.vector import Index, Vector, falsehoods, is_error, truths
+from core.evaluator.vector import Vector, falsehoods, is_error, truths
 
 if TYPE_CHECKING:
     from core.evaluator.batch import Batch
@@ -63,24 +62,13 @@ class EventSums(Step):
             return self._general.judge(batch, within, want)
         sums, failed = self._sums(batch)
         slots = len(sums)
-        again = (sums.tags == REDO) & ~failed
         outcome = run.interpreter.applier.call(test.function, [sums, limit], slots).spread(slots)
-        settled = ~failed & ~again
-        true, false = as_words(truths(outcome) & settled), as_words(falsehoods(outcome) & settled)
-        if bool(again.any()):
-            redone = as_words(again) & within
-            more = self._general.judge(batch, redone, want)
-            true |= more.true & redone
-            false |= more.false & redone
-        return Split(true, false)
+        return Split(as_words(truths(outcome) & ~failed), as_words(falsehoods(outcome) & ~failed))
 
     def _sums(self, batch: Batch) -> tuple[Vector, np.ndarray[tuple[int], np.dtype[np.bool_]]]:
         """The sum of each slot, and which slots have an event that errs."""
         test, slots = self._test, slots_of(batch)
-        failed = np.zeros(slots, bool)
-        parents: list[Index] = [np.zeros(0, np.int64)]
-        tags = [np.zeros(0, np.uint8)]
-        data = [np.zeros(0, np.int64)]
+        sums, failed = Sums(slots), np.zeros(slots, bool)
         table = batch.run.population.events(test.name)
         for users, frame in visible_events(batch, table, test.variable, window_of(batch, test.filter)):
             if test.filter is not None:
@@ -92,8 +80,5 @@ class EventSums(Step):
                 users, frame = users[chosen], frame.narrow(chosen)
             terms = batch.run.interpreter.rows_of(test.term, frame)
             failed[users[is_error(terms.tags)]] = True
-            parents.append(users)
-            tags.append(terms.tags)
-            data.append(terms.data)
-        elements = Vector(np.concatenate(tags), np.concatenate(data))
-        return total_of(slots, np.concatenate(parents), elements), failed
+            sums.add(users, terms)
+        return sums.done(), failed

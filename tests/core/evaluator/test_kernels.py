@@ -1,4 +1,4 @@
-"""Promise: the scan and the set kernels say what their naive twins here say, and refuse what would make them read astray."""
+"""Promise: the scan, the tallies and the set kernels say what their naive twins here say, and refuse what would make them read astray."""
 
 from __future__ import annotations
 
@@ -12,13 +12,17 @@ from hypothesis import strategies as st
 from pyroaring import BitMap
 
 from core.evaluator import words
+from core.evaluator.aggregates import Sums
+from core.evaluator.cel_values import CelError, Uint
 from core.evaluator.cells import from_cell, to_cell
 from core.evaluator.comparing import equal, ordered
+from core.evaluator.functions import call
 from core.evaluator.ranges import COMPARISONS, bounds_of
 from core.evaluator.run import blocks_of
 from core.evaluator.scan import Range, scan
-from core.evaluator.vector import BOOL, DOUBLE, INT, NULL, STRING, TIMESTAMP
-from core.values import INT_MAX, INT_MIN
+from core.evaluator.tally import count_into, sum_into
+from core.evaluator.vector import BOOL, DOUBLE, INT, NULL, STRING, TIMESTAMP, Vector
+from core.values import INT_MAX, INT_MIN, from_micros
 
 _INTS = (INT_MIN, INT_MIN + 1, -(2**53) - 1, -2, -1, 0, 1, 2, 2**53, 2**53 + 1, INT_MAX - 1, INT_MAX)
 _REALS = (-math.inf, -(2.0**63), -1.5, -1.0, -0.0, 0.0, 5e-324, 0.5, 1.0, 1.5, 2.0**53, 2.0**63, 1e300, math.inf)
@@ -132,3 +136,65 @@ def test_damaged_bytes_are_refused_or_read_within_bounds(users: BitMap, draw: st
     except ValueError:
         return
     assert rows.shape == (5, 1024)
+
+
+_numbers = st.one_of(
+    st.sampled_from([1, 2, INT_MAX, INT_MIN, INT_MAX // 2]),
+    st.sampled_from([0.1, 0.2, 0.3, -0.0, 1e16, 1e308, -1e308]),
+    st.sampled_from([Uint(1), Uint(2**63), Uint(2**64 - 1)]),
+    st.sampled_from([None, True, from_micros(5)]),
+)
+_lists = st.one_of(
+    st.lists(st.sampled_from([1, 2, -5, INT_MAX, INT_MIN])),
+    st.lists(st.sampled_from([0.1, 0.2, 0.3, -0.0, 1e16, -1e16, 1e308])),
+    st.lists(_numbers),
+)
+
+
+def _naive_sum(items: list[Any]) -> tuple[int, int]:
+    """The tag and the bits of the row matcher's sum, or the tag of its error."""
+    try:
+        tag, cell = to_cell(call("sum", [items]))
+    except CelError as error:
+        tag, cell = to_cell(error)
+    assert cell is not None
+    return tag, cell
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(_lists, min_size=1, max_size=6), st.randoms())
+def test_sums_by_slot(lists: list[list[Any]], dice: Any) -> None:
+    """Elements of all lists come mixed, those of one list in their order, in several portions."""
+    rows = [slot for slot, items in enumerate(lists) for _ in items]
+    dice.shuffle(rows)
+    waiting = [iter(items) for items in lists]
+    cells = [to_cell(next(waiting[slot])) for slot in rows]
+    sums = Sums(len(lists))
+    half = len(rows) // 2
+    for portion in (slice(half), slice(half, None)):
+        tags = np.array([tag for tag, _ in cells[portion]], np.uint8)
+        data = np.array([cell for _, cell in cells[portion]], np.int64)
+        sums.add(np.array(rows[portion], np.int64), Vector(tags, data))
+    found = sums.done()
+    assert list(zip(found.tags.tolist(), found.data.tolist(), strict=True)) == [_naive_sum(items) for items in lists]
+
+
+@given(st.lists(st.tuples(st.integers(0, 5), st.booleans())))
+def test_counts_by_slot(rows: list[tuple[int, bool]]) -> None:
+    counters = np.ones(6, np.uint32)
+    slots, flags = (np.array([row[part] for row in rows], kind) for part, kind in ((0, np.int64), (1, bool)))
+    count_into(slots, flags.view(np.uint8), counters)
+    assert counters.tolist() == [1 + sum(flag for slot, flag in rows if slot == number) for number in range(6)]
+
+
+@pytest.mark.parametrize("slots", [[6], [-1], [0, 1]])
+def test_slots_that_are_not_there_are_refused(slots: list[int]) -> None:
+    counters, tags = np.zeros(6, np.uint32), np.zeros(6, np.uint8)
+    places = np.array(slots, np.int64)
+    with pytest.raises(ValueError):
+        count_into(places, np.ones(1, np.uint8), counters)
+    with pytest.raises(ValueError):
+        sum_into(places, np.ones(1, np.uint8), np.ones(1, np.int64), tags, np.zeros(6, np.int64))
+    with pytest.raises(ValueError):
+        sum_into(places[:0], tags[:0], np.zeros(0, np.int64), tags, np.zeros(5, np.int64))
+    assert not counters.any() and not tags.any()

@@ -13,6 +13,7 @@ from core.errors import AlreadyExists, FailedPrecondition, InvalidInput, NotFoun
 from core.evaluator.audience import AudienceDefinition, AudienceDeleted, AudienceSaved
 from core.evaluator.time_use import launch_problems
 from core.messaging.compiled import (
+    Compiled,
     compile_message,
     listed_audiences,
     refuse_event_in_schedule,
@@ -32,7 +33,7 @@ from core.messaging.effects import (
 from core.messaging.judge import MAX_RECIPIENTS, fire, judge_everybody, judge_queue_again, leave, rejudge
 from core.messaging.keys import idempotency_key, read_key
 from core.messaging.render import offer_tag
-from core.messaging.work import Work
+from core.messaging.work import View, Work
 from core.profiles.identity import NOBODY
 from core.profiles.steps import UsersIssued
 from core.profiles.validate import check_id
@@ -95,14 +96,15 @@ def update(work: Work, command: commands.UpdateMessage) -> MessageDefinition:
     return fresh
 
 
-def launch(work: Work, command: commands.LaunchMessage) -> MessageDefinition:
-    """Make a draft live and judge everybody once.
+def check_launch(view: View, key: str, etag: str = "") -> Compiled:
+    """The working parts of a draft that may be launched now.
 
     Raises:
-        FailedPrecondition: NOT_A_DRAFT; InvalidInput: EXISTING_REQUIRED, SCHEDULE_IN_PAST; TIME_USE_UNKNOWN.
+        NotFound: MESSAGE_NOT_FOUND; StaleEtag; FailedPrecondition: NOT_A_DRAFT; InvalidInput: SCHEDULE_IN_PAST;
+            InvalidExpression: TIME_USE_UNKNOWN.
     """
-    present = work.messages.get(command.key)
-    _etag(command.etag, present.etag, "etag")
+    present = view.messages.get(key)
+    _etag(etag, present.etag, "etag")
     if present.state != "draft":
         raise FailedPrecondition(
             f"the message is {present.state}",
@@ -110,18 +112,29 @@ def launch(work: Work, command: commands.LaunchMessage) -> MessageDefinition:
             mend="resume it" if present.state == "paused" else "only a draft can be launched",
             code="NOT_A_DRAFT",
         )
-    compiled = compile_message(work, present)
+    compiled = compile_message(view, present)
     refuse_unknown_time(compiled, present)
+    if isinstance(present.schedule, Once) and present.schedule.at < view.now:
+        raise InvalidInput(
+            "the scheduled time is past", field="message.once.time", mend="a time from now on", code="SCHEDULE_IN_PAST"
+        )
+    return compiled
+
+
+def launch(work: Work, command: commands.LaunchMessage) -> MessageDefinition:
+    """Make a draft live and judge everybody once.
+
+    Raises:
+        MusterError: what `check_launch` raises; InvalidInput: EXISTING_REQUIRED.
+    """
+    compiled = check_launch(work, command.key, command.etag)
+    present = work.messages.get(command.key)
     if isinstance(present.schedule, Asap) and command.existing is None:
         raise InvalidInput(
             "what becomes of those who match already is not said",
             field="existing",
             mend="EXISTING_SEND or EXISTING_SKIP",
             code="EXISTING_REQUIRED",
-        )
-    if isinstance(present.schedule, Once) and present.schedule.at < work.now:
-        raise InvalidInput(
-            "the scheduled time is past", field="message.once.time", mend="a time from now on", code="SCHEDULE_IN_PAST"
         )
     live = replace(present, state="live", launched_at=work.now, revision=present.revision + 1)
     work.do(Defined(live))
@@ -255,12 +268,13 @@ def _note(work: Work, name: str, key: str, ordinals: list[int], details: list[st
     ]
     if not known:
         return
+    ledger = work.messages.ledger(key)
     work.do(
         Noted(
             name,
             np.array([ordinal for ordinal, _ in known], np.uint32),
             work.now,
-            [idempotency_key(work.settings.uid, key, ordinal) for ordinal, _ in known],
+            [idempotency_key(work.settings.uid, key, ledger.known_as(ordinal)) for ordinal, _ in known],
             [
                 {"message_id": key, "message_type": channel, **({"detail": detail} if detail else {})}
                 for _, detail in known

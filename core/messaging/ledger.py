@@ -40,6 +40,7 @@ _SETS: Final = b"/sets"
 _DECISIONS: Final = b"/decisions/"
 _CAUSES: Final = b"/causes"
 _SINCE: Final = b"/since"
+_KNOWN_AS: Final = b"/known-as"
 _LARGEST_PART: Final = 1 << 18
 """Decisions are kept in parts; small ones that follow one another are joined up to this many."""
 
@@ -59,6 +60,7 @@ class Ledger:
         self._decisions: list[Decisions] = []
         self._causes: VersionedMap[int, dict[str, Value]] = VersionedMap()
         self._since: VersionedMap[int, int] = VersionedMap()  # who joined the queue later than decided, and when
+        self._known_as: VersionedMap[int, int] = VersionedMap()  # who took a delivery over by a merge, and from whom
         self._saved_parts = 0  # how many of the first parts a checkpoint has as they are
         self._stale_parts = 0  # how many parts a checkpoint may have in all
         self._dirty = False
@@ -71,6 +73,7 @@ class Ledger:
         twin._sets = dict(self._sets)
         twin._decisions = list(self._decisions)
         twin._causes, twin._since = self._causes.fork(), self._since.fork()
+        twin._known_as = self._known_as.fork()
         twin._saved_parts, twin._stale_parts = self._saved_parts, self._stale_parts
         twin._dirty = self._dirty
         twin._owned = set()
@@ -117,6 +120,11 @@ class Ledger:
     def cause(self, ordinal: int) -> dict[str, Value] | None:
         """The event that made a user match, where it was kept."""
         return self._causes.get(ordinal)
+
+    def known_as(self, ordinal: int) -> int:
+        """The ordinal under which providers know a user's hand-off: that of whom it was first decided for."""
+        first = self._known_as.get(ordinal)
+        return ordinal if first is None else first
 
     def waiting_since_before(self, users: BitMap, instant: int) -> BitMap:
         """Of queued users, those who joined the queue before an instant, in micros."""
@@ -256,9 +264,11 @@ class Ledger:
                 self._saved_parts = min(self._saved_parts, number)
 
     def _inherit(self, goes: int, stays: int) -> None:
-        """Let the delivery that was another user's keep its cause and its place in time."""
+        """Let the delivery that was another user's keep its cause, its place in time and its idempotency key."""
         _hand_over(self._causes, goes, stays)
         _hand_over(self._since, goes, stays)
+        # Exchanged, so that every key stays unique: what is left to the user that goes is the delivery that lost.
+        self._known_as[stays], self._known_as[goes] = self.known_as(goes), self.known_as(stays)
 
     def _put(self, ordinal: int, source: Place | None, target: Place | None) -> None:
         if source is not None:
@@ -283,6 +293,7 @@ class Ledger:
             yield prefix + _DECISIONS + number.to_bytes(4, "big"), page
         yield prefix + _CAUSES, pack(dict(self._causes.items()))
         yield prefix + _SINCE, pack(dict(self._since.items()))
+        yield prefix + _KNOWN_AS, pack(dict(self._known_as.items()))
 
     def clean(self) -> None:
         """Forget what is dirty: a checkpoint has it."""
@@ -320,6 +331,8 @@ class Ledger:
             ledger._causes = VersionedMap(unpack(page))
         for _, page in scan(prefix + _SINCE):
             ledger._since = VersionedMap(unpack(page))
+        for _, page in scan(prefix + _KNOWN_AS):
+            ledger._known_as = VersionedMap(unpack(page))
         ledger.clean()
         return ledger
 

@@ -301,7 +301,7 @@ def deliveries(view: View, key: str) -> Iterator[list[DeliveryRow]]:
                         distinct_id,
                         int(instant),
                         *of_row[int(ordinal)],
-                        idempotency_key(view.settings.uid, definition.key, int(ordinal)),
+                        idempotency_key(view.settings.uid, definition.key, ledger.known_as(int(ordinal))),
                     )
                     for ordinal, instant, distinct_id in zip(
                         part, times, view.users.names(np.asarray(part)), strict=True

@@ -95,7 +95,7 @@ def _hand_off(
     address: Value,
     result: RenderedEmail | RenderedWebhook,
 ) -> HandOff | Obstacle:
-    key = idempotency_key(view.settings.uid, definition.key, ordinal)
+    key = idempotency_key(view.settings.uid, definition.key, view.messages.ledger(definition.key).known_as(ordinal))
     if isinstance(result, RenderedWebhook):
         headers = dict(result.headers)
         return HandOff(ordinal, distinct_id, key, url=result.url, headers=headers, body=result.body)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 from core import commands
+from core.messaging import reading
+from core.messaging.definitions import WebhookSource
 from core.profiles.records import Operation, ProfileChange
 from tests.core.project import DAY, HOOK, START, Project, email
 
@@ -161,3 +163,25 @@ def test_a_deletion_in_the_same_batch_as_the_return(project: Project, state: str
     )
     assert project.profile("a") == {"plan": "free", "$email": "a@example.com"}
     assert project.send_all() == []
+
+
+def test_a_hand_off_keeps_its_key_through_a_merge(project: Project) -> None:
+    project.message("hi", FREE, content=WebhookSource("https://example.com/", body="{}", idempotent=True))
+    project.set("goes", plan="free")
+    offer = project.desk.offer("webhook", 1)
+    assert offer is not None
+    project.desk.begin(offer.batch_id, [0]).result()
+    project.set("stays", plan="free")
+    project.merge("stays", "goes")
+    project.desk.abandon([offer.batch_id]).result()
+    assert project.places("hi") == {"goes": "skipped:merged", "stays": "queued"}
+    again = project.desk.offer("webhook", 1)
+    assert again is not None
+    assert again.recipients[0].idempotency_key == offer.recipients[0].idempotency_key
+    rows = [row for part in reading.deliveries(project.version, "hi") for row in part]
+    assert len({row.idempotency_key for row in rows}) == len(rows) == 2
+    with project.copy(project.folder.with_name("copy")) as copy:
+        copy.engine.checkpoint()
+        copy.close()
+        with Project(copy.folder) as after:
+            assert [row for part in reading.deliveries(after.version, "hi") for row in part] == rows

@@ -19,6 +19,7 @@ from core.commands import (
 from core.errors import InvalidInput, StaleEtag
 from core.messaging import reading
 from core.messaging.definitions import MessageDefinition, State
+from core.messaging.handlers import check_launch
 from core.version import Version
 from server.blocking import Pool
 from server.convert import audiences, messages, reports
@@ -125,9 +126,14 @@ class MessageService(message_pb2_grpc.MessageServiceServicer):  # type: ignore[m
         existing = _chosen(_EXISTING, request.existing, "existing", "Existing")
         if request.validate_only:
             version = project.engine.version
-            forecast = await self._pool.run(reading.forecast, version, request.key)
+
+            def forecast() -> reading.Forecast:
+                check_launch(version, request.key, request.etag)
+                return reading.forecast(version, request.key)
+
+            found = await self._pool.run(forecast)
             return message_pb2.LaunchMessageResponse(
-                message=messages.message(reading.message(version, request.key)), forecast=reports.forecast(forecast)
+                message=messages.message(reading.message(version, request.key)), forecast=reports.forecast(found)
             )
         made = await project.submit(LaunchMessage(request.key, existing, request.etag), request.request_id)
         return message_pb2.LaunchMessageResponse(message=messages.message(made))

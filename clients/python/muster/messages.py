@@ -253,7 +253,7 @@ class Messages(Service[Way]):
 
         Example::
 
-            forecast = client.messages.launch("welcome", existing="send", validate_only=True).forecast
+            forecast = client.messages.launch("welcome", validate_only=True).forecast
             print(forecast.reachable, "of", forecast.matching)
         """
         request = message_pb2.LaunchMessageRequest(

@@ -75,8 +75,7 @@ def create(call: Call, file: str) -> None:
         return
     call.out.say(f"created {found.key}, a draft")
     show_warnings(call, answer.warnings)
-    existing = " --existing skip" if answer.message.WhichOneof("schedule") == "asap" else ""
-    call.out.note(f"next: muster message launch {found.key}{existing} --dry-run", "dim")
+    call.out.note(f"next: muster message launch {found.key} --dry-run", "dim")
 
 
 def _remember(call: Call, targeting: str) -> None:
@@ -155,7 +154,7 @@ def launch(call: Call, key: str, existing: Any, dry_run: bool, etag: str) -> Non
     from server.cli.plain import plain
 
     client = call.client()
-    if existing is None and client.messages.get(key).WhichOneof("schedule") == "asap":
+    if existing is None and not dry_run and client.messages.get(key).WhichOneof("schedule") == "asap":
         raise InvalidInput(
             "some may match already",
             field="--existing",

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
 
-from channels.provider import Outcome
 from muster.v1 import delivery_pb2, message_pb2
+
+from channels.provider import Outcome
 
 Grant = Callable[[Sequence[int]], Sequence[int]]
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from muster.v1 import delivery_pb2
 
 from channels.doubles.faults import Fault, Faults
 from channels.doubles.smtp import SmtpDouble
@@ -20,7 +21,6 @@ from channels.email import EmailProvider, SmtpConfig
 from channels.mime import KEY_HEADER
 from channels.provider import Outcome, Result
 from channels.retry import RetryPolicy
-from muster.v1 import delivery_pb2
 from tests.channels.offers import email, offer
 
 

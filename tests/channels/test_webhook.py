@@ -13,6 +13,7 @@ from email.utils import format_datetime
 from typing import Any
 
 import pytest
+from muster.v1 import delivery_pb2
 from standardwebhooks import Webhook
 
 from channels.doubles.faults import Fault, Faults
@@ -22,7 +23,6 @@ from channels.retry import RetryPolicy
 from channels.retry_after import retry_after_seconds
 from channels.webhook import WebhookConfig, WebhookProvider
 from channels.webhook_requests import key_of
-from muster.v1 import delivery_pb2
 from tests.channels.offers import hook, offer
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -170,7 +170,7 @@ async def test_a_refusal_after_a_lost_answer_stays_ambiguous(quick: RetryPolicy,
         recipient = hook(1, double.url + "/in")
 
         async def refuse_from_now_on() -> None:
-            while not double.records.items:  # noqa: ASYNC110 - the double tells by its records
+            while not double.records.items:
                 await asyncio.sleep(0.001)
             double.faults.faults[0].about = ""
 

@@ -107,7 +107,7 @@ class Applier:
             failed = np.where(is_error(arg.tags), arg.tags, failed)
         builder = Builder(width)
         builder.fail(slice(None), failed)
-        for rows in _alike(args, np.flatnonzero(failed == 1), width):
+        for rows in _alike(args, np.flatnonzero(failed == 1)):
             builder.put(rows, apply([arg.take(rows) for arg in args], len(rows)))
         return builder.done()
 
@@ -244,16 +244,18 @@ def _settled(name: str, left: int, right: int) -> Vector | None:
     return None
 
 
-def _alike(args: Sequence[Vector], rows: Index, width: int) -> Iterator[Index]:
+def _alike(args: Sequence[Vector], rows: Index) -> Iterator[Index]:
     """The rows cut into groups in which each argument has one tag."""
     if not len(rows):
         return
-    combined: NDArray[np.int64] = np.zeros(len(rows), np.int64)
+    combined: NDArray[np.int64] = np.zeros(1, np.int64)
     for arg in args:
-        tags = arg.tags if len(arg) == 1 else arg.tags[rows]
-        combined = combined * 256 + tags if len(args) < 8 else np.unique(combined * 256 + tags, return_inverse=True)[1]
-    if bool((combined == combined[0]).all()):
+        tags = arg.tags.astype(np.int64) if len(arg) == 1 else arg.tags[rows]
+        combined = combined * 256 + tags
+        if len(args) > 2:
+            combined = np.unique(combined, return_inverse=True)[1]
+    if len(combined) == 1 or bool((combined == combined[0]).all()):
         yield rows
         return
-    for kind in np.unique(combined).tolist():
+    for kind in np.flatnonzero(np.bincount(combined)).tolist():
         yield rows[combined == kind]

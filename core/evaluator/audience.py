@@ -18,6 +18,7 @@ from core.values import Value
 
 _NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_. -]{0,62}\Z")
 _PREFIX: Final = b"audiences/"
+_MOST_PARSED: Final = 256
 
 
 @record("audience")
@@ -59,12 +60,14 @@ class Audiences:
     def __init__(self) -> None:
         self._by_name: dict[str, AudienceDefinition] = {}
         self._dirty: frozenset[str] = frozenset()
+        self._parsed: dict[str, Parsed] = {}  # of expressions that name audiences, as these are now
         self.revision = 0
 
     def fork(self) -> Audiences:
         """A copy that may be written."""
         twin = Audiences.__new__(Audiences)
         twin._by_name, twin._dirty, twin.revision = dict(self._by_name), self._dirty, self.revision
+        twin._parsed = self._parsed
         return twin
 
     def get(self, name: str) -> AudienceDefinition:
@@ -89,23 +92,9 @@ class Audiences:
         names = sorted(name for name in self._by_name if name > after)
         return [self._by_name[name] for name in names[:limit]]
 
-    def sources(self) -> dict[str, Parsed | BitMap]:
-        """What the parser needs to resolve `audiences[…]`. An expression cannot name itself, nor in a circle."""
-        return {name: self._source(definition, ()) for name, definition in self._by_name.items()}
-
-    def _source(self, definition: AudienceDefinition, above: tuple[str, ...]) -> Parsed | BitMap:
-        if definition.members is not None:
-            return definition.members
-        return parse(definition.expression or "", audiences=self._sources_below(definition, above))
-
-    def _sources_below(self, definition: AudienceDefinition, above: tuple[str, ...]) -> dict[str, Parsed | BitMap]:
-        path = (*above, definition.name)
-        text = definition.expression or ""
-        return {
-            name: self._source(other, path)
-            for name, other in self._by_name.items()
-            if name not in path and (f'"{name}"' in text or f"'{name}'" in text)
-        }
+    def sources(self) -> Mapping[str, Parsed | BitMap]:
+        """What the parser needs to resolve `audiences[…]`."""
+        return _Sources(self._by_name)
 
     def parse(self, expression: str, params: Mapping[str, Value] | None = None) -> Parsed:
         """Parse an expression that may name saved audiences.
@@ -113,7 +102,17 @@ class Audiences:
         Raises:
             InvalidExpression: with the position.
         """
-        return parse(expression, params=params, audiences=self.sources() if "audiences" in expression else {})
+        if "audiences" not in expression:
+            return parse(expression, params=params)
+        if params:
+            return parse(expression, params=params, audiences=self.sources())
+        known = self._parsed
+        found = known.get(expression)
+        if found is None:
+            found = parse(expression, audiences=self.sources())
+            if len(known) < _MOST_PARSED:
+                known[expression] = found
+        return found
 
     def check(self, definition: AudienceDefinition) -> None:
         """Refuse what cannot be saved.
@@ -129,7 +128,7 @@ class Audiences:
                 code="INVALID_NAME",
             )
         if definition.expression is not None:
-            parse(definition.expression, audiences=self._sources_below(definition, ()))
+            parse(definition.expression, audiences=_Sources(self._by_name, (definition.name,)))
 
     def save(self, step: AudienceSaved) -> None:
         """Apply a recorded save."""
@@ -142,12 +141,12 @@ class Audiences:
         self._touch(step.name)
 
     def users_of(self, name: str) -> list[str]:
-        """Audiences whose expression names this one."""
+        """Audiences whose expression names this one, itself or through others."""
         return sorted(
             other.name
             for other in self._by_name.values()
             if other.expression is not None
-            and name in parse(other.expression, audiences=self._sources_below(other, ())).audiences
+            and name in parse(other.expression, audiences=_Sources(self._by_name, (other.name,))).audiences
         )
 
     def refuse_if_used(self, name: str, messages: list[str]) -> None:
@@ -182,6 +181,7 @@ class Audiences:
 
     def _touch(self, name: str) -> None:
         self._dirty |= {name}
+        self._parsed = {}
         self.revision += 1
 
     def dirty_pages(self) -> Iterator[tuple[bytes, bytes | None]]:
@@ -206,3 +206,39 @@ class Audiences:
             definition = decode(page)
             audiences._by_name[definition.name] = definition
         return audiences
+
+
+class _Sources(Mapping[str, Parsed | BitMap]):
+    """Saved audiences by name, each parsed once when it is first named.
+
+    Arguments:
+        above: those that lead here; none can name itself.
+        known: what is parsed already, shared with the sources of the audiences named.
+    """
+
+    def __init__(
+        self,
+        by_name: Mapping[str, AudienceDefinition],
+        above: tuple[str, ...] = (),
+        known: dict[str, Parsed] | None = None,
+    ) -> None:
+        self._by_name, self._above = by_name, above
+        self._known: dict[str, Parsed] = {} if known is None else known
+
+    def __getitem__(self, name: str) -> Parsed | BitMap:
+        if name in self._above:
+            raise KeyError(name)
+        definition = self._by_name[name]
+        if definition.members is not None:
+            return definition.members
+        found = self._known.get(name)
+        if found is None:
+            below = _Sources(self._by_name, (*self._above, name), self._known)
+            found = self._known[name] = parse(definition.expression or "", audiences=below)
+        return found
+
+    def __iter__(self) -> Iterator[str]:
+        return (name for name in self._by_name if name not in self._above)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)

@@ -28,14 +28,23 @@ def crossings(time_use: TimeUse, population: Population, after: int, upto: int) 
         Ordinals uint32[n] and instants int64[n], sorted by (ordinal, instant), each pair once. Users who no longer
         exist may be among them.
     """
-    keys = [np.zeros((0, 2), np.int64)]
+    users, instants = [np.zeros(0, np.uint32)], [np.zeros(0, np.int64)]
     asked = {(leaf.source, offset) for leaf in time_use.leaves for offset in leaf.offsets}
     for source, offset in asked:
         found = _times(source, population, after - offset, upto - offset)
         if found is not None and len(found[0]):
-            keys.append(np.stack([found[0].astype(np.int64), found[1] + offset], axis=1))
-    pairs = np.unique(np.concatenate(keys), axis=0)
-    return pairs[:, 0].astype(np.uint32), np.ascontiguousarray(pairs[:, 1])
+            users.append(found[0])
+            instants.append(found[1] + offset)
+    return _each_once(np.concatenate(users), np.concatenate(instants))
+
+
+def _each_once(ordinals: Ordinals, instants: Instants) -> tuple[Ordinals, Instants]:
+    """The pairs by ordinal and instant, each once."""
+    order = np.lexsort((instants, ordinals))
+    ordinals, instants = ordinals[order], instants[order]
+    fresh = np.ones(len(ordinals), bool)
+    fresh[1:] = (ordinals[1:] != ordinals[:-1]) | (instants[1:] != instants[:-1])
+    return ordinals[fresh], instants[fresh]
 
 
 def _times(source: object, population: Population, after: int, upto: int) -> tuple[Ordinals, Instants] | None:

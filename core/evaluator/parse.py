@@ -37,6 +37,7 @@ class Parsed:
         uses_now, uses_context: whether it mentions those variables. What reads events depends on time even
             without `now`, as an event shows from its own time on.
         depth: how deep saved audiences nest in it.
+        expansion: how many times audiences by expression are named in it and in those.
     """
 
     text: str
@@ -48,6 +49,7 @@ class Parsed:
     uses_now: bool
     uses_context: bool
     depth: int = 0
+    expansion: int = 0
 
 
 def parse(
@@ -107,6 +109,7 @@ def _made(text: str, root: Node, params: Mapping[str, Value], audiences: Mapping
         uses_now=resolution.uses_now,
         uses_context=resolution.uses_context,
         depth=resolution.depth,
+        expansion=resolution.expansion,
     )
 
 

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from core.evaluator.parse import Parsed
 
 MAX_AUDIENCE_DEPTH: Final = 8
+MAX_EXPANSION: Final = 1_000
+"""How many times an expression may name audiences by expression, those that these name included, and so on."""
 OPERATORS: Final = frozenset(
     [
         "_&&_",
@@ -59,6 +61,7 @@ class Resolution:
         self.uses_now = False
         self.uses_context = False
         self.depth = 0
+        self.expansion = 0
 
     def include(self, parsed: Parsed) -> None:
         """Add what a saved audience reads."""
@@ -69,6 +72,7 @@ class Resolution:
         self.uses_now |= parsed.uses_now
         self.uses_context |= parsed.uses_context
         self.depth = max(self.depth, parsed.depth + 1)
+        self.expansion += parsed.expansion + 1
 
 
 def children(node: Node) -> Iterator[Node]:
@@ -216,7 +220,11 @@ class _Resolver:
         return Call(node.position, node.function, (container, key))
 
     def _audience(self, name: str, position: int) -> Node:
-        source = self._found.audiences.get(name)
+        try:
+            source = self._found.audiences.get(name)
+        except InvalidExpression as error:
+            message = f"the audience {name!r} cannot be used here: {error.message}"
+            raise InvalidExpression(message, position=position, mend=error.mend, code=error.code) from error
         if source is None:
             near = get_close_matches(name, self._found.audiences, 1)
             raise InvalidExpression(
@@ -235,6 +243,13 @@ class _Resolver:
                 position=position,
                 mend=f"nest them at most {MAX_AUDIENCE_DEPTH} deep",
                 code="EXPRESSION_TOO_DEEP",
+            )
+        if self._found.expansion > MAX_EXPANSION:
+            raise InvalidExpression(
+                "too much stands behind the saved audiences that are named",
+                position=position,
+                mend=f"name audiences at most {MAX_EXPANSION} times, those within audiences included",
+                code="EXPRESSION_TOO_LONG",
             )
         return AudienceRef(position, name, source, None)
 

@@ -14,7 +14,20 @@ from numpy.typing import NDArray
 
 from core.evaluator.event_rows import rows_of_users
 from core.evaluator.heaps import BlobHeap, Heap, SpanHeap, TextHeap
-from core.evaluator.vector import LIST, MAP, MISSING, REFERENCES, STRING, TIMESTAMP, Data, Index, Tags, Vector, errors
+from core.evaluator.vector import (
+    LIST,
+    MAP,
+    MISSING,
+    REFERENCES,
+    STRING,
+    TIMESTAMP,
+    Data,
+    Index,
+    Tags,
+    Vector,
+    distinct,
+    errors,
+)
 from core.values import MIN_MICROS, from_micros
 
 if TYPE_CHECKING:
@@ -166,7 +179,7 @@ class Sources:
         return Vector(np.full(len(rows), MAP, np.uint8), rows + base)
 
     def _rows(self, table: EventTable, ordinals: Index, after: int) -> tuple[EventRows, Vector]:
-        users = ordinals if bool((ordinals[1:] > ordinals[:-1]).all()) else np.unique(ordinals)
+        users = ordinals if bool((ordinals[1:] > ordinals[:-1]).all()) else distinct(ordinals)
         key = (table.name, after, users.tobytes())
         found = self._read.get(key)
         if found is None:

@@ -9,7 +9,7 @@ import numpy as np
 
 from core.evaluator.cells import from_cell, to_cell
 from core.evaluator.heaps import CODE_MASK, HEAP_SHIFT, Heap, ValueHeap
-from core.evaluator.vector import BOOL, DOUBLE, INT, REFERENCES, STRING, Data, Index, Tags, Vector
+from core.evaluator.vector import BOOL, DOUBLE, INT, REFERENCES, STRING, Data, Index, Tags, Vector, distinct
 
 LASTING_HEAPS: Final = 1 << 20
 """Heaps numbered below this live as long as the run; those from here on, as long as a block's rows."""
@@ -104,15 +104,15 @@ class Space:
             compute: the answers for distinct codes (int64[k], ascending).
         """
         if not heap.lasting():
-            distinct, inverse = np.unique(codes, return_inverse=True)
-            return compute(distinct).take(inverse)
+            once, inverse = np.unique(codes, return_inverse=True)
+            return compute(once).take(inverse)
         memo = self._memos.setdefault((id(heap), key), _Memo())
         if len(codes):
             memo.reach(int(codes.max()) + 1)
             unknown = codes[~memo.known[codes]]
             if len(unknown):
-                distinct = np.unique(unknown)
-                memo.learn(distinct, compute(distinct))
+                fresh = distinct(unknown)
+                memo.learn(fresh, compute(fresh))
         return Vector(memo.tags[codes], memo.data[codes])
 
     def encode(self, values: Sequence[Any], *, lasting: bool = False) -> Vector:
@@ -139,13 +139,13 @@ class Space:
         groups = list(self.groups(vector))
         if len(groups) == 1 and len(groups[0][1]) == len(vector):
             heap, _, codes = groups[0]
-            distinct, inverse = np.unique(codes, return_inverse=True)
-            once = heap.values(distinct)
-            return [once[place] for place in inverse.tolist()]
+            once, inverse = np.unique(codes, return_inverse=True)
+            found = heap.values(once)
+            return [found[place] for place in inverse.tolist()]
         values = [from_cell(tag, cell) for tag, cell in zip(vector.tags.tolist(), vector.data.tolist(), strict=True)]
         for heap, rows, codes in groups:
-            distinct, inverse = np.unique(codes, return_inverse=True)
-            found = heap.values(distinct)
+            once, inverse = np.unique(codes, return_inverse=True)
+            found = heap.values(once)
             for row, place in zip(rows.tolist(), inverse.tolist(), strict=True):
                 values[row] = found[place]
         return values
@@ -178,7 +178,7 @@ class Space:
         assert isinstance(store, ValueHeap)
         result = np.zeros(len(texts), np.int64)
         for heap, rows, codes in self.groups(texts, STRING):
-            distinct, inverse = np.unique(codes, return_inverse=True)
-            numbers = np.array([store.add(text) for text in heap.values(distinct)], np.int64)
+            once, inverse = np.unique(codes, return_inverse=True)
+            numbers = np.array([store.add(text) for text in heap.values(once)], np.int64)
             result[rows] = numbers[inverse]
         return result

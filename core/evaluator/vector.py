@@ -83,6 +83,14 @@ class Vector:
         return first if len(tags) == 1 or bool((tags == first).all()) else -1
 
 
+def distinct(values: Index) -> Index:
+    """Each value once, ascending; many times faster than np.unique, which hashes, where most values differ."""
+    ordered: Index = np.sort(values)
+    fresh = np.ones(len(ordered), bool)
+    fresh[1:] = ordered[1:] != ordered[:-1]
+    return ordered[fresh]
+
+
 def is_error(tags: Tags) -> NDArray[np.bool_]:
     """Which tags stand for an error (missing, wrong type, other)."""
     flags: NDArray[np.bool_] = (tags - np.uint8(1)) >= np.uint8(WRONG_TYPE - 1)

@@ -181,7 +181,7 @@ def _rounds(
 ) -> Iterator[tuple[Ordinals, Instants]]:
     """Cut (user, instant) pairs into rounds: the k-th holds every user's k-th instant, in order of ordinals."""
     ordinals, times = pairs
-    kept = np.isin(ordinals, _array(everybody))
+    kept = np.isin(ordinals, _array(BitMap(ordinals) & everybody))
     ordinals, times = ordinals[kept], times[kept]
     if instants:
         all_users = _array(everybody)

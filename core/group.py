@@ -13,8 +13,8 @@ from typing import Any, Final
 from core import commands
 from core.codec import decode, encode, record
 from core.errors import FailedPrecondition, InvalidInput, MusterError, StaleEtag
+from core.messaging import audiences, judge
 from core.messaging import handlers as messaging
-from core.messaging import judge
 from core.profiles import handlers as profiles
 from core.requests import MAX_REQUEST_ID_BYTES, Requests
 from core.settings import Settings, check_settings
@@ -64,8 +64,8 @@ _HANDLERS: Final[dict[type, Callable[[Any, Any], Any]]] = {
     commands.MergeUsers: profiles.merge,
     commands.DeleteUser: profiles.delete,
     commands.UpdateSettings: _update_settings,
-    commands.SaveAudience: messaging.save_audience,
-    commands.DeleteAudience: messaging.delete_audience,
+    commands.SaveAudience: audiences.save,
+    commands.DeleteAudience: audiences.delete,
     commands.CreateMessage: messaging.create,
     commands.UpdateMessage: messaging.update,
     commands.LaunchMessage: messaging.launch,

@@ -10,12 +10,9 @@ from pyroaring import BitMap
 
 from core import commands
 from core.errors import AlreadyExists, FailedPrecondition, InvalidInput, NotFound, StaleEtag
-from core.evaluator.audience import AudienceDefinition, AudienceDeleted, AudienceSaved
-from core.evaluator.time_use import launch_problems
 from core.messaging.compiled import (
     Compiled,
     compile_message,
-    listed_audiences,
     refuse_event_in_schedule,
     refuse_unknown_time,
 )
@@ -35,8 +32,6 @@ from core.messaging.keys import idempotency_key, read_key
 from core.messaging.render import offer_tag
 from core.messaging.work import View, Work
 from core.profiles.identity import NOBODY
-from core.profiles.steps import UsersIssued
-from core.profiles.validate import check_id
 
 DELIVERED: Final = "$campaign_delivery"
 FAILED: Final = "$campaign_failed"
@@ -405,72 +400,3 @@ def resolve(work: Work, command: commands.ResolveAmbiguous) -> int:
     if target == "sent":
         _note(work, DELIVERED, command.key, list(users), [""] * len(users))
     return len(users)
-
-
-def save_audience(work: Work, command: commands.SaveAudience) -> AudienceDefinition:
-    """Save an audience by expression or by ids; live messages that name it judge everybody once.
-
-    Raises:
-        InvalidInput: INVALID_NAME, NO_MEMBERS, UNKNOWN_IDS with the first unknown one; InvalidExpression, also for
-            a use of time that a live message naming the audience could not have been launched with.
-    """
-    if (command.expression is None) == (command.ids is None):
-        raise InvalidInput(
-            "give an expression or a list of ids",
-            field="audience.members",
-            mend="exactly one of the two",
-            code="NO_MEMBERS",
-        )
-    bare = AudienceDefinition(command.name, command.description, command.expression, None, work.now)
-    work.audiences.check(bare)
-    live = [m for m in work.messages.live() if isinstance(m.schedule, Asap)]
-    naming = [m for m in live if command.name in listed_audiences(compile_message(work, m))]
-    if command.ids is None:
-        trial = work.audiences.fork()
-        trial.save(AudienceSaved(bare))
-        for problem in [one for m in naming for one in launch_problems(trial.parse(m.targeting))]:
-            problem.field = "audience.expression"
-            raise problem
-        definition = bare
-    else:
-        definition = replace(bare, members=_listed(work, command.ids, command.create_missing))
-    work.do(AudienceSaved(definition))
-    for message in naming:
-        judge_everybody(work, message, compile_message(work, message), work.now)
-    return definition
-
-
-def _listed(work: Work, distinct_ids: list[str], create_missing: bool) -> BitMap:
-    """The users of a list of ids; unknown ids become users where that is asked for."""
-    for index, distinct_id in enumerate(distinct_ids):
-        check_id(distinct_id, f"audience.ids.distinct_ids[{index}]")
-    found = work.users.find_many(distinct_ids)
-    unknown = np.flatnonzero(found < 0)
-    if len(unknown):
-        if not create_missing:
-            first = int(unknown[0])
-            raise InvalidInput(
-                f"{len(unknown)} of {len(distinct_ids)} ids are unknown, the first is {distinct_ids[first]!r}",
-                field=f"audience.ids.distinct_ids[{first}]",
-                mend="leave them out, or set create_missing",
-                code="UNKNOWN_IDS",
-            )
-        work.do(UsersIssued([distinct_ids[index] for index in unknown.tolist()]))
-        found = work.users.find_many(distinct_ids)
-    return BitMap(found.astype(np.uint32))
-
-
-def delete_audience(work: Work, command: commands.DeleteAudience) -> None:
-    """Delete an audience that nothing uses.
-
-    Raises:
-        NotFound: AUDIENCE_NOT_FOUND; FailedPrecondition: AUDIENCE_IN_USE.
-    """
-    work.audiences.get(command.name)
-    using = [
-        m.key
-        for m in work.messages.all()
-        if m.state != "ended" and command.name in listed_audiences(compile_message(work, m))
-    ]
-    work.audiences.refuse_if_used(command.name, using)
-    work.do(AudienceDeleted(command.name))

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 from pyroaring import BitMap
 
 from core.evaluator import tree
@@ -18,6 +19,7 @@ from core.evaluator.apply import Applier
 from core.evaluator.comprehend import Unfolded, fold
 from core.evaluator.frame import Frame
 from core.evaluator.heaps import CODE_MASK, SpanHeap
+from core.evaluator.membership import MANY, among
 from core.evaluator.scoping import distinct_variables
 from core.evaluator.sources import BEFORE_ALL, Sources
 from core.evaluator.vector import (
@@ -229,13 +231,17 @@ def _in(interpreter: Interpreter, node: tree.Call, frame: Frame) -> Vector:
     value, container = node.args
     if not isinstance(container, tree.ListOf) or not container.elements:
         return interpreter.applier.call("@in", [interpreter.compute(part, frame) for part in node.args], frame.size)
-    operands = [interpreter.compute(value, frame)]
-    operands += [interpreter.compute(element, frame) for element in container.elements]
-    found = np.zeros(1, bool)
-    for operand in operands[1:]:
-        found = found | truths(interpreter.applier.call("_==_", [operands[0], operand], frame.size))
+    left = interpreter.compute(value, frame)
+    elements = [interpreter.compute(element, frame) for element in container.elements]
+    found: NDArray[np.bool_] | None = None
+    if len(elements) > MANY and all(isinstance(element, tree.Const) for element in container.elements):
+        found = among(interpreter.space, left, elements)
+    if found is None:
+        found = np.zeros(1, bool)
+        for element in elements:
+            found = found | truths(interpreter.applier.call("_==_", [left, element], frame.size))
     tags = np.full(1, BOOL, np.uint8)
-    for operand in reversed(operands):
+    for operand in (*reversed(elements), left):
         tags = np.where(is_error(operand.tags), operand.tags, tags)
     size = max(len(tags), len(found))
     tags, found = np.broadcast_to(tags, size), np.broadcast_to(found, size)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import numpy as np
 from pyroaring import BitMap
 
+from core.evaluator.membership import MANY, Wanted
 from core.evaluator.plan import Split, Step, Want, Words
 from core.evaluator.ranges import Bounds, bounds_of
 from core.evaluator.scan import scan
@@ -19,9 +20,6 @@ if TYPE_CHECKING:
     from core.bitmaps.column import Column
     from core.evaluator.batch import Batch
     from core.evaluator.tree import Node
-
-_MOST_SCANS: Final = 6
-"""Where `in` lists more constants than this, each value is looked up among them instead."""
 
 
 class Fixed(Step):
@@ -194,7 +192,7 @@ class Comparison(Step):
         return None
 
     def _by_scans(self, batch: Batch, column: Column, bounds: Sequence[Bounds], within: Words) -> Split:
-        if len(bounds) > _MOST_SCANS:
+        if len(bounds) > MANY:
             return scan_for_many(batch, column, bounds, within)
         true, false = scan_column(batch, column, bounds[0], within)
         for bound in bounds[1:]:
@@ -263,24 +261,10 @@ def _decided(block: Block, bounds: Bounds) -> bool | None:
 
 def scan_for_many(batch: Batch, column: Column, bounds: Sequence[Bounds], within: Words) -> Split:
     """The values that equal any of many constants, each given by its bounds; no present value errs."""
-    wanted: dict[int, set[int]] = {}
-    reals: set[float] = set()
-    for bound in bounds:
-        if bound.int_tag and bound.ints[0] <= bound.ints[1]:
-            wanted.setdefault(bound.int_tag, set()).add(bound.ints[0])
-        if bound.double_tag and bound.doubles[0] <= bound.doubles[1]:
-            reals.add(bound.doubles[0])
-    cells = {tag: np.array(sorted(values), np.int64) for tag, values in wanted.items()}
-    doubles = np.array(sorted(reals), np.float64)
+    wanted = Wanted(bounds)
     true, false = np.zeros_like(within), np.zeros_like(within)
     for row, block in _blocks_within(batch, column, within):
-        tags, data = block.tags, block.data
-        hits = np.zeros(len(tags), bool)
-        for tag, values in cells.items():
-            mine = tags == tag
-            hits |= mine if tag == NULL else mine & np.isin(data, values)
-        if len(doubles):
-            hits |= (tags == DOUBLE) & np.isin(data.view(np.float64), doubles)
+        hits = wanted.hits(block.tags, block.data)
         true[row] = np.packbits(hits, bitorder="little").view(np.uint64) & within[row]
-        false[row] = np.packbits(tags != MISSING, bitorder="little").view(np.uint64) & within[row] & ~true[row]
+        false[row] = np.packbits(block.tags != MISSING, bitorder="little").view(np.uint64) & within[row] & ~true[row]
     return Split(true, false)

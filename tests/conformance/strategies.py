@@ -138,7 +138,9 @@ class _Writer:
     def any(self) -> str:
         if self.chance(8):
             return str(
-                self.pick("dyn(2u)", 'dyn(b"a")', 'dyn(duration("1h"))', "dyn(type(1))", f"dyn(bytes({self.term('s')}))")
+                self.pick(
+                    "dyn(2u)", 'dyn(b"a")', 'dyn(duration("1h"))', "dyn(type(1))", f"dyn(bytes({self.term('s')}))"
+                )
             )
         kind = self.pick(*TYPES)
         return self.term(kind) if self.chance(2) else f"dyn({self.literal(kind)})"

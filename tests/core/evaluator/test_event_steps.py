@@ -30,6 +30,8 @@ COUNTS: Final = (
     'events["Purchase"].filter(e, has(e.amount)).size() != 1', 'events["Purchase"].filter(e, e.kind == "a").size() < dyn(2.5)',
     'events["Purchase"].exists(e, e.kind in ["a", "c"] || e.amount == 7)', 'events["Never"].size() == 0',
     'events["Purchase"].all(e, e.time <= now - duration("48h") || e.amount > 1.0)', 'events["Never"].all(e, e.x == 1)',
+    'events["Purchase"].exists(e, e.kind in ["p", "q", "r", "s", "t", "u", "v", "c"])',
+    'events["Purchase"].filter(e, e.any in [7, 8, 9, 10, 11, 0.5, null, "x", true]).size() > 0',
     'events["Purchase"].exists(e, e["time"] >= now - duration("0s"))', 'events["Purchase"].exists(now, now.time > timestamp(0))',
 )  # fmt: skip
 SUMS: Final = (

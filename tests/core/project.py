@@ -241,7 +241,9 @@ def contents(version: Version) -> dict[str, Any]:
             for ordinal, instant in zip(ordinals, instants, strict=True)
         )
         causes = {ordinal: ledger.cause(ordinal) for ordinal in ledger.state("queued")}
-        messages[definition.key] = (definition, places, decided, causes, sorted(ledger.marked), ledger.problems())
+        known_as = {ordinal: ledger.known_as(ordinal) for ordinal in ledger.selected}
+        marked = sorted(ledger.marked)
+        messages[definition.key] = (definition, places, decided, causes, known_as, marked, ledger.problems())
     return {
         "now": version.now,
         "settings": version.settings,

@@ -1,5 +1,5 @@
 """The same projects as the tests of the engine's rules have."""
 
-from tests.core.conftest import project
+from tests.core.conftest import project, unsynced
 
-__all__ = ["project"]
+__all__ = ["project", "unsynced"]

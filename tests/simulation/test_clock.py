@@ -10,6 +10,8 @@ import pytest
 from tests.core.project import DAY, HOOK, HOUR, START, Project, contents, email
 from tests.simulation.history import GRID, TARGETING, Batch, history, play
 
+pytestmark = pytest.mark.usefixtures("unsynced")
+
 DAYS = 50
 STEPS = {"hours": 17 * HOUR, "daily": DAY, "weekly": 7 * DAY, "once": None}
 

@@ -17,6 +17,8 @@ from core.values import from_micros
 from tests.core.project import DAY, HOOK, START, Project
 from tests.simulation.history import GRID, TARGETING, Batch, history, play
 
+pytestmark = pytest.mark.usefixtures("unsynced")
+
 DAYS = 40
 
 

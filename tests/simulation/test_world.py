@@ -9,6 +9,8 @@ import pytest
 from core.engine import verify
 from tests.simulation.world import World
 
+pytestmark = pytest.mark.usefixtures("unsynced")
+
 SEEDS = range(8)
 STEPS = 150
 

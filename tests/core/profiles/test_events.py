@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from core.profiles import reading
@@ -97,10 +97,10 @@ EVENTS = st.builds(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.lists(EVENTS, max_size=6), max_size=4))
 def test_any_batches_equal_a_plain_set(
-    tmp_path_factory: pytest.TempPathFactory, batches: list[list[EventRecord]]
+    unsynced: None, tmp_path_factory: pytest.TempPathFactory, batches: list[list[EventRecord]]
 ) -> None:
     seen: dict[tuple[str, int | None, str, str], dict[str, Any]] = {}
     with Project(tmp_path_factory.mktemp("events") / "project", start=START + 1) as project:

@@ -460,3 +460,41 @@ def test_a_project_needs_a_plain_name(tmp_path: Path, name: str) -> None:
         Engine.create(tmp_path / "p", Settings(name, "5eed"), START)
     assert caught.value.code == "INVALID_NAME"
     assert not (tmp_path / "p").exists()
+
+
+def test_readers_hold_one_version_while_many_write(tmp_path: Path) -> None:
+    config = EngineConfig(checkpoint_bytes=50_000, checkpoint_seconds=0.05)
+    stop = threading.Event()
+    wrong: list[object] = []
+
+    def read(project: Project) -> None:
+        while not stop.is_set():
+            version = project.version
+            first = contents(version)
+            if first != contents(version) or any(problems for *_, problems in first["messages"].values()):
+                wrong.append(first)
+
+    def write(project: Project, writer: int) -> None:
+        for n in range(60):
+            user = f"u{(n * 7 + writer) % 23}"
+            project.ingest(
+                [EventRecord("Visit", user, START - n, f"{writer}.{n}", {"page": f"p{writer}{n}", "n": n})],
+                [ProfileChange(user, "set", {"plan": "free" if n % 3 else "paid", "note": f"note {writer} {n}"})],
+            )
+            if n % 20 == 19:
+                project.merge(f"u{n % 23}", f"u{(n + writer + 1) % 23}")
+
+    with Project(tmp_path / "project", config=config) as project:
+        project.message("hi", 'user.plan == "free" && events["Visit"].size() > 1', content=HOOK)
+        readers = [threading.Thread(target=read, args=(project,)) for _ in range(2)]
+        writers = [threading.Thread(target=write, args=(project, writer)) for writer in range(4)]
+        for thread in (*readers, *writers):
+            thread.start()
+        for thread in writers:
+            thread.join()
+        stop.set()
+        for thread in readers:
+            thread.join()
+        assert not wrong
+        with project.copy(tmp_path / "after") as after:
+            assert contents(after.version) == contents(project.version)

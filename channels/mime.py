@@ -137,7 +137,7 @@ def compose(rendered: Rendered, idempotency_key: str, domain: str, now: datetime
     Arguments:
         rendered: subject, addresses and bodies; at least one of `html` and `text`.
         idempotency_key: printable ASCII; goes into Message-ID and X-Muster-Idempotency-Key.
-        domain: right side of the Message-ID, ASCII.
+        domain: right side of the Message-ID, ASCII; empty: the sender's.
         now: the Date; the present if None.
 
     Raises:
@@ -163,4 +163,5 @@ def compose(rendered: Rendered, idempotency_key: str, domain: str, now: datetime
             message.add_alternative(page, subtype="html")
         else:
             message.set_content(page, subtype="html")
-    return Mail(sender.addr_spec, recipient.addr_spec, message_id(idempotency_key, domain), idempotency_key, message)
+    identity = message_id(idempotency_key, domain or sender.domain)
+    return Mail(sender.addr_spec, recipient.addr_spec, identity, idempotency_key, message)

@@ -44,7 +44,7 @@ class SmtpConfig:
         ca_file: PEM certificates to trust instead of the system's.
         verify_certificate: False trusts any certificate.
         local_hostname: name given in EHLO; empty: this machine's.
-        message_id_domain: right side of the Message-IDs.
+        message_id_domain: right side of the Message-IDs; empty: the sender's domain.
         connections: most connections at once.
         mails_per_connection: a connection is replaced after as many.
         idle: an unused connection is closed after this long.
@@ -63,7 +63,7 @@ class SmtpConfig:
     ca_file: Path | None = None
     verify_certificate: bool = True
     local_hostname: str = ""
-    message_id_domain: str = "muster.invalid"
+    message_id_domain: str = ""
     connections: int = 8
     mails_per_connection: int = 100
     idle: float = 20.0
@@ -81,7 +81,7 @@ class SmtpConfig:
             raise ValueError("port: from 1 to 65535")
         if self.connections < 1 or self.mails_per_connection < 1:
             raise ValueError("connections, mails_per_connection: at least 1")
-        if not self.message_id_domain.isascii() or not self.message_id_domain.strip():
+        if not self.message_id_domain.isascii():
             raise ValueError("message_id_domain: a domain in ASCII")
 
 

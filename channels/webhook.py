@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from typing import Final
+from urllib.parse import urlsplit
 
 import httpx
 from standardwebhooks import Webhook
@@ -142,6 +143,8 @@ class WebhookProvider:
         for name in request.headers:
             if name.strip().lower() in RESERVED_HEADERS:
                 raise ValueError(f"the header {name} is not for a message to set")
+        if not urlsplit(request.url).hostname:  # httpx escapes half a bracket and then looks the host up
+            raise ValueError(f"{request.url!r} names no host")
         now = datetime.now(UTC)
         headers = httpx.Headers({"content-type": "application/json", "user-agent": "muster"})
         headers.update(dict(request.headers))

@@ -93,6 +93,10 @@ def test_everything_on_the_wire_is_seven_bit_with_short_lines() -> None:
     assert max(len(line) for line in wire.split(b"\r\n")) <= 998
 
 
+def test_without_a_domain_the_message_id_has_the_senders() -> None:
+    assert compose(email(1).rendered, "key.1", "").message_id == "<key.1@example.org>"
+
+
 def test_an_international_domain_travels_as_idna() -> None:
     mail = compose(email(1, to="Åsa <asa@bücher.example>").rendered, "k", "example.org")
     assert mail.recipient == "asa@xn--bcher-kva.example"

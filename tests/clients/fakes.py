@@ -162,7 +162,7 @@ class FakeServer:
     def start(self) -> None:
         options = [("grpc.so_reuseport", 0), ("grpc.max_receive_message_length", self.most_bytes)]
         # Without so_reuseport a port that is still taken gives an error instead of a server that is never asked.
-        self._server = grpc.server(futures.ThreadPoolExecutor(16), options=options)
+        self._server = grpc.server(futures.ThreadPoolExecutor(64), options=options)
         ingest_pb2_grpc.add_IngestServiceServicer_to_server(self.ingest, self._server)
         profile_pb2_grpc.add_ProfileServiceServicer_to_server(self.profiles, self._server)
         address = f"127.0.0.1:{self.port}"

@@ -102,6 +102,31 @@ def test_forks_amid_calls_of_other_threads(fake: FakeServer, run: Run) -> None:
     assert names(fake).count("child") == 8
 
 
+def test_a_fork_amid_an_import_ends_neither(fake: FakeServer, run: Run) -> None:
+    output = run(
+        "stop, done = threading.Event(), []\n"
+        "def records():\n"
+        "    number = 0\n"
+        "    while not stop.is_set():\n"
+        "        yield muster.event('A', 'u1', insert_id=str(number))\n"
+        "        number += 1\n"
+        "        time.sleep(0.0001)\n"
+        "thread = threading.Thread(target=lambda: done.append(client.import_records(records(), batch=50, import_id='x')))\n"
+        "thread.start()\n"
+        "for number in range(4):\n"
+        "    time.sleep(0.1)\n"
+        "    pid = os.fork()\n"
+        "    if pid == 0:\n"
+        "        os._exit(0 if client.profiles.get('u1').distinct_id == 'u1' else 1)\n"
+        "    assert os.waitpid(pid, 0)[1] == 0\n"
+        "stop.set()\n"
+        "thread.join()\n"
+        "print(done[0].offset, done[0].accepted + done[0].unreported)"
+    )
+    offset, told = map(int, output.split())
+    assert offset == told == len(fake.ingest.imported["x"]) > 0
+
+
 def test_a_fork_does_not_wait_for_a_call_that_hangs_and_the_call_goes_on(fake: FakeServer, run: Run) -> None:
     fake.ingest.gate.clear()
     output = run(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from typing import Final, Protocol
 
 _PATIENCE: Final = 0.25  # seconds for calls to end by themselves
 _LIMIT: Final = 2.0  # seconds for calls to end once their channels are closed
+_AFTERMATH: Final = 0.05  # seconds for gRPC's own threads to let go of streams that were cut off
 
 
 class Inherited(Protocol):
@@ -44,11 +46,12 @@ class Gate:
         self._streams: set[int] = set()
 
     @contextmanager
-    def inside(self) -> Iterator[None]:
-        """Be inside gRPC, once no fork is under way."""
+    def inside(self, wait: bool = True) -> Iterator[None]:
+        """Be inside gRPC: where `wait`, once no fork is under way."""
         changed = self._changed
         with changed:
-            changed.wait_for(lambda: not self._shut)
+            if wait:
+                changed.wait_for(lambda: not self._shut)
             self._inside += 1
         try:
             yield
@@ -77,6 +80,7 @@ class Gate:
             one.cut_off()
         with self._changed:
             self._changed.wait_for(lambda: not self._inside, _LIMIT)
+        time.sleep(_AFTERMATH)
 
     def open(self) -> None:
         """Let them in again."""

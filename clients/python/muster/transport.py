@@ -8,8 +8,8 @@ import os
 import queue
 import threading
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator
+from contextlib import aclosing
 from typing import Any, Final, TypeVar
 
 import grpc
@@ -18,7 +18,7 @@ from google.protobuf.message import Message
 
 from muster.connection import Connection
 from muster.errors import MusterError, Unavailable, from_status
-from muster.flow import Ask, Emit, Flow, Open, Receive, Rpc, Send, Step, Take, Wait
+from muster.flow import Ask, Emit, Flow, Open, Receive, Send, Step, Take, Wait
 from muster.forking import GATE, register
 
 T = TypeVar("T")
@@ -88,6 +88,7 @@ class Blocking:
         self._channel = None
 
     def _steps(self, flow: Flow[T]) -> Generator[Emit, None, T]:
+        """Carry a flow out, yielding what it emits."""
         link = _BlockingLink(self)
         answer: Any = None
         error: MusterError | None = None
@@ -104,15 +105,11 @@ class Blocking:
                     continue
                 try:
                     answer = link.carry_out(step)
-                except (grpc.RpcError, ClosedChannel) as failure:
-                    error = typed_error(failure, forked=link.forks != GATE.forks)
+                except MusterError as failure:
+                    error = failure
         finally:
             link.end()
             flow.close()
-
-
-class ClosedChannel(Exception):
-    """The channel was closed between being looked up and being used."""
 
 
 class _BlockingLink:
@@ -127,65 +124,79 @@ class _BlockingLink:
         self._process = 0
 
     def carry_out(self, step: Step) -> Any:
+        """Do what the step says.
+
+        Raises:
+            MusterError: where a call failed.
+        """
         match step:
-            case Ask(rpc, request, timeout):
-                with self._channel() as channel:
-                    call = channel.unary_unary(rpc.path, _serialize, rpc.answer.FromString)
-                    return call(request, timeout=timeout, metadata=self._metadata)
             case Wait(seconds):
                 time.sleep(seconds)
-            case Open(rpc, request, timeout):
-                self.end()
-                with self._channel() as channel:
-                    self._open(channel, rpc, request, timeout)
             case Send(request):
                 assert self._requests is not None
                 self._requests.put(request)
-            case Receive():
-                with GATE.inside():
-                    return next(self._stream, None)
             case Take(source, count):
                 if isinstance(source, AsyncIterator):
                     raise TypeError("an async iterable of records: use AsyncClient")
                 return list(itertools.islice(source, count))
+            case Open():
+                self.end()
+                self._call(step)
+            case _:
+                return self._call(step)
         return None
 
-    @contextmanager
-    def _channel(self) -> Iterator[grpc.Channel]:
-        """The channel, to begin a call or a stream on."""
+    def _call(self, step: Step) -> Any:
+        """Enter gRPC; also what a failed call leaves behind in it is given up before this thread is outside again."""
         with GATE.inside():
-            self.forks = GATE.forks
-            channel = self._transport.channel()
             try:
-                yield channel
-            except ValueError as error:
-                if channel is self._transport.channel():
-                    raise
-                raise ClosedChannel("the channel was closed") from error
+                if isinstance(step, Receive):
+                    return next(self._stream, None)
+                self.forks = GATE.forks
+                channel = self._transport.channel()
+                try:
+                    return self._begin(channel, step)
+                except ValueError as failure:
+                    if channel is self._transport.channel():
+                        raise
+                    error: MusterError = Unavailable(str(failure))  # closed since it was looked up
+            except grpc.RpcError as failure:
+                error = typed_error(failure, forked=self.forks != GATE.forks)
+                failure.__traceback__ = None  # its frames hold the call
+        raise error
 
-    def _open(self, channel: grpc.Channel, rpc: Rpc[Any], request: Message | None, timeout: float | None) -> None:
+    def _begin(self, channel: grpc.Channel, step: Step) -> Any:
+        match step:
+            case Ask(rpc, request, timeout):
+                call = channel.unary_unary(rpc.path, _serialize, rpc.answer.FromString)
+                return call(request, timeout=timeout, metadata=self._metadata)
+            case Open(rpc, None, timeout):
+                requests: queue.SimpleQueue[Message | None] = queue.SimpleQueue()
+                both = channel.stream_stream(rpc.path, _serialize, rpc.answer.FromString)
+                self._stream = both(iter(requests.get, None), timeout=timeout, metadata=self._metadata)
+                self._requests = requests
+            case Open(rpc, request, timeout):
+                one = channel.unary_stream(rpc.path, _serialize, rpc.answer.FromString)
+                self._stream = one(request, timeout=timeout, metadata=self._metadata)
         self._process = os.getpid()
-        if request is not None:
-            one = channel.unary_stream(rpc.path, _serialize, rpc.answer.FromString)
-            self._stream = one(request, timeout=timeout, metadata=self._metadata)
-        else:
-            requests: queue.SimpleQueue[Message | None] = queue.SimpleQueue()
-            both = channel.stream_stream(rpc.path, _serialize, rpc.answer.FromString)
-            self._stream = both(iter(requests.get, None), timeout=timeout, metadata=self._metadata)
-            self._requests = requests
         GATE.stream_opened(self)
+        return None
 
     def end(self) -> None:
         """End the open stream, if any."""
+        stream, requests = self._stream, self._requests
+        self._stream = self._requests = None
+        if stream is None:
+            return
         if self._process != os.getpid():
-            _PARENTS.append(self._stream)  # its threads are the parent's
-        elif self._stream is not None:
-            if self._requests is not None:
-                self._requests.put(None)  # lets the thread go that feeds the stream
-            self._stream.cancel()
+            _PARENTS.append(stream)  # its threads are the parent's
+            return
+        if requests is not None:
+            requests.put(None)  # lets the thread go that feeds the stream
+        with GATE.inside(wait=False):  # perhaps called by the garbage collection of a thread that forks
+            stream.cancel()
             GATE.stream_ended(self)
-        self._requests = None
-        self._stream = None
+            del stream
 
 
 class Awaiting:
@@ -205,27 +216,21 @@ class Awaiting:
         Raises:
             MusterError: what the flow raises.
         """
-        link = _AwaitingLink(self)
-        answer: Any = None
-        error: MusterError | None = None
-        try:
-            while True:
-                try:
-                    step = flow.send(answer) if error is None else flow.throw(error)
-                except StopIteration as end:
-                    value: T = end.value
-                    return value
-                answer, error = None, None
-                try:
-                    answer = await link.carry_out(step)
-                except (grpc.RpcError, MusterError) as failure:
-                    error = typed_error(failure)
-        finally:
-            link.end()
-            flow.close()
+        values: list[T] = []
+        async with aclosing(self._steps(flow, values.append)) as steps:
+            async for _ in steps:
+                pass
+        return values[0]
 
     async def iterate(self, flow: Flow[Any]) -> AsyncGenerator[Any, None]:
         """Carry a flow out as its items are asked for."""
+        async with aclosing(self._steps(flow, lambda value: None)) as steps:
+            async for emitted in steps:
+                for item in emitted.items:
+                    yield item
+
+    async def _steps(self, flow: Flow[T], end: Callable[[T], object]) -> AsyncGenerator[Emit, None]:
+        """Carry a flow out, yielding what it emits; `end` is given its return value."""
         link = _AwaitingLink(self)
         answer: Any = None
         error: MusterError | None = None
@@ -233,12 +238,12 @@ class Awaiting:
             while True:
                 try:
                     step = flow.send(answer) if error is None else flow.throw(error)
-                except StopIteration:
+                except StopIteration as stop:
+                    end(stop.value)
                     return
                 answer, error = None, None
                 if isinstance(step, Emit):
-                    for item in step.items:
-                        yield item
+                    yield step
                     continue
                 try:
                     answer = await link.carry_out(step)
@@ -333,23 +338,20 @@ async def write(stream: Any, request: Message) -> None:
         raise typed_error(failure) from failure
 
 
-def typed_error(failure: Exception, forked: bool = False) -> MusterError:
+def typed_error(failure: grpc.RpcError | MusterError, forked: bool = False) -> MusterError:
     """The typed error of a call that failed, its cause kept.
 
     Arguments:
-        failure: an RpcError, or ClosedChannel; a MusterError is returned as it is.
+        failure: an RpcError; a MusterError is returned as it is.
         forked: whether the process forked during the call.
     """
     if isinstance(failure, MusterError):
         return failure
-    if isinstance(failure, grpc.RpcError):
-        call: Any = failure  # grpc raises a class that is an error and a call at once
-        error = from_status(call.code(), call.details(), call.trailing_metadata())
-        if call.details() == _MASKED:
-            error = Unavailable("the stream broke while a request was written", code=STREAM_BROKEN)
-        if forked and call.code() is grpc.StatusCode.CANCELLED:
-            error = Unavailable("the process forked, which ended the call")
-    else:
-        error = Unavailable(str(failure))
+    call: Any = failure  # grpc raises a class that is an error and a call at once
+    error = from_status(call.code(), call.details(), call.trailing_metadata())
+    if call.details() == _MASKED:
+        error = Unavailable("the stream broke while a request was written", code=STREAM_BROKEN)
+    if forked and call.code() is grpc.StatusCode.CANCELLED:
+        error = Unavailable("the process forked, which ended the call")
     error.__cause__ = failure
     return error

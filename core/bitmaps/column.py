@@ -11,7 +11,18 @@ from numpy.typing import NDArray
 from pyroaring import BitMap
 
 from core.bitmaps.block import Block
-from core.bitmaps.cells import BLOCK_BITS, BLOCK_ROWS, TYPES, Data, Ordinals, Tags, check_codes, decode, decode_one, encode
+from core.bitmaps.cells import (
+    BLOCK_BITS,
+    BLOCK_ROWS,
+    TYPES,
+    Data,
+    Ordinals,
+    Tags,
+    check_codes,
+    decode,
+    decode_one,
+    encode,
+)
 from core.bitmaps.pagekeys import COLUMNS, DICTIONARY_PAGE, dictionary_pages, key_of
 from core.bitmaps.strings import BlobTable, StringTable
 from core.bitmaps.value_sets import UserSets, by_key

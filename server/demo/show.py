@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -235,12 +238,22 @@ def accounts(console: Console, found: Mapping[str, Account]) -> None:
 def next_steps(console: Console, store: Path, customer: str) -> None:
     """Four commands to try on the store that is left."""
     _title(console, "Next, on the store this leaves")
-    muster = "muster --project cdnow"
+    program = _program()
+    muster = f"{program} --project {story.PROJECT}"
     for command in (
-        f"muster serve --store {store} &",
+        f"{program} serve --store {store} &",
         f"{muster} message report {story.WINBACK}",
         f"{muster} message explain {story.WINBACK} {customer}",
         f"{muster} audience count 'events[\"Purchase\"].size() > 10'",
     ):
         console.print(Text(f"  {command}", style="green"), soft_wrap=True)
     console.print()
+
+
+def _program() -> str:
+    """How to call `muster` from here: by its name where the shell finds this one, else by its place."""
+    here = Path(sys.executable).with_name("muster")
+    found = shutil.which("muster")
+    if found is not None and Path(found).resolve() == here.resolve():
+        return "muster"
+    return os.path.relpath(here) if here.exists() else f"{sys.executable} -m server.cli"

@@ -275,7 +275,7 @@ def test_the_fixture_is_there_for_other_suites(tmp_path: Path) -> None:
     (code,) = blocks(inspect.getdoc(muster.testing) or "")
     (tmp_path / "test_shop.py").write_text(code, "utf-8")
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--rootdir", tmp_path, tmp_path]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=tmp_path)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=tmp_path)
     assert "1 passed" in done.stdout, done.stdout + done.stderr
 
 

@@ -71,7 +71,7 @@ def start_server(
     options: Sequence[str] = (),
     listen: str = "127.0.0.1:0",
     environ: Mapping[str, str] | None = None,
-    timeout: float = 30.0,
+    timeout: float = 60.0,
 ) -> ServerProcess:
     """Start a server on a store and wait until it serves.
 

@@ -53,8 +53,9 @@ class EventRows:
 
     def between_users(self, first: int, last: int) -> slice:
         """Where the rows of the ordinals from `first` to `last`, both included, stand."""
-        low, high = np.searchsorted(self.ordinals, np.array([first, last + 1], np.int64)).tolist()
-        return slice(low, high)
+        # Bounds of the ordinals' own type: with any other, numpy would convert all of the rows to find two places.
+        low = np.searchsorted(self.ordinals, np.uint32(first), "left")
+        return slice(int(low), int(np.searchsorted(self.ordinals, np.uint32(last), "right")))
 
 
 def empty_rows() -> EventRows:

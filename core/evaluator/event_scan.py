@@ -1,4 +1,4 @@
-"""The events of one name as rows for conditions that look at one event at a time: a day's chunk after the other.
+"""The events of one name as rows for conditions that look at one event at a time: some days' chunks after the other.
 
 An event's user is a *slot*: its place among the users of a batch, block by block. Days outside a window are not read.
 """
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from core.bitmaps.rows import EventRows, concatenate
 from core.evaluator.frame import Frame
 from core.evaluator.plan import Words
 from core.evaluator.sources import BEFORE_ALL
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from core.evaluator.batch import Batch
 
 USERS_PER_BLOCK: Final = 65_536
+_TOGETHER: Final = 65_536
+"""Days are judged together up to about so many events: what a judgement costs besides its events is then little."""
 _EVENTS_PER_USER: Final = 24
 """Reading one user's own events costs about as much as judging this many events of a chunk."""
 
@@ -41,7 +44,7 @@ def slots_of(batch: Batch) -> int:
 def visible_events(
     batch: Batch, table: EventTable | None, variable: str, after: int = BEFORE_ALL
 ) -> Iterator[tuple[Index, Frame]]:
-    """Per day: the slots of the events that their users may see, and a frame with a row for each event.
+    """The slots of the events that their users may see, and a frame with a row for each event, some days at a time.
 
     A user's events come in the order of time. A frame means nothing any more when the next is asked for.
 
@@ -58,26 +61,41 @@ def visible_events(
     place_of = np.full(int(batch.blocks[-1]) + 1, -1, np.int64)
     place_of[batch.blocks] = np.arange(len(batch.blocks)) * USERS_PER_BLOCK
     nows = None if sources.instant() is not None else _now_of_slots(batch, place_of)
-    for day in table.days():
-        if (day + 1) * MICROS_PER_DAY <= after + 1:
-            continue
-        if day * MICROS_PER_DAY > upto:
-            break
-        chunk = table.chunk(day)
-        low, high = np.searchsorted(chunk.ordinals, np.array([first, last + 1], np.int64)).tolist()
-        ordinals = chunk.ordinals[low:high].astype(np.int64)
+    for rows in _some_days(table, first, last, after, upto):
+        ordinals = rows.ordinals.astype(np.int64)
         places = place_of[ordinals >> 16]
         slots = places + (ordinals & 0xFFFF)
-        times = chunk.times[low:high]
         now = np.full(1, upto, np.int64) if nows is None else nows[slots]
-        kept = np.flatnonzero((times <= now) & (times > after) & (places >= 0))
+        kept = np.flatnonzero((rows.times <= now) & (rows.times > after) & (places >= 0))
         if not len(kept):
             continue
         run.next_rows()
         own = now if len(now) == 1 else now[kept]
         instants = Vector(np.full(len(own), TIMESTAMP, np.uint8), own)
-        names = {variable: sources.rows_of(table, chunk, kept + low), "now": instants}
+        names = {variable: sources.rows_of(table, rows, kept), "now": instants}
         yield slots[kept], Frame(len(kept), names)
+
+
+def _some_days(table: EventTable, first: int, last: int, after: int, upto: int) -> Iterator[EventRows]:
+    """The rows of users from `first` to `last` on the days of a window, a large day or several small ones at a time."""
+    parts: list[EventRows] = []
+    size = 0
+    for day in table.days():
+        if (day + 1) * MICROS_PER_DAY <= after + 1:
+            continue
+        if day * MICROS_PER_DAY > upto:
+            break
+        rows = table.chunk(day).rows
+        span = rows.between_users(first, last)
+        if span.stop == span.start:
+            continue
+        parts.append(rows if span.stop - span.start == len(rows) else rows.take(span))
+        size += span.stop - span.start
+        if size >= _TOGETHER:
+            yield concatenate(parts)
+            parts, size = [], 0
+    if parts:
+        yield concatenate(parts)
 
 
 def _now_of_slots(batch: Batch, place_of: Index) -> Index:

@@ -32,7 +32,7 @@ from core.values import MIN_MICROS, from_micros
 
 if TYPE_CHECKING:
     from core.bitmaps.column import Column
-    from core.bitmaps.events import Chunk, EventRows, EventTable
+    from core.bitmaps.events import EventRows, EventTable
     from core.bitmaps.population import Population
     from core.evaluator.space import Space
 
@@ -173,10 +173,10 @@ class Sources:
         base = self.space.register(SpanHeap(self.space, starts, counts, flat))
         return Vector(np.full(len(ordinals), LIST, np.uint8), np.arange(len(ordinals), dtype=np.int64) + base)
 
-    def rows_of(self, table: EventTable, chunk: Chunk, rows: Index) -> Vector:
-        """Some events of one day (int64 positions in the chunk) as maps."""
-        base = self.space.register(EventHeap(self, table, chunk))
-        return Vector(np.full(len(rows), MAP, np.uint8), rows + base)
+    def rows_of(self, table: EventTable, rows: EventRows, places: Index) -> Vector:
+        """Some events (int64 positions in the rows) as maps."""
+        base = self.space.register(EventHeap(self, table, rows))
+        return Vector(np.full(len(places), MAP, np.uint8), places + base)
 
     def _rows(self, table: EventTable, ordinals: Index, after: int) -> tuple[EventRows, Vector]:
         users = ordinals if bool((ordinals[1:] > ordinals[:-1]).all()) else distinct(ordinals)
@@ -234,7 +234,7 @@ class EventMapHeap(Heap):
 class EventHeap(Heap):
     """The events of a slice as maps; the code is the row in the slice."""
 
-    def __init__(self, sources: Sources, table: EventTable, rows: EventRows | Chunk) -> None:
+    def __init__(self, sources: Sources, table: EventTable, rows: EventRows) -> None:
         super().__init__(sources.space)
         self._sources, self._table, self._rows = sources, table, rows
         self._fields: dict[str, Vector] = {}

@@ -53,6 +53,7 @@ class UpdateSettings:
     allowed_addresses: list[str] | None = None
     time_zone: str | None = None
     etag: str = ""
+    late_after: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,6 +53,7 @@ def _update_settings(work: Draft, command: commands.UpdateSettings) -> Settings:
         sandbox=present.sandbox if command.sandbox is None else command.sandbox,
         allowed_addresses=present.allowed_addresses if command.allowed_addresses is None else command.allowed_addresses,
         time_zone=present.time_zone if command.time_zone is None else command.time_zone,
+        late_after=present.late_after if command.late_after is None else command.late_after,
     )
     check_settings(fresh)
     work.do(SettingsChanged(fresh))

@@ -10,15 +10,20 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from core.codec import encode, record
 from core.errors import InvalidInput
+from core.values import MICROS_PER_SECOND
 
 ClockKind = Literal["real", "manual"]
+LATE_AFTER: Final = 72 * 3600 * MICROS_PER_SECOND
 _NAME: Final = re.compile(r"[a-z][a-z0-9_-]{0,62}\Z")
 
 
 @record("settings")
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """A project's settings. `uid` makes idempotency keys unique across stores; times are micros UTC."""
+    """A project's settings. `uid` makes idempotency keys unique across stores; times are micros UTC.
+
+    `late_after`, in micros: an event that is older than this when it arrives triggers no message.
+    """
 
     name: str
     uid: str
@@ -27,6 +32,7 @@ class Settings:
     allowed_addresses: list[str] = field(default_factory=list)
     time_zone: str = "UTC"
     created_at: int = 0
+    late_after: int = LATE_AFTER
 
     @property
     def etag(self) -> str:
@@ -35,11 +41,15 @@ class Settings:
 
 
 def check_settings(settings: Settings) -> None:
-    """Refuse a bad name or time zone.
+    """Refuse a bad name, time zone or length of time.
 
     Raises:
-        InvalidInput: INVALID_NAME, INVALID_TIME_ZONE.
+        InvalidInput: INVALID_NAME, INVALID_TIME_ZONE, INVALID_DURATION.
     """
+    if settings.late_after < 0:
+        raise InvalidInput(
+            "a negative duration", field="late_after", mend="zero or more, such as 72h", code="INVALID_DURATION"
+        )
     if not _NAME.match(settings.name):
         raise InvalidInput(
             f"{settings.name!r} is no project name",

@@ -7,7 +7,6 @@ from collections.abc import Iterable
 from core.evaluator.match import Row, match
 from core.messaging.compiled import Compiled
 from core.messaging.work import View
-from core.profiles.handlers import LIVE_EVENT_AGE
 from core.values import Value, from_micros
 
 
@@ -23,7 +22,7 @@ def cause_of(view: View, compiled: Compiled, ordinal: int, instant: int) -> dict
     for name in sorted(compiled.targeting.events):
         table = view.population.events(name)
         if table is not None:
-            recent = table.history(ordinal, instant, since=instant - LIVE_EVENT_AGE)
+            recent = table.history(ordinal, instant, since=instant - view.settings.late_after)
             for place, (time, arrival, properties) in enumerate(recent):
                 if instant in (time, arrival):
                     found.append((time, name, place - len(recent), properties))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
 from core.commands import DeleteUser, Ingest, MergeUsers
 from core.errors import FailedPrecondition, NotFound
@@ -18,14 +18,13 @@ from core.profiles.steps import (
     UsersMerged,
 )
 from core.profiles.validate import check_batch, check_id
-from core.values import MICROS_PER_SECOND
-
-LIVE_EVENT_AGE: Final = 72 * 3600 * MICROS_PER_SECOND
-"""An event older than this, by the project's clock, triggers no as-soon-as-possible message."""
+from core.settings import Settings
 
 
 class Work(Changing, Protocol):
     """The version that a group is changing, with its log."""
+
+    settings: Settings
 
     def do(self, step: ProfileStep) -> Any:
         """Apply a step and record it for the log."""
@@ -54,7 +53,9 @@ def ingest(work: Work, command: Ingest) -> IngestResult:
     events, changes, places, errors = check_batch(command.events, command.changes, work.now)
     duplicates = 0
     if events:
-        duplicates = work.do(EventsAdded.of(events, imported=command.imported, oldest_live=work.now - LIVE_EVENT_AGE))
+        duplicates = work.do(
+            EventsAdded.of(events, imported=command.imported, oldest_live=work.now - work.settings.late_after)
+        )
     refused = work.do(ProfilesChanged.of(changes, places, imported=command.imported)) if changes else []
     if command.import_id and count:
         work.do(ImportAdvanced(command.import_id, next_offset))

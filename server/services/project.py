@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from google.protobuf import timestamp_pb2
 from muster.v1 import project_pb2, project_pb2_grpc
@@ -13,13 +13,15 @@ from core.commands import MoveClock, UpdateSettings
 from core.errors import InvalidInput
 from core.messaging import reading
 from core.messaging.addresses import normalise_email
-from core.settings import ClockKind, Settings
+from core.settings import LATE_AFTER, ClockKind, Settings
 from core.version import Version
 from server.auth import CALLER
 from server.blocking import Pool
-from server.convert.times import micros, timestamp
+from server.convert.times import duration, duration_micros, micros, timestamp
 from server.paging import Pages, page_size
 from server.projects import Projects
+
+T = TypeVar("T")
 
 _KINDS: Final[dict[int, ClockKind]] = {
     project_pb2.CLOCK_KIND_UNSPECIFIED: "real",
@@ -68,6 +70,7 @@ class ProjectService(project_pb2_grpc.ProjectServiceServicer):  # type: ignore[m
             sandbox=not request.live,
             allowed_addresses=_allowed(request.allowed_addresses),
             time_zone=request.time_zone or "UTC",
+            late_after=_late_after(request, LATE_AFTER),
         )
         made = await self._pool.run(self._projects.create, settings, start, request.request_id)
         return project_pb2.CreateProjectResponse(project=_project(made.engine.version))
@@ -108,6 +111,7 @@ class ProjectService(project_pb2_grpc.ProjectServiceServicer):  # type: ignore[m
                 sandbox=request.sandbox if request.HasField("sandbox") else None,
                 allowed_addresses=_allowed(request.allowed_addresses) if request.replace_allowed_addresses else None,
                 time_zone=request.time_zone if request.HasField("time_zone") else None,
+                late_after=_late_after(request, None),
                 etag=request.etag,
             ),
             request.request_id,
@@ -180,6 +184,10 @@ def _allowed(addresses: Iterable[str]) -> list[str]:
     return found
 
 
+def _late_after(request: Any, unset: T) -> int | T:
+    return duration_micros(request.late_after, "late_after") if request.HasField("late_after") else unset
+
+
 def _project(version: Version) -> project_pb2.Project:
     settings = version.settings
     kind = project_pb2.CLOCK_KIND_MANUAL if settings.clock == "manual" else project_pb2.CLOCK_KIND_REAL
@@ -190,6 +198,7 @@ def _project(version: Version) -> project_pb2.Project:
         sandbox=settings.sandbox,
         allowed_addresses=list(settings.allowed_addresses),
         time_zone=settings.time_zone,
+        late_after=duration(settings.late_after),
         profiles=len(version.population.live),
         events=sum(table.count for table in version.population.event_tables.values()),
         etag=settings.etag,

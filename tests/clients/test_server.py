@@ -140,8 +140,10 @@ def test_a_scheduled_message_waits_for_its_instant(muster_server: TestServer) ->
 def test_projects(muster_server: TestServer, tmp_path: Path) -> None:
     client = muster_server.client
     name = f"other-{uuid.uuid4().hex[:8]}"
-    made = client.projects.create(name, time_zone="Europe/Paris", allowed_addresses=["me@example.com"])
-    assert (made.sandbox, made.time_zone) == (True, "Europe/Paris")
+    made = client.projects.create(
+        name, time_zone="Europe/Paris", allowed_addresses=["me@example.com"], late_after=timedelta(hours=1)
+    )
+    assert (made.sandbox, made.time_zone, made.late_after.seconds) == (True, "Europe/Paris", 3600)
     changed = client.projects.update(name, allowed_addresses=[], time_zone="UTC", etag=made.etag)
     assert (list(changed.allowed_addresses), changed.time_zone) == ([], "UTC")
     with pytest.raises(muster.StaleEtag):

@@ -11,8 +11,8 @@ import pytest
 from core.evaluator.match import Row, match
 from core.evaluator.parse import Parsed, parse
 from core.messaging.effects import BACKFILLED, MATCHED_AT_LAUNCH
-from core.profiles.handlers import LIVE_EVENT_AGE
 from core.profiles.records import EventRecord, Operation
+from core.settings import LATE_AFTER
 from core.values import from_micros
 from tests.core.project import DAY, HOOK, START, Project
 from tests.simulation.history import GRID, TARGETING, Batch, history, play
@@ -59,7 +59,7 @@ class Twin:
         late: set[str] = set()
         for event in batch.events:
             self.store(event)
-            is_live = not batch.imported and event.time >= self.now - LIVE_EVENT_AGE
+            is_live = not batch.imported and event.time >= self.now - LATE_AFTER
             (live if is_live else late).add(event.distinct_id)
         for change in batch.changes:
             person = self.people.setdefault(change.distinct_id, Person())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final, Literal, TypeAlias
 
 from muster import flow as flows
@@ -42,6 +42,7 @@ class Projects(Service[Way]):
         time_zone: str = "",
         live: bool = False,
         allowed_addresses: Sequence[str] = (),
+        late_after: timedelta | None = None,
         request_id: str = "",
     ) -> Flow[project_pb2.Project]:
         """Create a project, with a store and a clock of its own.
@@ -53,6 +54,7 @@ class Projects(Service[Way]):
             time_zone: IANA name; "": UTC.
             live: send for real. Otherwise the project is a sandbox: what it sends lands in its inbox.
             allowed_addresses: whom a sandbox really sends to.
+            late_after: an event that is older than this when it arrives triggers no "asap" message; None: 72 h.
 
         Raises:
             AlreadyExists: if the name is taken.
@@ -71,6 +73,8 @@ class Projects(Service[Way]):
         )
         if start_time is not None:
             request.start_time.CopyFrom(values.timestamp(start_time, "start_time"))
+        if late_after is not None:
+            request.late_after.CopyFrom(values.duration(late_after))
         answer = yield from self._ask(_CREATE, request)
         return answer.project
 
@@ -110,6 +114,7 @@ class Projects(Service[Way]):
         sandbox: bool | None = None,
         allowed_addresses: Sequence[str] | None = None,
         time_zone: str | None = None,
+        late_after: timedelta | None = None,
         etag: str = "",
         request_id: str = "",
     ) -> Flow[project_pb2.Project]:
@@ -118,6 +123,7 @@ class Projects(Service[Way]):
         Arguments:
             sandbox: False sends for real from now on.
             allowed_addresses: replaces the list.
+            late_after: an event that is older than this when it arrives triggers no "asap" message.
             etag: of the project as it was read. "": no check.
 
         Raises:
@@ -137,6 +143,8 @@ class Projects(Service[Way]):
             request.replace_allowed_addresses = True
         if time_zone is not None:
             request.time_zone = time_zone
+        if late_after is not None:
+            request.late_after.CopyFrom(values.duration(late_after))
         answer = yield from self._ask(_UPDATE, request)
         return answer.project
 

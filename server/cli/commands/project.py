@@ -14,6 +14,11 @@ from server.cli.output import cell
 
 _SENDS: Final = {True: "sandbox", False: "live"}
 _NAME = click.argument("name", required=False, default="")
+_LATE_AFTER = click.option(
+    "--late-after",
+    metavar="LENGTH",
+    help="an event older than this when it arrives triggers no message; 72h where nothing is said",
+)
 
 
 @click.group("project", cls=Group)
@@ -36,9 +41,17 @@ def project() -> None:
 )
 @click.option("--live", is_flag=True, help="send for real from the beginning, without a sandbox")
 @click.option("--allow", multiple=True, metavar="ADDRESS", help="an address that the sandbox really sends to")
+@_LATE_AFTER
 @pass_call
 def create(
-    call: Call, name: str, clock: Any, start: str | None, time_zone: str, live: bool, allow: tuple[str, ...]
+    call: Call,
+    name: str,
+    clock: Any,
+    start: str | None,
+    time_zone: str,
+    live: bool,
+    allow: tuple[str, ...],
+    late_after: str | None,
 ) -> None:
     """Create a project: a sandbox, unless --live is given."""
     made = call.server().projects.create(
@@ -48,6 +61,7 @@ def create(
         time_zone=time_zone,
         live=live,
         allowed_addresses=allow,
+        late_after=length_of(late_after, "--late-after") if late_after else None,
     )
     if not call.out.json:
         call.out.say(f"created {name}" + ("" if live else ", a sandbox: what it sends lands in `muster inbox`"))
@@ -107,6 +121,7 @@ def _show(call: Call, found: Any) -> None:
             "clock": word(_clock_kinds(), found.clock),
             "now": instant(found.now),
             "time zone": found.time_zone,
+            "late after": str(found.late_after.ToTimedelta()),
             "etag": found.etag,
         }
     )
@@ -124,18 +139,27 @@ def get(call: Call, name: str) -> None:
 @_NAME
 @click.option("--time-zone", metavar="ZONE", help="IANA name, such as Europe/Berlin")
 @click.option("--sandbox/--live", default=None, help="whether what it sends lands in the inbox")
+@_LATE_AFTER
 @click.option("--etag", default="", help="refuse if the project has changed since it was read with this etag")
 @pass_call
-def update(call: Call, name: str, time_zone: str | None, sandbox: bool | None, etag: str) -> None:
+def update(
+    call: Call, name: str, time_zone: str | None, sandbox: bool | None, late_after: str | None, etag: str
+) -> None:
     """Change a project's settings."""
-    if time_zone is None and sandbox is None:
+    if time_zone is None and sandbox is None and late_after is None:
         raise InvalidInput(
             "nothing is to be changed",
             field="OPTIONS",
-            mend="give --time-zone, --sandbox or --live",
+            mend="give --time-zone, --late-after, --sandbox or --live",
             code="NOTHING_TO_DO",
         )
-    changed = call.server().projects.update(call.named(name), time_zone=time_zone, sandbox=sandbox, etag=etag)
+    changed = call.server().projects.update(
+        call.named(name),
+        time_zone=time_zone,
+        sandbox=sandbox,
+        late_after=length_of(late_after, "--late-after") if late_after else None,
+        etag=etag,
+    )
     _show(call, changed)
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
 from core import commands
+from core.errors import InvalidInput
 from core.messaging import reading
 from core.profiles.records import ProfileChange
 from tests.core.project import DAY, HOOK, HOUR, START, Project, email
@@ -85,6 +88,17 @@ def test_imports_and_late_events_are_backfilled(project: Project) -> None:
     }
     project.track("late", "Purchase")
     assert project.places("buyers")["late"] == "skipped:backfilled"
+
+
+def test_how_late_is_late_is_the_projects_setting(project: Project) -> None:
+    project.ask(commands.UpdateSettings(late_after=HOUR))
+    project.message("buyers", 'events["Purchase"].size() >= 1', content=HOOK)
+    project.track("late", "Purchase", at=START - HOUR - 1)
+    project.track("just", "Purchase", at=START - HOUR)
+    assert project.places("buyers") == {"late": "skipped:backfilled", "just": "queued"}
+    with pytest.raises(InvalidInput) as refused:
+        project.ask(commands.UpdateSettings(late_after=-1))
+    assert (refused.value.code, refused.value.field) == ("INVALID_DURATION", "late_after")
 
 
 def test_sharing_a_group_with_an_import_changes_nothing(project: Project) -> None:

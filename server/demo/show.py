@@ -15,6 +15,7 @@ from typing import Final
 
 from muster.v1 import audience_pb2, message_pb2
 from rich.console import Console
+from rich.padding import Padding
 from rich.panel import Panel
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -28,6 +29,7 @@ from server.demo.processes import Tally
 
 _BAR: Final = 36
 _MAILS_A_CELL: Final = 50
+_STATES: Final = ("held_out", "deferred", "queued", "begun", "failed", "sent", "ambiguous")
 _VERDICTS: Final = {
     audience_pb2.VERDICT_MATCHES: ("true", "green"),
     audience_pb2.VERDICT_DOES_NOT_MATCH: ("false", "red"),
@@ -154,7 +156,7 @@ def explanation(console: Console, customer: str, found: message_pb2.ExplainDeliv
     for gate in found.gates:
         mark, style = ("✓", "green") if gate.passed else ("✗", "red")
         console.print(Text.assemble((f"  {mark} ", style), f"{gate.name:<11}", (gate.detail, "dim")))
-    console.print(_tree(found.explanation))
+    console.print(Padding(_tree(found.explanation), (0, 0, 0, 2)))
 
 
 def _tree(found: audience_pb2.Explanation) -> Tree:
@@ -214,16 +216,14 @@ def accounts(console: Console, found: Mapping[str, Account]) -> None:
     _title(console, "Every selected user accounted for")
     for key, account in found.items():
         counts = account.report.counts
-        parts = [(f"skipped, {skip.reason}", skip.users) for skip in counts.skipped]
-        parts += [
-            (state, getattr(counts, state))
-            for state in ("held_out", "deferred", "queued", "begun", "failed", "sent", "ambiguous")
-        ]
-        shown = " + ".join(f"{users:,} {name}" for name, users in parts if users)
-        console.print(
-            Text.assemble((f"  {key}: ", "bold"), (f"{counts.selected:,} selected", "bold"), " = ", shown),
-            soft_wrap=True,
-        )
+        parts = [(f"skipped: {skip.reason}", skip.users) for skip in counts.skipped]
+        parts += [(state, getattr(counts, state)) for state in _STATES]
+        console.print(Text.assemble((f"  {key:<15}", "bold"), (f"{counts.selected:>7,} selected", "bold")))
+        sign = "="
+        for name, users in parts:
+            if users:
+                console.print(f"  {sign:>15}{users:>7,} {name}")
+                sign = "+"
         for problem in account.problems:
             console.print(Text(f"  {problem}", style="bold red"))
     if any(account.report.counts.ambiguous for account in found.values()):

@@ -231,7 +231,8 @@ def accounts(console: Console, found: Mapping[str, Account]) -> None:
             Text(
                 "  ambiguous: the server died before it heard whether they were taken. Nobody is mailed twice on a guess.",
                 style="dim",
-            )
+            ),
+            soft_wrap=True,
         )
 
 

@@ -16,8 +16,6 @@ from core.values import ABSENT, Value, ValueType, from_micros, to_micros, type_o
 Tags = NDArray[np.uint8]
 Data = NDArray[np.int64]
 Ordinals = NDArray[np.uint32]
-Mask = NDArray[np.uint8]
-Words = NDArray[np.uint64]
 BLOCK_BITS: Final = 16
 BLOCK_ROWS: Final = 1 << BLOCK_BITS
 TYPES: Final = len(ValueType)

@@ -4,17 +4,22 @@ A comparison such as `user.age >= 25` is a closed range per type: of ints (or of
 which are ints too) and of doubles. What lies in the range is true, what has a comparable type and lies outside is
 false, any other present type is either false (for `==`) or in error (for `<`), and an absent value is in error.
 
-The inner loops have no branch per user and are compiled for AVX2 beside the baseline where the compiler can.
+The inner loops have no branch per user and are compiled for AVX2 beside the baseline where compiler and C library can
+choose between the two when the module is loaded.
 """
 
 from libc.stdint cimport int64_t, uint8_t, uint64_t
+
+cdef enum:
+    ROWS = 65536  # users in a block
+    WORDS = 1024  # words in a block
 
 cdef extern from *:
     """
     #include <stdint.h>
     #include <string.h>
 
-    #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && defined(__linux__)
+    #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && defined(__GLIBC__)
     #define FOR_EACH_CPU __attribute__((target_clones("avx2", "default")))
     #else
     #define FOR_EACH_CPU
@@ -123,8 +128,8 @@ cdef class Range:
 
 
 def scan(
-    const uint8_t[::1] tags, const int64_t[::1] data, const uint64_t[::1] within,
-    uint64_t[::1] true_words, uint64_t[::1] false_words, Range wanted,
+    const uint8_t[::1] tags not None, const int64_t[::1] data not None, const uint64_t[::1] within not None,
+    uint64_t[::1] true_words not None, uint64_t[::1] false_words not None, Range wanted not None,
 ):
     """Fill the true and the false words of one block.
 
@@ -132,15 +137,15 @@ def scan(
         tags: uint8[65536], the type of each user's value, 0 for none.
         data: int64[65536], the values (doubles as their bits).
         within: uint64[1024], the users asked for.
-        true_words, false_words: uint64[1024], overwritten.
+        true_words, false_words: uint64[1024], overwritten; two arrays, neither of them `within`.
         wanted: the range.
 
     Raises:
         ValueError: an array of another length.
     """
-    if tags.shape[0] != 65536 or data.shape[0] != 65536:
-        raise ValueError(f"a block has 65536 users, not {tags.shape[0]} tags and {data.shape[0]} values")
-    if within.shape[0] != 1024 or true_words.shape[0] != 1024 or false_words.shape[0] != 1024:
-        raise ValueError("a block has 1024 words")
+    if tags.shape[0] != ROWS or data.shape[0] != ROWS:
+        raise ValueError(f"a block has {ROWS} users, not {tags.shape[0]} tags and {data.shape[0]} values")
+    if within.shape[0] != WORDS or true_words.shape[0] != WORDS or false_words.shape[0] != WORDS:
+        raise ValueError(f"a block has {WORDS} words")
     with nogil:
         scan_words(&tags[0], &data[0], &within[0], &true_words[0], &false_words[0], &wanted.range)

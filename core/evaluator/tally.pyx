@@ -24,6 +24,7 @@ cdef extern from *:
 
 
 cdef bint outside(const int64_t* slots, size_t rows, size_t size) noexcept nogil:
+    """Whether a slot lies outside 0..size-1; a negative one is a large number without its sign."""
     cdef size_t row
     cdef uint64_t greatest = 0
     for row in range(rows):
@@ -38,7 +39,9 @@ cdef void count_rows(const int64_t* slots, const uint8_t* flags, size_t rows, ui
         counters[slots[row]] += flags[row]
 
 
-def count_into(const int64_t[::1] slots, const uint8_t[::1] flags, uint32_t[::1] counters):
+def count_into(
+    const int64_t[::1] slots not None, const uint8_t[::1] flags not None, uint32_t[::1] counters not None
+):
     """Count each row whose flag is set in its slot's counter.
 
     Arguments:
@@ -107,7 +110,8 @@ cdef void sum_rows(
 
 
 def sum_into(
-    const int64_t[::1] slots, const uint8_t[::1] tags, const int64_t[::1] data, uint8_t[::1] sum_tags, int64_t[::1] sums
+    const int64_t[::1] slots not None, const uint8_t[::1] tags not None, const int64_t[::1] data not None,
+    uint8_t[::1] sum_tags not None, int64_t[::1] sums not None,
 ):
     """Add each row to its slot's sum, with CEL's errors: one numeric type, no overflow; the first error stays.
 

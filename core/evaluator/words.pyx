@@ -9,9 +9,11 @@ Every function checks its arguments with the GIL held and then works in a `noexc
 """
 
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
-from libc.string cimport memcpy, memset
+from libc.string cimport memcpy
 
 import numpy as np
+
+OUT_OF_ORDER = "block numbers are below 65,536 and strictly ascending"
 
 cdef extern from *:
     """
@@ -22,11 +24,30 @@ cdef extern from *:
     uint32_t word_ones(uint64_t word) noexcept nogil
 
 cdef enum:
+    BLOCKS = 65536  # as many as 32 bits can number
     WORDS = 1024  # words in a block
     ARRAY_LIMIT = 4096  # the most values that a container holds as an array
     COOKIE_PLAIN = 12346  # no run containers
     COOKIE_RUNS = 12347  # run containers; the number of containers in the upper 16 bits
     OFFSETS_FROM = 4  # with run containers, offsets are stored from this many containers on
+
+
+cdef bint ascending(const uint32_t* blocks, size_t n) noexcept nogil:
+    """Whether block numbers are below 65,536 and strictly ascending."""
+    cdef size_t b
+    for b in range(1, n):
+        if blocks[b] <= blocks[b - 1]:
+            return False
+    return n == 0 or blocks[n - 1] < BLOCKS
+
+
+cdef uint64_t ones(const uint64_t* words, size_t n) noexcept nogil:
+    """How many bits are set in n words."""
+    cdef size_t w
+    cdef uint64_t total = 0
+    for w in range(n):
+        total += word_ones(words[w])
+    return total
 
 
 cdef inline uint16_t read_u16(const uint8_t* at) noexcept nogil:
@@ -55,10 +76,10 @@ cdef void set_run(uint64_t* words, uint32_t first, uint32_t last) noexcept nogil
     words[end] |= tail
 
 
-cdef int expand_all(
+cdef bint expand_all(
     const uint8_t* data, size_t length, const uint32_t* blocks, size_t block_count, uint64_t* out
 ) noexcept nogil:
-    """Expand the containers of the blocks asked for. Returns 0, or 1 where the bytes are no portable bitmap."""
+    """Expand the containers of the blocks asked for. Returns whether it failed: the bytes are no portable bitmap."""
     cdef uint32_t cookie, count, i, cardinality, runs, r, first, extent
     cdef size_t at, offset, b = 0, values
     cdef const uint8_t* run_flags = NULL
@@ -67,7 +88,7 @@ cdef int expand_all(
     cdef uint16_t key, value
     cdef bint is_run
     if length < 8:
-        return 1
+        return True
     cookie = read_u32(data)
     if (cookie & 0xFFFF) == COOKIE_RUNS:
         count = (cookie >> 16) + 1
@@ -77,9 +98,9 @@ cdef int expand_all(
         count = read_u32(data + 4)
         at = 8
     else:
-        return 1
+        return True
     if count > 65536 or at + <size_t>count * 4 > length:
-        return 1
+        return True
     keys = data + at
     at += <size_t>count * 4
     if run_flags == NULL or count >= OFFSETS_FROM:
@@ -91,7 +112,7 @@ cdef int expand_all(
         is_run = run_flags != NULL and (run_flags[i >> 3] >> (i & 7)) & 1
         if is_run:
             if offset + 2 > length:
-                return 1
+                return True
             runs = read_u16(data + offset)
             values = 2 + <size_t>runs * 4
         elif cardinality <= ARRAY_LIMIT:
@@ -99,11 +120,11 @@ cdef int expand_all(
         else:
             values = WORDS * 8
         if offset + values > length:
-            return 1
+            return True
         while b < block_count and blocks[b] < key:
             b += 1
         if b == block_count:
-            return 0
+            return False
         if blocks[b] == key:
             words = out + b * WORDS
             if is_run:
@@ -111,7 +132,7 @@ cdef int expand_all(
                     first = read_u16(data + offset + 2 + 4 * r)
                     extent = read_u16(data + offset + 4 + 4 * r)
                     if first + extent > 65535:
-                        return 1
+                        return True
                     set_run(words, first, first + extent)
             elif cardinality <= ARRAY_LIMIT:
                 for r in range(cardinality):
@@ -120,28 +141,30 @@ cdef int expand_all(
             else:
                 memcpy(words, data + offset, WORDS * 8)
         offset += values
-    return 0
+    return False
 
 
-def expand(const uint8_t[::1] serialized, const uint32_t[::1] blocks):
+def expand(const uint8_t[::1] serialized not None, const uint32_t[::1] blocks not None):
     """The words of some blocks of a set.
 
     Arguments:
         serialized: the set in the portable Roaring format, as `BitMap.serialize` gives it.
-        blocks: uint32[n], block numbers, strictly ascending.
+        blocks: uint32[n], block numbers below 65,536, strictly ascending.
 
     Returns:
         uint64[n, 1024]: row k holds the users of block `blocks[k]`.
 
     Raises:
-        ValueError: the bytes are no portable Roaring bitmap.
+        ValueError: the bytes are no portable Roaring bitmap, or blocks are out of order.
     """
     cdef size_t n = blocks.shape[0]
-    cdef int failed
+    cdef bint failed
     words = np.zeros((n, WORDS), np.uint64)
     cdef uint64_t[:, ::1] view = words
     if n == 0:
         return words
+    if not ascending(&blocks[0], n):
+        raise ValueError(OUT_OF_ORDER)
     if serialized.shape[0] == 0:
         raise ValueError("empty bytes are no portable Roaring bitmap")
     with nogil:
@@ -152,9 +175,12 @@ def expand(const uint8_t[::1] serialized, const uint32_t[::1] blocks):
 
 
 cdef size_t collapse_all(
-    const uint32_t* blocks, const uint32_t* counts, size_t block_count, const uint64_t* words, uint8_t* out
+    const uint32_t* blocks, uint32_t* counts, size_t block_count, const uint64_t* words, uint8_t* out
 ) noexcept nogil:
-    """Write the portable format; blocks without users are left out. Returns the bytes written."""
+    """Write the portable format, no run containers; blocks without users are left out. Returns the bytes written.
+
+    `counts` is room for the number of users of each block.
+    """
     cdef uint32_t containers = 0, i = 0, w, position
     cdef size_t b, offset
     cdef uint16_t key, last, value
@@ -162,6 +188,7 @@ cdef size_t collapse_all(
     cdef uint64_t word
     cdef const uint64_t* row
     for b in range(block_count):
+        counts[b] = <uint32_t>ones(words + b * WORDS, WORDS)
         if counts[b]:
             containers += 1
     memcpy(out, &cookie, 4)
@@ -193,103 +220,105 @@ cdef size_t collapse_all(
     return offset
 
 
-cdef void count_rows(const uint64_t* words, size_t block_count, uint32_t* counts) noexcept nogil:
-    cdef size_t b, w
-    cdef uint32_t total
-    for b in range(block_count):
-        total = 0
-        for w in range(WORDS):
-            total += word_ones(words[b * WORDS + w])
-        counts[b] = total
-
-
-cdef check_words(const uint64_t[:, ::1] words, size_t blocks):
-    if words.shape[0] != blocks or words.shape[1] != WORDS:
+cdef check_shape(const uint64_t[:, ::1] words, size_t blocks):
+    if <size_t>words.shape[0] != blocks or words.shape[1] != WORDS:
         raise ValueError(f"words of shape ({words.shape[0]}, {words.shape[1]}) for {blocks} blocks of {WORDS} words")
 
 
-def collapse(const uint32_t[::1] blocks, const uint64_t[:, ::1] words):
+def collapse(const uint32_t[::1] blocks not None, const uint64_t[:, ::1] words not None):
     """The portable Roaring format of a set given as words; `BitMap.deserialize` reads it.
 
     Arguments:
         blocks: uint32[n], block numbers below 65,536, strictly ascending.
         words: uint64[n, 1024], row k holding the users of block `blocks[k]`.
+
+    Raises:
+        ValueError: words of another shape, or blocks out of order.
     """
-    cdef size_t n = blocks.shape[0], size, b, written
-    check_words(words, n)
-    counts = np.zeros(max(n, 1), np.uint32)
-    cdef uint32_t[::1] count_view = counts
+    cdef size_t n = blocks.shape[0], written
+    check_shape(words, n)
     if n == 0:
         return COOKIE_PLAIN.to_bytes(4, "little") + bytes(4)
-    with nogil:
-        count_rows(&words[0, 0], n, &count_view[0])
-        size = 8 + 8 * n
-        for b in range(n):
-            size += 2 * count_view[b] if count_view[b] <= ARRAY_LIMIT else WORDS * 8
-    out = np.empty(size, np.uint8)
+    if not ascending(&blocks[0], n):
+        raise ValueError(OUT_OF_ORDER)
+    cdef uint32_t[::1] counts = np.empty(n, np.uint32)
+    out = np.empty(8 + n * (8 + WORDS * 8), np.uint8)  # the most it can be; what is not written costs no memory
     cdef uint8_t[::1] out_view = out
     with nogil:
-        written = collapse_all(&blocks[0], &count_view[0], n, &words[0, 0], &out_view[0])
+        written = collapse_all(&blocks[0], &counts[0], n, &words[0, 0], &out_view[0])
     return out[:written].tobytes()
 
 
-def count(const uint64_t[:, ::1] words):
-    """How many users a set of words (uint64[n, 1024]) holds."""
-    cdef size_t n = words.shape[0], b
-    cdef uint64_t total = 0
-    check_words(words, n)
+def count(const uint64_t[:, ::1] words not None):
+    """How many users a set of words (uint64[n, 1024]) holds. Raises ValueError for another shape."""
+    cdef size_t n = words.shape[0]
+    cdef uint64_t total
+    check_shape(words, n)
     if n == 0:
         return 0
-    counts = np.zeros(n, np.uint32)
-    cdef uint32_t[::1] view = counts
     with nogil:
-        count_rows(&words[0, 0], n, &view[0])
-        for b in range(n):
-            total += view[b]
+        total = ones(&words[0, 0], n * WORDS)
     return total
 
 
-def positions(const uint64_t[::1] row):
-    """The users of one block's words (uint64[1024]) as int64 positions 0..65535, ascending."""
-    cdef uint32_t total = 0, at = 0
+cdef void list_positions(const uint64_t* row, int64_t* out) noexcept nogil:
+    cdef size_t w, at = 0
     cdef uint64_t word
-    cdef size_t w
+    for w in range(WORDS):
+        word = row[w]
+        while word:
+            out[at] = <int64_t>(w * 64 + word_trailing_zeros(word))
+            at += 1
+            word &= word - 1
+
+
+def positions(const uint64_t[::1] row not None):
+    """The users of one block's words (uint64[1024]) as int64 positions 0..65535, ascending.
+
+    Raises:
+        ValueError: another number of words.
+    """
     if row.shape[0] != WORDS:
         raise ValueError(f"a block has {WORDS} words, not {row.shape[0]}")
-    for w in range(WORDS):
-        total += word_ones(row[w])
-    out = np.empty(total, np.int64)
+    out = np.empty(ones(&row[0], WORDS), np.int64)
     cdef int64_t[::1] view = out
-    with nogil:
-        for w in range(WORDS):
-            word = row[w]
-            while word:
-                view[at] = <int64_t>(w * 64 + word_trailing_zeros(word))
-                at += 1
-                word &= word - 1
+    if view.shape[0]:
+        with nogil:
+            list_positions(&row[0], &view[0])
     return out
 
 
-def scatter(const int64_t[::1] places, const uint8_t[::1] flags, uint64_t[::1] row):
+cdef bint set_places(const int64_t* places, const uint8_t* flags, size_t n, uint64_t* row) noexcept nogil:
+    """Set the bits of flagged places. Returns whether it failed, at a place outside the block."""
+    cdef size_t i
+    cdef uint64_t place
+    for i in range(n):
+        place = <uint64_t>places[i]
+        if place > 65535:
+            return True
+        if flags[i]:
+            row[place >> 6] |= (<uint64_t>1) << (place & 63)
+    return False
+
+
+def scatter(const int64_t[::1] places not None, const uint8_t[::1] flags not None, uint64_t[::1] row not None):
     """Set, in one block's words, the bit of every place whose flag is not 0.
 
     Arguments:
         places: int64[n], positions 0..65535.
         flags: uint8[n] (a bool array viewed as bytes).
         row: uint64[1024], changed in place.
+
+    Raises:
+        ValueError: arrays of the wrong lengths, or a place outside the block (those before it are set by then).
     """
-    cdef size_t i
-    cdef uint64_t place
-    cdef bint outside = False
-    if row.shape[0] != WORDS or places.shape[0] != flags.shape[0]:
+    cdef size_t n = places.shape[0]
+    cdef bint failed
+    if row.shape[0] != WORDS or <size_t>flags.shape[0] != n:
         raise ValueError(f"{places.shape[0]} places, {flags.shape[0]} flags, {row.shape[0]} words")
+    if n == 0:
+        return
     with nogil:
-        for i in range(<size_t>places.shape[0]):
-            place = <uint64_t>places[i]
-            if place > 65535:
-                outside = True
-                break
-            if flags[i]:
-                row[place >> 6] |= (<uint64_t>1) << (place & 63)
-    if outside:
+        failed = set_places(&places[0], &flags[0], n, &row[0])
+    if failed:
         raise ValueError("a place outside the block")

@@ -2,31 +2,39 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+# Setuptools warns at every editable install that its folders shadow others of their names: here they are meant to.
+EDITABLE := PYTHONWARNINGS=ignore:Editable $(PIP) install --no-deps --no-build-isolation --editable
 KERNELS := $(shell find core -name '*.pyx' -o -name '*.pxd')
 PROTOS := $(wildcard proto/muster/v1/*.proto)
 
 .PHONY: demo test kill bench lint types clean build
 .DEFAULT_GOAL := build
 
-build: $(VENV)/.built
+build: $(VENV)/.kernels
 
 $(VENV)/.python:
 	@$(PYTHON) -c 'import sys; sys.exit("Muster needs Python 3.11 or newer: make PYTHON=python3.12" if sys.version_info < (3, 11) else 0)'
-	$(PYTHON) -m venv $(VENV)
+	@echo "virtual environment: $(VENV)"
+	@$(PYTHON) -m venv $(VENV)
 	@touch $@
 
 $(VENV)/.installed: $(VENV)/.python pyproject.toml clients/python/pyproject.toml requirements-dev.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@echo "libraries: requirements-dev.txt"
+	@$(PIP) install --upgrade pip
+	@$(PIP) install -r requirements-dev.txt
 	@touch $@
 
-$(VENV)/.stubs: $(VENV)/.installed $(PROTOS)
-	$(BIN)/python clients/python/build_stubs.py
+# The script itself, as setuptools would pass over an error of it in an editable install.
+$(VENV)/.stubs: $(VENV)/.installed clients/python/build_stubs.py clients/python/setup.py $(PROTOS)
+	@$(BIN)/python clients/python/build_stubs.py
+	@$(EDITABLE) clients/python
 	@touch $@
 
-$(VENV)/.built: $(VENV)/.stubs setup.py $(KERNELS)
-	$(BIN)/python setup.py --quiet build_ext --inplace
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable clients/python --editable .
+# The editable install compiles the kernels into core/.
+$(VENV)/.kernels: $(VENV)/.installed setup.py $(KERNELS) | $(VENV)/.stubs
+	@echo "kernels: $(filter %.pyx,$(KERNELS))"
+	@$(EDITABLE) .
 	@touch $@
 
 demo: build
@@ -49,5 +57,5 @@ types: build
 	$(BIN)/mypy
 
 clean:
-	rm -rf build demo-store .mypy_cache .ruff_cache .pytest_cache
+	rm -rf build $(VENV)/.stubs $(VENV)/.kernels demo-store .mypy_cache .ruff_cache .pytest_cache
 	find core -name '*.so' -delete -o -name '*.c' -delete -o -name '*.cpp' -delete

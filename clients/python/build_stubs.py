@@ -64,4 +64,4 @@ def generate(target: Path = PACKAGE) -> list[Path]:
 
 
 if __name__ == "__main__":
-    print(f"muster.v1: {len(generate())} files")
+    print(f"stubs: {len(generate())} files in muster.v1")

@@ -5,7 +5,7 @@ Times are micros UTC. Each class names what its answer is.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -141,40 +141,46 @@ class ResolveAmbiguous:
 class Begin:
     """Ask leave to hand off. Answer: the ordinals granted.
 
-    `offered` is the `offer_tag` of the version that the hand-offs were rendered from; where it is no longer that of
-    the present, nobody is granted. "" asks without one.
+    `bases` are those of the hand-offs as they were rendered, by ordinal: whose basis is another by now is not granted
+    and stays queued. An ordinal without one is not compared.
     """
 
     key: str
     ordinals: list[int]
-    offered: str = ""
+    bases: Mapping[int, bytes] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Skip:
-    """Take queued users out, by reason: found while rendering. Answer: None."""
+    """Take queued users out, by reason: found while rendering. Answer: None. `bases` as for Begin."""
 
     key: str
     reasons: dict[str, list[int]]
+    bases: Mapping[int, bytes] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Divert:
-    """Lay rendered messages of a sandbox in the inbox instead of handing them off. Answer: how many."""
+    """Lay rendered messages of a sandbox in the inbox instead of handing them off. Answer: how many.
+
+    `bases` as for Begin.
+    """
 
     key: str
     ordinals: list[int]
     entries: list[object] = field(default_factory=list)
+    bases: Mapping[int, bytes] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Ack:
-    """What became of one hand-off."""
+    """What became of one hand-off: of which attempt, as the offer told its number."""
 
     idempotency_key: str
     outcome: Outcome
     detail: str = ""
     provider_id: str = ""
+    attempt: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,9 +192,12 @@ class Acknowledge:
 
 @dataclass(frozen=True, slots=True)
 class Lose:
-    """Hand-offs that began and whose worker is gone; None: all that began. Answer: how many."""
+    """Hand-offs that began and whose worker is gone; None: all that began. Answer: how many.
 
-    idempotency_keys: list[str] | None
+    Each is named by idempotency key and number of the attempt.
+    """
+
+    hand_offs: Sequence[tuple[str, int]] | None
 
 
 Command = (

@@ -151,6 +151,9 @@ class Session:
                     # Nothing was changed, so nobody may be sent to; they are offered again once commits succeed.
                     log.warning("no leave to begin in %s: %s", project.name, error)
                     self._retry(project.name)
+                else:
+                    if len(granted) < len(begin.indexes):
+                        self._commits.touch(project.name)  # who was refused may wait, to be rendered anew
             answer = delivery_pb2.Granted(batch_id=begin.batch_id, indexes=granted)
             await self._write(delivery_pb2.DeliverResponse(granted=answer))
         finally:
@@ -165,6 +168,7 @@ class Session:
                 _outcome(one.outcome, index),
                 one.detail[:_LONGEST_DETAIL],
                 one.provider_id[:_LONGEST_DETAIL],
+                one.attempt or 1,
             )
             for index, one in enumerate(request.acknowledgements)
         ]

@@ -15,20 +15,18 @@ from core.messaging.effects import (
     DELETED,
     Caused,
     Defined,
-    DeliveryState,
     Inboxed,
     InboxEntry,
     Moved,
     Selected,
     is_open,
 )
-from core.messaging.ledger import Ledger
+from core.messaging.ledger import WAITING, Ledger
 from core.messaging.marks import Marks
 
 _DEFINITION: Final = b"messages/definition/"
 _LEDGER: Final = b"messages/ledger/"
 _INBOX: Final = b"messages/inbox/"
-_WAITING: Final[tuple[DeliveryState, ...]] = ("queued", "deferred")
 
 
 class Messages:
@@ -144,20 +142,18 @@ class Messages:
                     self._skip_deleted(key, gone)
         for ordinal, distinct_id in reissued if self._marks else ():
             for key in self._marks.of(project_uid, distinct_id):
-                if ordinal not in self._ledgers[key].selected:
-                    self._writable(key).mark(ordinal)
+                self._writable(key).mark(ordinal)
 
     def _had(self, ordinal: int) -> Iterator[str]:
         """Messages that a user has had, or will never get; not those that were still waiting."""
         for key, ledger in self._ledgers.items():
-            place = ledger.place(ordinal) if ordinal in ledger.selected else None
-            waits = place is not None and (place[0] in _WAITING or (place[0] == "skipped" and is_open(place[1])))
-            if ordinal in ledger.marked or (place is not None and not waits):
+            reached = ordinal in ledger.marked or ordinal in ledger.doubtful or ordinal in ledger.contested
+            if reached or (ordinal in ledger.selected and not ledger.waits(ordinal)):
                 yield key
 
     def _skip_deleted(self, key: str, deleted: BitMap) -> None:
         ledger = self._writable(key)
-        for state in _WAITING:
+        for state in WAITING:
             users = ledger.state(state) & deleted
             if users:
                 ledger.move(Moved(key, users, state, "", "skipped", DELETED))

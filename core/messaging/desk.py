@@ -20,9 +20,12 @@ from core import commands
 from core.messaging.compiled import Compiled, compile_message
 from core.messaging.definitions import ChannelName, MessageDefinition
 from core.messaging.effects import InboxEntry
-from core.messaging.render import HandOff, Obstacle, batch_size, is_allowed, offer_tag, render_users
+from core.messaging.render import HandOff, Obstacle, batch_size, is_allowed, render_users
 from core.messaging.work import View
 from core.render import WebhookContent
+
+Named = tuple[str, int]
+"""One attempt of a hand-off: its idempotency key and its number."""
 
 _INBOX_SLICE: Final = 2_000
 
@@ -55,22 +58,22 @@ class _Lease:
     """What the desk remembers of an offer. The rendered texts are not kept: they are the worker's.
 
     Arguments:
-        places: ordinal and idempotency key of each recipient, in the offer's order.
-        tag: what the offer rests on: leave is refused once it is another.
+        places: of each recipient, in the offer's order, the ordinal and the hand-off that would begin.
+        bases: what each ordinal's message was rendered from: leave is refused once it is another.
         unbegun: ordinals that leave may still be asked for.
         ends: monotonic seconds.
         asking: recipients whose leave to begin is being committed.
-        begun: idempotency keys that are neither acknowledged nor lost.
+        begun: hand-offs that are neither acknowledged nor lost.
         abandoned: the worker is gone; leave that is granted from now on is taken back.
     """
 
     key: str
-    places: list[tuple[int, str]]
-    tag: str
+    places: list[tuple[int, Named]]
+    bases: dict[int, bytes]
     unbegun: BitMap
     ends: float
     asking: int = 0
-    begun: set[str] = field(default_factory=set)
+    begun: set[Named] = field(default_factory=set)
     abandoned: bool = False
 
 
@@ -99,7 +102,7 @@ class Desk:
         self._lock = threading.Lock()
         self._sandbox_turn = threading.Lock()  # an offer and a drain would each hide users from the other
         self._leases: dict[int, _Lease] = {}
-        self._lease_of: dict[str, int] = {}
+        self._lease_of: dict[Named, int] = {}
         self._leased: dict[str, BitMap] = {}
         self._turn = 0
 
@@ -134,8 +137,8 @@ class Desk:
             return None
         lease = _Lease(
             definition.key,
-            [(h.ordinal, h.idempotency_key) for h in hand_offs],
-            offer_tag(view, definition),
+            [(h.ordinal, (h.idempotency_key, h.attempt)) for h in hand_offs],
+            {h.ordinal: h.basis for h in hand_offs},
             BitMap(h.ordinal for h in hand_offs),
             self._clock() + self._lease_seconds,
         )
@@ -168,16 +171,15 @@ class Desk:
         try:
             compiled = compile_message(view, definition)
             rendered = render_users(view, definition, compiled, ordinals)
-            reasons: dict[str, list[int]] = {}
-            hand_offs = []
-            for result in rendered:
-                if isinstance(result, Obstacle):
-                    reasons.setdefault(result.reason, []).append(result.ordinal)
-                else:
-                    hand_offs.append(result)
-            if reasons:
-                self._engine.submit(commands.Skip(definition.key, reasons)).result()
-                self._unlease(definition.key, BitMap(o for group in reasons.values() for o in group))
+            hand_offs = [result for result in rendered if isinstance(result, HandOff)]
+            obstacles = [result for result in rendered if isinstance(result, Obstacle)]
+            if obstacles:
+                reasons: dict[str, list[int]] = {}
+                for one in obstacles:
+                    reasons.setdefault(one.reason, []).append(one.ordinal)
+                bases = {one.ordinal: one.basis for one in obstacles}
+                self._engine.submit(commands.Skip(definition.key, reasons, bases)).result()
+                self._unlease(definition.key, BitMap(one.ordinal for one in obstacles))
             return compiled, hand_offs
         except BaseException:
             self._unlease(definition.key, BitMap(ordinals))
@@ -205,7 +207,8 @@ class Desk:
         if lease is None or not wanted:
             answer.set_result([])
             return answer
-        asked: Future[list[int]] = self._engine.submit(commands.Begin(lease.key, sorted(wanted), lease.tag))
+        bases = {ordinal: lease.bases[ordinal] for ordinal in wanted}
+        asked: Future[list[int]] = self._engine.submit(commands.Begin(lease.key, sorted(wanted), bases))
         asked.add_done_callback(lambda done: self._granted(batch_id, lease, wanted, done, answer))
         return answer
 
@@ -214,19 +217,20 @@ class Desk:
     ) -> None:
         error = done.exception()
         given = [] if error is not None else sorted(wanted[ordinal] for ordinal in done.result())
-        keys = [lease.places[index][1] for index in given]
+        begun = [lease.places[index][1] for index in given]
         with self._lock:
             lease.asking -= len(wanted)
             if not lease.abandoned:
-                lease.begun.update(keys)
-                self._lease_of.update(dict.fromkeys(keys, batch_id))
+                lease.begun.update(begun)
+                self._lease_of.update(dict.fromkeys(begun, batch_id))
             self._forget_if_done(batch_id, lease)
         self._unlease(lease.key, BitMap(wanted))
         if error is not None:
             answer.set_exception(error)
-        elif lease.abandoned and keys:
+        elif lease.abandoned and begun:
             # The worker went before it could be told yes: surely nobody was sent to.
-            self._engine.submit(commands.Acknowledge([commands.Ack(key, "not_sent") for key in keys]))
+            acks = [commands.Ack(key, "not_sent", attempt=attempt) for key, attempt in begun]
+            self._engine.submit(commands.Acknowledge(acks))
             answer.set_result([])
         else:
             answer.set_result(given)
@@ -242,10 +246,11 @@ class Desk:
             return  # nothing was changed: what began is still owed
         with self._lock:
             for ack in acks:
-                batch_id = self._lease_of.pop(ack.idempotency_key, None)
+                named = (ack.idempotency_key, ack.attempt)
+                batch_id = self._lease_of.pop(named, None)
                 if batch_id is not None:
                     lease = self._leases[batch_id]
-                    lease.begun.discard(ack.idempotency_key)
+                    lease.begun.discard(named)
                     self._forget_if_done(batch_id, lease)
 
     def release(self, batch_id: int) -> None:
@@ -260,7 +265,7 @@ class Desk:
 
     def abandon(self, batch_ids: Sequence[int]) -> Future[int]:
         """The worker of these offers is gone: what is unbegun goes back, what began is ambiguous from now on."""
-        lost: list[str] = []
+        lost: list[Named] = []
         for batch_id in batch_ids:
             self.release(batch_id)
             with self._lock:
@@ -268,8 +273,8 @@ class Desk:
                 if lease is not None:
                     lease.abandoned = True
                     lost += sorted(lease.begun)
-                    for key in lease.begun:
-                        del self._lease_of[key]
+                    for named in lease.begun:
+                        del self._lease_of[named]
         if not lost:
             nothing: Future[int] = Future()
             nothing.set_result(0)
@@ -338,7 +343,8 @@ class Desk:
             )
             for h in hand_offs
         ]
-        command = commands.Divert(definition.key, [h.ordinal for h in hand_offs], entries)
+        bases = {h.ordinal: h.basis for h in hand_offs}
+        command = commands.Divert(definition.key, [h.ordinal for h in hand_offs], entries, bases)
         return int(self._engine.submit(command).result())
 
     def waiting(self, channel: ChannelName) -> bool:

@@ -44,6 +44,7 @@ EXPIRED: Final = "expired"
 ENDED: Final = "ended"
 MERGED: Final = "merged"
 DELETED: Final = "deleted"
+ONCE: Final = "once"
 
 
 def is_open(reason: str) -> bool:
@@ -72,6 +73,7 @@ class Moved:
     """Users of a message go from one state to another. Reasons belong to skips and failures.
 
     `at`, in micros, says since when the users wait, where they join the queue later than they were selected.
+    `doubt` is for those who return to the queue although their hand-off may have reached them.
     """
 
     key: str
@@ -81,6 +83,7 @@ class Moved:
     target: DeliveryState
     target_reason: str
     at: int = 0
+    doubt: bool = False
 
 
 @record("defined")

@@ -18,8 +18,10 @@ from core.messaging.compiled import (
 )
 from core.messaging.definitions import Asap, MessageDefinition, Once, WebhookSource, changed, check_definition
 from core.messaging.effects import (
+    DELETED,
     ENDED,
     MATCHED_AT_LAUNCH,
+    ONCE,
     Defined,
     DeliveryState,
     Inboxed,
@@ -29,7 +31,7 @@ from core.messaging.effects import (
 )
 from core.messaging.judge import MAX_RECIPIENTS, fire, judge_everybody, judge_queue_again, leave, rejudge
 from core.messaging.keys import idempotency_key, read_key
-from core.messaging.render import offer_tag
+from core.messaging.render import unchanged
 from core.messaging.work import View, Work
 from core.profiles.identity import NOBODY
 
@@ -240,17 +242,18 @@ def end(work: Work, command: commands.EndMessage) -> MessageDefinition:
 
 
 def begin(work: Work, command: commands.Begin) -> list[int]:
-    """Give leave to hand off to those who still may be sent to."""
+    """Give leave to hand off to those who still may be sent to what was rendered."""
     definition = work.messages.get(command.key)
-    if command.offered and command.offered != offer_tag(work, definition):
-        return []  # what the worker holds is not what would be rendered, or may not be sent any more
-    return [int(ordinal) for ordinal in leave(work, definition, BitMap(command.ordinals))]
+    return [int(ordinal) for ordinal in leave(work, definition, BitMap(command.ordinals), command.bases)]
 
 
 def skip(work: Work, command: commands.Skip) -> None:
-    """Take users out of the queue for reasons found while rendering."""
+    """Take users out of the queue for reasons found while rendering, unless they would be rendered otherwise now."""
+    definition = work.messages.get(command.key)
+    compiled = compile_message(work, definition)
     for reason, ordinals in command.reasons.items():
         users = BitMap(ordinals) & work.messages.ledger(command.key).state("queued")
+        users = unchanged(work, definition, compiled, users, command.bases)
         if users:
             work.do(Moved(command.key, users, "queued", "", "skipped", reason))
 
@@ -283,7 +286,7 @@ def divert(work: Work, command: commands.Divert) -> int:
     definition = work.messages.get(command.key)
     if not work.settings.sandbox:
         return 0
-    granted = leave(work, definition, BitMap(command.ordinals))
+    granted = leave(work, definition, BitMap(command.ordinals), command.bases)
     entries = [
         entry
         for ordinal, entry in zip(command.ordinals, command.entries, strict=True)
@@ -298,65 +301,125 @@ def divert(work: Work, command: commands.Divert) -> int:
 
 def acknowledge(work: Work, command: commands.Acknowledge) -> int:
     """Record outcomes of hand-offs. One for a user whose outcome is known already changes nothing."""
-    moves: dict[tuple[str, DeliveryState, str, DeliveryState, str], BitMap] = {}
-    noted: dict[tuple[str, str], tuple[list[int], list[str]]] = {}
-    seen: set[tuple[str, int]] = set()
+    word = _Word(work)
     for ack in command.acks:
-        found = read_key(ack.idempotency_key, work.settings.uid)
-        if found is None or found[0] not in work.messages:
-            continue
-        key, ordinal = found[0], work.users.survivor(found[1])
-        place = work.messages.ledger(key).place(ordinal)
-        if place is None or (key, ordinal) in seen:
-            continue
+        word.take(ack)
+    word.record()
+    return word.count
+
+
+class _Word:
+    """What workers say became of hand-offs, gathered so that users of one fate move together."""
+
+    def __init__(self, work: Work) -> None:
+        self._work = work
+        self._users: dict[tuple[str, commands.Outcome, DeliveryState, str], BitMap] = {}
+        self._details: dict[tuple[str, int], str] = {}
+        self.count = 0
+
+    def take(self, ack: commands.Ack) -> None:
+        """Take one acknowledgement, which concerns the attempt that it names and no other.
+
+        Only that something was sent counts whichever attempt it was, and also where its hand-off lost a merge: it has
+        reached the person.
+        """
+        found = read_key(ack.idempotency_key, self._work.settings.uid)
+        if found is None or found[0] not in self._work.messages:
+            return
+        key, ordinal = found[0], self._work.users.survivor(found[1])
+        if (key, ordinal) in self._details:
+            self.record()  # the second word on somebody is heard after the first
+        ledger = self._work.messages.ledger(key)
+        place = ledger.place(ordinal)
+        if place is None:
+            return
         state, reason = place
-        target: DeliveryState
-        if ack.outcome == "sent" and state in ("begun", "ambiguous", "queued", "failed"):
-            # Also from the queue: an operator offered it again, and then word came that it had been sent.
-            target = "sent"
-        elif ack.outcome == "failed" and state in ("begun", "ambiguous"):
-            target = "failed"
-        elif ack.outcome == "ambiguous" and state == "begun":
-            target = _unknown(work, key)
-        elif ack.outcome == "not_sent" and state in ("begun", "ambiguous"):
-            target = "queued"
+        if ack.outcome == "sent":
+            begun_before = ordinal in ledger.doubtful or ordinal in ledger.contested
+            counts = state in ("begun", "ambiguous", "queued", "failed") or (state == "skipped" and begun_before)
         else:
-            continue
-        seen.add((key, ordinal))
-        fresh = PROVIDER_REFUSED if target == "failed" else ""
-        moves.setdefault((key, state, reason, target, fresh), BitMap()).add(ordinal)
-        if target in ("sent", "failed"):
-            ordinals, details = noted.setdefault((DELIVERED if target == "sent" else FAILED, key), ([], []))
-            ordinals.append(ordinal)
-            details.append(ack.detail if target == "failed" else "")
-    for (key, state, reason, target, fresh), users in moves.items():
-        work.do(Moved(key, users, state, reason, target, fresh))
-    for (name, key), (ordinals, details) in noted.items():
-        _note(work, name, key, ordinals, details)
-    return len(seen)
+            named = ledger.known_as(ordinal) == found[1] and ledger.attempt(ordinal) == ack.attempt
+            settles = ack.outcome == "failed" or (ack.outcome == "not_sent" and ordinal not in ledger.contested)
+            counts = named and (state == "begun" or (state == "ambiguous" and settles))
+        if counts:
+            self._users.setdefault((key, ack.outcome, state, reason), BitMap()).add(ordinal)
+            self._details[(key, ordinal)] = ack.detail if ack.outcome == "failed" else ""
+            self.count += 1
+
+    def record(self) -> None:
+        """Move everybody gathered, and note what was sent or refused."""
+        for (key, outcome, state, reason), users in self._users.items():
+            if outcome == "ambiguous":
+                _lose(self._work, key, users)
+            elif outcome == "not_sent":
+                _take_back(self._work, key, users, state)
+            else:
+                self._work.do(
+                    Moved(key, users, state, reason, outcome, PROVIDER_REFUSED if outcome == "failed" else "")
+                )
+                details = [self._details[(key, ordinal)] for ordinal in users]
+                _note(self._work, DELIVERED if outcome == "sent" else FAILED, key, list(users), details)
+        self._users, self._details = {}, {}
 
 
-def _unknown(work: Work, key: str) -> DeliveryState:
-    """Where a hand-off of unknown outcome goes: back to the queue only if the receiver drops repeated keys."""
+def _returning(work: Work, key: str, users: BitMap) -> BitMap:
+    """Of users whose hand-off began, those who may be handed off to again: the message goes on, they exist, and no
+    other hand-off has reached them or may have."""
+    if work.messages.get(key).state == "ended":
+        return BitMap()
+    ledger = work.messages.ledger(key)
+    return (users & work.population.live) - ledger.marked - ledger.contested
+
+
+def _take_back(work: Work, key: str, users: BitMap, source: DeliveryState) -> None:
+    """Surely nothing was sent: back to the queue, or, who cannot return, out of it with the reason."""
+    ledger = work.messages.ledger(key)
+    back, contested = _returning(work, key, users), users & ledger.contested
+    rest = users - back - contested
+    deleted = rest - work.population.live
+    marked = (rest - deleted) & ledger.marked
+    moves: list[tuple[BitMap, DeliveryState, str]] = [
+        (back, "queued", ""),
+        (contested, "ambiguous", ""),  # another hand-off of theirs may have reached them
+        (deleted, "skipped", DELETED),
+        (marked, "skipped", ONCE),
+        (rest - deleted - marked, "skipped", ENDED),
+    ]
+    for group, target, reason in moves:
+        if group:
+            work.do(Moved(key, group, source, "", target, reason))
+
+
+def _lose(work: Work, key: str, users: BitMap) -> None:
+    """What became of hand-offs that began is unknown: they are offered again only if the receiver drops repeated keys."""
     content = work.messages.get(key).content
-    return "queued" if isinstance(content, WebhookSource) and content.idempotent else "ambiguous"
+    idempotent = isinstance(content, WebhookSource) and content.idempotent
+    again = _returning(work, key, users) if idempotent else BitMap()
+    if again:
+        work.do(Moved(key, again, "begun", "", "queued", "", doubt=True))
+    if users - again:
+        work.do(Moved(key, users - again, "begun", "", "ambiguous", ""))
 
 
 def lose(work: Work, command: commands.Lose) -> int:
     """Hand-offs that began and whose worker is gone become ambiguous."""
     by_message: dict[str, BitMap] = {}
-    if command.idempotency_keys is None:
+    if command.hand_offs is None:
         by_message = {m.key: work.messages.ledger(m.key).state("begun").copy() for m in work.messages.all()}
     else:
-        for text in command.idempotency_keys:
+        for text, attempt in command.hand_offs:
             found = read_key(text, work.settings.uid)
-            if found is not None and found[0] in work.messages:
-                by_message.setdefault(found[0], BitMap()).add(work.users.survivor(found[1]))
+            if found is None or found[0] not in work.messages:
+                continue
+            key, ordinal = found[0], work.users.survivor(found[1])
+            ledger = work.messages.ledger(key)
+            if ledger.known_as(ordinal) == found[1] and ledger.attempt(ordinal) == attempt:
+                by_message.setdefault(key, BitMap()).add(ordinal)
     count = 0
     for key, users in by_message.items():
         lost = users & work.messages.ledger(key).state("begun")
         if lost:
-            work.do(Moved(key, lost, "begun", "", _unknown(work, key), ""))
+            _lose(work, key, lost)
             count += len(lost)
     return count
 
@@ -371,10 +434,14 @@ _RESOLVED: Final[dict[str, tuple[DeliveryState, str]]] = {
 def resolve(work: Work, command: commands.ResolveAmbiguous) -> int:
     """An operator's word on ambiguous hand-offs.
 
+    Who is deleted, or had the message before, is not offered it again and stays ambiguous.
+
     Raises:
-        NotFound: MESSAGE_NOT_FOUND, USER_NOT_FOUND; InvalidInput: RESOLUTION_REQUIRED.
+        NotFound: MESSAGE_NOT_FOUND, USER_NOT_FOUND; InvalidInput: RESOLUTION_REQUIRED; FailedPrecondition:
+            MESSAGE_ENDED, for an offer.
     """
-    ledger = work.messages.ledger(work.messages.get(command.key).key)
+    definition = work.messages.get(command.key)
+    ledger = work.messages.ledger(command.key)
     if command.resolution not in _RESOLVED:
         raise InvalidInput(
             "what is to become of them is not said",
@@ -393,10 +460,20 @@ def resolve(work: Work, command: commands.ResolveAmbiguous) -> int:
                 )
             named.add(ordinal)
         users &= named
+    target, reason = _RESOLVED[command.resolution]
+    if target == "queued":
+        if definition.state == "ended":
+            raise FailedPrecondition(
+                "the message has ended",
+                field="resolution",
+                mend="mark them sent or failed",
+                code="MESSAGE_ENDED",
+            )
+        users = (users & work.population.live) - ledger.marked
     if not users:
         return 0
-    target, reason = _RESOLVED[command.resolution]
-    work.do(Moved(command.key, users, "ambiguous", "", target, reason, work.now if target == "queued" else 0))
+    again = target == "queued"
+    work.do(Moved(command.key, users, "ambiguous", "", target, reason, work.now if again else 0, doubt=again))
     if target == "sent":
         _note(work, DELIVERED, command.key, list(users), [""] * len(users))
     return len(users)

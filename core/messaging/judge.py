@@ -35,6 +35,7 @@ from core.messaging.effects import (
     Selected,
     is_open,
 )
+from core.messaging.render import unchanged
 from core.messaging.work import View, Work
 from core.values import MICROS_PER_DAY, Value
 
@@ -332,8 +333,12 @@ def judge_queue_again(work: Work, definition: MessageDefinition, compiled: Compi
         work.do(Moved(definition.key, lost, "queued", "", "skipped", NO_LONGER_MATCHES))
 
 
-def leave(work: Work, definition: MessageDefinition, users: BitMap) -> BitMap:
-    """Leave to begin: the last look at pause, match and address; who fails it leaves the queue with the reason."""
+def leave(work: Work, definition: MessageDefinition, users: BitMap, bases: Mapping[int, bytes]) -> BitMap:
+    """Leave to begin: the last look at pause, match, address and what was rendered.
+
+    Who no longer matches or cannot be reached leaves the queue with the reason. Who would be rendered otherwise by now
+    than `bases` tell stays in it, to be offered anew.
+    """
     if definition.state != "live":
         return BitMap()
     queued = work.messages.ledger(definition.key).state("queued") & users
@@ -347,6 +352,7 @@ def leave(work: Work, definition: MessageDefinition, users: BitMap) -> BitMap:
     for reason, blocked in _obstacles(work, compiled, matched).items():
         work.do(Moved(definition.key, blocked, "queued", "", "skipped", reason))
         matched = matched - blocked
-    if matched:
-        work.do(Moved(definition.key, matched, "queued", "", "begun", ""))
-    return matched
+    granted = unchanged(work, definition, compiled, matched, bases)
+    if granted:
+        work.do(Moved(definition.key, granted, "queued", "", "begun", ""))
+    return granted

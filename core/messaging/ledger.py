@@ -15,7 +15,7 @@ from pyroaring import BitMap
 
 from core.bitmaps.versioned import VersionedMap
 from core.errors import StoreError
-from core.messaging.effects import MERGED, STATES, Caused, DeliveryState, Moved, Selected, is_open
+from core.messaging.effects import MERGED, ONCE, STATES, Caused, DeliveryState, Moved, Selected, is_open
 from core.values import MICROS_PER_DAY, Value, pack, unpack
 
 _ADVANCE: Final[dict[str, int]] = {
@@ -30,8 +30,14 @@ _ADVANCE: Final[dict[str, int]] = {
 }
 """Which of two united ledgers wins: the one further on the way to the user."""
 
+WAITING: Final[tuple[DeliveryState, ...]] = ("queued", "deferred")
+"""States of those whose hand-off is still to begin."""
+
 _SETTLED: Final = frozenset({"held_out", "skipped", "sent", "failed"})
 """States from which nothing is handed off any more, open skips aside."""
+
+_OUTSTANDING: Final = frozenset({"begun", "ambiguous"})
+"""States of a hand-off that began and whose outcome is not known."""
 
 V = TypeVar("V")
 Place = tuple[DeliveryState, str]
@@ -41,6 +47,8 @@ _DECISIONS: Final = b"/decisions/"
 _CAUSES: Final = b"/causes"
 _SINCE: Final = b"/since"
 _KNOWN_AS: Final = b"/known-as"
+_TURNS: Final = b"/turns"
+_DOUBTS: Final = b"/doubts"
 _LARGEST_PART: Final = 1 << 18
 """Decisions are kept in parts; small ones that follow one another are joined up to this many."""
 
@@ -50,17 +58,23 @@ class Ledger:
 
     Attributes:
         selected: every user with a state.
-        marked: users without one who never get one: an id of theirs had the message before its user was deleted.
+        marked: users who never get it, whatever comes: an id of theirs had it before its user was deleted.
+        doubtful: users whose hand-off was repeated, or may be, although an earlier one may have reached them.
+        contested: users whom another hand-off, which lost a merge, may have reached; only an operator has them
+            handed off to.
     """
 
     def __init__(self) -> None:
         self.selected = BitMap()
         self.marked = BitMap()
+        self.doubtful = BitMap()
+        self.contested = BitMap()
         self._sets: dict[Place, BitMap] = {}
         self._decisions: list[Decisions] = []
         self._causes: VersionedMap[int, dict[str, Value]] = VersionedMap()
         self._since: VersionedMap[int, int] = VersionedMap()  # who joined the queue later than decided, and when
         self._known_as: VersionedMap[int, int] = VersionedMap()  # who took a delivery over by a merge, and from whom
+        self._turns: VersionedMap[int, int] = VersionedMap()  # who returned to the queue after a begin, and how often
         self._saved_parts = 0  # how many of the first parts a checkpoint has as they are
         self._stale_parts = 0  # how many parts a checkpoint may have in all
         self._dirty = False
@@ -70,10 +84,11 @@ class Ledger:
         """A copy whose sets are copied when first written."""
         twin = Ledger.__new__(Ledger)
         twin.selected, twin.marked = self.selected, self.marked
+        twin.doubtful, twin.contested = self.doubtful, self.contested
         twin._sets = dict(self._sets)
         twin._decisions = list(self._decisions)
         twin._causes, twin._since = self._causes.fork(), self._since.fork()
-        twin._known_as = self._known_as.fork()
+        twin._known_as, twin._turns = self._known_as.fork(), self._turns.fork()
         twin._saved_parts, twin._stale_parts = self._saved_parts, self._stale_parts
         twin._dirty = self._dirty
         twin._owned = set()
@@ -125,6 +140,15 @@ class Ledger:
         """The ordinal under which providers know a user's hand-off: that of whom it was first decided for."""
         first = self._known_as.get(ordinal)
         return ordinal if first is None else first
+
+    def attempt(self, ordinal: int) -> int:
+        """The number, from 1 on, of a user's hand-off that is under way, or that would be the next to begin."""
+        return 1 + (self._turns.get(ordinal) or 0)
+
+    def waits(self, ordinal: int) -> bool:
+        """Whether a user is selected and may yet be handed off to without anything having begun."""
+        place = self.place(ordinal)
+        return place is not None and (place[0] in WAITING or (place[0] == "skipped" and is_open(place[1])))
 
     def waiting_since_before(self, users: BitMap, instant: int) -> BitMap:
         """Of queued users, those who joined the queue before an instant, in micros."""
@@ -208,12 +232,22 @@ class Ledger:
             del self._sets[(effect.source, effect.source_reason)]
             self._owned.discard((effect.source, effect.source_reason))
         self._writable((effect.target, effect.target_reason)).update(effect.users)
-        if effect.target == "queued" and effect.at:
-            for ordinal in effect.users:
-                self._since[ordinal] = effect.at
+        if effect.target == "queued":
+            self._requeue(effect)
         elif effect.target in _SETTLED and not is_open(effect.target_reason):
             self._forget(effect.users)
         self._dirty = True
+
+    def _requeue(self, effect: Moved) -> None:
+        if effect.at:
+            for ordinal in effect.users:
+                self._since[ordinal] = effect.at
+        if effect.source in _OUTSTANDING:
+            for ordinal in effect.users:
+                self._turns[ordinal] = self.attempt(ordinal)
+            self.contested = self.contested - effect.users  # only an operator returns one of them
+        if effect.doubt:
+            self.doubtful = self.doubtful | effect.users
 
     def _forget(self, users: BitMap) -> None:
         """Let go of what only a delivery yet to be made needs."""
@@ -229,30 +263,54 @@ class Ledger:
         self._dirty = True
 
     def mark(self, ordinal: int) -> None:
-        """Never select a user, who has not been: see `marked`."""
+        """Never hand off to a user again: see `marked`. Who waits is skipped (`once`)."""
         self.marked = self.marked | BitMap([ordinal])
         self._dirty = True
+        self._close(ordinal)
 
     def unite(self, goes: int, stays: int) -> None:
         """Unite two users' deliveries: the more advanced wins, the other ends as skipped (`merged`).
 
-        Where only the user that goes has a delivery, it becomes that of the user that stays.
+        Where only the user that goes has a delivery, it becomes that of the user that stays. What may have reached
+        either may have reached the one user they are: who still waits then is closed.
         """
-        if goes in self.marked:
-            self.mark(stays)
-        gone, kept = self.place(goes), self.place(stays)
-        if gone is None:
-            return
         self._dirty = True
-        wins = kept is None or _ADVANCE[gone[0]] > _ADVANCE[kept[0]]
+        gone, kept = self.place(goes), self.place(stays)
+        contested = goes in self.contested or stays in self.contested
+        if gone is not None and kept is not None:
+            wins = self._rank(goes, gone) > self._rank(stays, kept)
+            loser, lost = (stays, kept) if wins else (goes, gone)
+            contested = contested or lost[0] in _OUTSTANDING or loser in self.doubtful
+        else:
+            wins = gone is not None
         if wins:
             self._put(stays, kept, gone)
             self._inherit(goes, stays)
-        self._put(goes, gone, None if kept is None else ("skipped", MERGED))
-        if kept is None:
-            self.selected = (self.selected - BitMap([goes])) | BitMap([stays])
-            self._rename(goes, stays)
-        self._forget(BitMap([goes]))
+        if gone is not None:
+            self._put(goes, gone, None if kept is None else ("skipped", MERGED))
+            if kept is None:
+                self.selected = (self.selected - BitMap([goes])) | BitMap([stays])
+                self._rename(goes, stays)
+            self._forget(BitMap([goes]))
+        self.doubtful = self.doubtful - BitMap([goes])
+        self.contested = _with(self.contested - BitMap([goes]), stays, contested)
+        self.marked = _with(self.marked, stays, stays in self.marked or goes in self.marked)
+        self._close(stays)
+
+    def _rank(self, ordinal: int, place: Place) -> tuple[int, bool]:
+        """Which of two deliveries wins a merge; of two alike the one whose key a receiver may know already."""
+        return _ADVANCE[place[0]], ordinal in self.doubtful
+
+    def _close(self, ordinal: int) -> None:
+        """Let nobody wait whom a mark, or a hand-off that lost a merge, keeps from being handed off to."""
+        if (ordinal not in self.marked and ordinal not in self.contested) or not self.waits(ordinal):
+            return
+        place = self.place(ordinal)
+        if ordinal in self.marked or place is None or place[0] == "skipped":
+            self._put(ordinal, place, ("skipped", ONCE))
+            self._forget(BitMap([ordinal]))
+        else:
+            self._put(ordinal, place, ("ambiguous", ""))
 
     def _rename(self, goes: int, stays: int) -> None:
         for number, (ordinals, instants) in enumerate(self._decisions):
@@ -264,9 +322,11 @@ class Ledger:
                 self._saved_parts = min(self._saved_parts, number)
 
     def _inherit(self, goes: int, stays: int) -> None:
-        """Let the delivery that was another user's keep its cause, its place in time and its idempotency key."""
+        """Let the delivery that was another user's keep its cause, its place in time, its turns and its key."""
         _hand_over(self._causes, goes, stays)
         _hand_over(self._since, goes, stays)
+        _hand_over(self._turns, goes, stays)
+        self.doubtful = _with(self.doubtful, stays, goes in self.doubtful)
         # Exchanged, so that every key stays unique: what is left to the user that goes is the delivery that lost.
         self._known_as[stays], self._known_as[goes] = self.known_as(goes), self.known_as(stays)
 
@@ -294,6 +354,8 @@ class Ledger:
         yield prefix + _CAUSES, pack(dict(self._causes.items()))
         yield prefix + _SINCE, pack(dict(self._since.items()))
         yield prefix + _KNOWN_AS, pack(dict(self._known_as.items()))
+        yield prefix + _TURNS, pack(dict(self._turns.items()))
+        yield prefix + _DOUBTS, pack([self.doubtful.serialize(), self.contested.serialize()])
 
     def clean(self) -> None:
         """Forget what is dirty: a checkpoint has it."""
@@ -333,8 +395,17 @@ class Ledger:
             ledger._since = VersionedMap(unpack(page))
         for _, page in scan(prefix + _KNOWN_AS):
             ledger._known_as = VersionedMap(unpack(page))
+        for _, page in scan(prefix + _TURNS):
+            ledger._turns = VersionedMap(unpack(page))
+        for _, page in scan(prefix + _DOUBTS):
+            ledger.doubtful, ledger.contested = map(BitMap.deserialize, unpack(page))
         ledger.clean()
         return ledger
+
+
+def _with(users: BitMap, ordinal: int, inside: bool) -> BitMap:
+    """The users with one of them in or out; the set given stays as it is."""
+    return users if (ordinal in users) == inside else users ^ BitMap([ordinal])
 
 
 def _hand_over(kept: VersionedMap[int, V], goes: int, stays: int) -> None:

@@ -34,6 +34,7 @@ _REASONS: Final = {
     "ended": "the message ended before it was sent",
     "merged": "the user was merged into another, whose delivery counts",
     "deleted": "the user was deleted",
+    "once": "an id of this user had it before its user was deleted, or it may have reached the user by another hand-off",
     "provider_refused": "the provider refused it for good",
     "operator": "an operator settled it",
 }

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 import numpy as np
+from pyroaring import BitMap
 
 from core.messaging.addresses import normalise_email
 from core.messaging.compiled import ADDRESS_PROPERTY, Compiled
@@ -14,16 +17,23 @@ from core.messaging.effects import MISSING_EVENT, MISSING_PROPERTY, RENDER_FAILE
 from core.messaging.keys import idempotency_key
 from core.messaging.work import View
 from core.render.results import Missing, RenderedEmail, RenderedWebhook, RenderFailed, RenderRow
-from core.values import Value
+from core.values import Value, pack
+
+_BASIS_BYTES: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
 class HandOff:
-    """A message ready for a provider. Fields that a channel has no use for are empty."""
+    """A message ready for a provider. Fields that a channel has no use for are empty.
+
+    `attempt` is the number of the hand-off's attempt, from 1 on; `basis` stands for all that it was rendered from.
+    """
 
     ordinal: int
     distinct_id: str
     idempotency_key: str
+    attempt: int
+    basis: bytes
     to: str = ""
     subject: str = ""
     from_: str = ""
@@ -43,6 +53,7 @@ class Obstacle:
     ordinal: int
     reason: str
     detail: str
+    basis: bytes
 
 
 def render_users(
@@ -57,8 +68,8 @@ def render_users(
     Arguments:
         examples: events to show, by ordinal, where none is kept as the cause.
     """
-    names = set(compiled.reads)
-    rows = view.population.profiles(np.array(ordinals, np.uint32), sorted(names))
+    rows = _read(view, compiled, ordinals)
+    bases = _bases(view, definition, ordinals, rows)
     ids = view.users.names(np.array(ordinals, np.uint32))
     ledger = view.messages.ledger(definition.key)
     events = {ordinal: ledger.cause(ordinal) or (examples or {}).get(ordinal) for ordinal in ordinals}
@@ -72,18 +83,17 @@ def render_users(
     )
     address = ADDRESS_PROPERTY.get(definition.channel)
     found: list[HandOff | Obstacle] = []
-    for ordinal, user, distinct_id, result in zip(ordinals, rows, ids, rendered, strict=True):
+    for ordinal, user, distinct_id, basis, result in zip(ordinals, rows, ids, bases, rendered, strict=True):
         if isinstance(result, Missing):
-            if result.source == "user":
-                found.append(Obstacle(ordinal, f"{MISSING_PROPERTY}:{result.property}", f"no property {result.path!r}"))
-            else:
-                found.append(Obstacle(ordinal, MISSING_EVENT, f"no {result.source} {result.path!r}"))
+            of_user = result.source == "user"
+            reason = f"{MISSING_PROPERTY}:{result.property}" if of_user else MISSING_EVENT
+            detail = f"no property {result.path!r}" if of_user else f"no {result.source} {result.path!r}"
+            found.append(Obstacle(ordinal, reason, detail, basis))
         elif isinstance(result, RenderFailed):
-            found.append(Obstacle(ordinal, f"{RENDER_FAILED}:{result.code}", result.message))
+            found.append(Obstacle(ordinal, f"{RENDER_FAILED}:{result.code}", result.message, basis))
         else:
-            found.append(
-                _hand_off(view, definition, ordinal, distinct_id, user.get(address) if address else None, result)
-            )
+            to = user.get(address) if address else None
+            found.append(_hand_off(view, definition, ordinal, distinct_id, basis, to, result))
     return found
 
 
@@ -92,20 +102,25 @@ def _hand_off(
     definition: MessageDefinition,
     ordinal: int,
     distinct_id: str,
+    basis: bytes,
     address: Value,
     result: RenderedEmail | RenderedWebhook,
 ) -> HandOff | Obstacle:
-    key = idempotency_key(view.settings.uid, definition.key, view.messages.ledger(definition.key).known_as(ordinal))
+    ledger = view.messages.ledger(definition.key)
+    key = idempotency_key(view.settings.uid, definition.key, ledger.known_as(ordinal))
+    attempt = ledger.attempt(ordinal)
     if isinstance(result, RenderedWebhook):
         headers = dict(result.headers)
-        return HandOff(ordinal, distinct_id, key, url=result.url, headers=headers, body=result.body)
+        return HandOff(ordinal, distinct_id, key, attempt, basis, url=result.url, headers=headers, body=result.body)
     to = normalise_email(address) if isinstance(address, str) else None
     if to is None:
-        return Obstacle(ordinal, UNREACHABLE, f"{address!r} is no address")
+        return Obstacle(ordinal, UNREACHABLE, f"{address!r} is no address", basis)
     return HandOff(
         ordinal,
         distinct_id,
         key,
+        attempt,
+        basis,
         to=to,
         subject=result.subject,
         from_=result.from_,
@@ -116,9 +131,38 @@ def _hand_off(
     )
 
 
-def offer_tag(view: View, definition: MessageDefinition) -> str:
-    """What an offer rests on besides its users: while it stays the same, what was rendered may be sent."""
-    return f"{definition.etag}.{view.settings.etag}"
+def _read(view: View, compiled: Compiled, ordinals: Sequence[int]) -> list[dict[str, Value]]:
+    """What rendering reads of each user's profile, the address included."""
+    return view.population.profiles(np.array(ordinals, np.uint32), sorted(compiled.reads))
+
+
+def _bases(
+    view: View, definition: MessageDefinition, ordinals: Sequence[int], rows: Sequence[dict[str, Value]]
+) -> list[bytes]:
+    """What stands for all that each user's message is rendered from.
+
+    That is the message and the settings, the name and the number of the hand-off, and what is read of the profile.
+    The event that caused a match is kept as long as the hand-off's name is.
+    """
+    ledger = view.messages.ledger(definition.key)
+    common = hashlib.blake2b(f"{definition.etag}.{view.settings.etag}".encode(), digest_size=_BASIS_BYTES)
+    found = []
+    for ordinal, row in zip(ordinals, rows, strict=True):
+        basis = common.copy()
+        basis.update(pack([ledger.known_as(ordinal), ledger.attempt(ordinal), row]))
+        found.append(basis.digest())
+    return found
+
+
+def unchanged(
+    view: View, definition: MessageDefinition, compiled: Compiled, users: BitMap, bases: Mapping[int, bytes]
+) -> BitMap:
+    """Of the users given, those who would be rendered now as they were when `bases` were made; who has none counts."""
+    compared = [ordinal for ordinal in users if ordinal in bases]
+    if not compared:
+        return users
+    present = _bases(view, definition, compared, _read(view, compiled, compared))
+    return users - BitMap([o for o, basis in zip(compared, present, strict=True) if basis != bases[o]])
 
 
 def is_allowed(view: View, hand_off: HandOff) -> bool:

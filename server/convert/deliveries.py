@@ -48,7 +48,10 @@ def batch(project: str, offer: Offer, lease_ends: int) -> delivery_pb2.Batch:
         made.headers.update(offer.recipients[0].headers)
     for found in offer.recipients:
         recipient = made.recipients.add(
-            distinct_id=found.distinct_id, idempotency_key=found.idempotency_key, rendered=rendered(found)
+            distinct_id=found.distinct_id,
+            idempotency_key=found.idempotency_key,
+            attempt=found.attempt,
+            rendered=rendered(found),
         )
         if shared:
             recipient.rendered.ClearField("url")

@@ -69,6 +69,7 @@ class Batch:
     def __init__(self, message: delivery_pb2.Batch, stream: Stream) -> None:
         self._message = message
         self._stream = stream
+        self._attempts = {one.idempotency_key: one.attempt for one in message.recipients}
         self._asking = asyncio.Lock()
 
     @property
@@ -147,7 +148,11 @@ class Batch:
         self._stream.owed.add(
             self.project,
             delivery_pb2.Acknowledgement(
-                idempotency_key=idempotency_key, outcome=number, detail=detail, provider_id=provider_id
+                idempotency_key=idempotency_key,
+                outcome=number,
+                detail=detail,
+                provider_id=provider_id,
+                attempt=self._attempts.get(idempotency_key, 0),
             ),
         )
 
@@ -338,6 +343,7 @@ class Stream:
                     idempotency_key=batch.recipients[index].idempotency_key,
                     outcome=delivery_pb2.OUTCOME_NOT_SENT,
                     detail="the worker stopped before the provider was called",
+                    attempt=batch.recipients[index].attempt,
                 ),
             )
 

@@ -32,6 +32,9 @@ class Machine(RuleBasedStateMachine):
         self.causes: dict[int, dict[str, object]] = {}
         self.gone: set[int] = set()
         self.marked: set[int] = set()
+        self.doubtful: set[int] = set()
+        self.contested: set[int] = set()
+        self.attempts: dict[int, int] = {}
         self.saved: dict[bytes, bytes] = {}
         self.now = 0
 
@@ -48,7 +51,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(users=st.lists(USERS, min_size=1, max_size=6, unique=True), place=st.sampled_from(PLACES))
     def select(self, users: list[int], place: tuple[str, str]) -> None:
-        fresh = [user for user in users if user not in self.places and user not in self.gone]
+        fresh = [user for user in users if not {user} & (self.places.keys() | self.gone | self.marked)]
         if not fresh:
             return
         self.now += 1
@@ -61,14 +64,22 @@ class Machine(RuleBasedStateMachine):
             self.ledger.keep_causes(Caused(KEY, events))
             self.causes.update(events)
 
-    @rule(come_from=st.sampled_from(PLACES), go_to=st.sampled_from(PLACES), part=st.integers(1, 3))
-    def move(self, come_from: tuple[str, str], go_to: tuple[str, str], part: int) -> None:
+    @rule(come_from=st.sampled_from(PLACES), go_to=st.sampled_from(PLACES), part=st.integers(1, 3), doubt=st.booleans())
+    def move(self, come_from: tuple[str, str], go_to: tuple[str, str], part: int, doubt: bool) -> None:
         users = [user for user, place in self.places.items() if place == come_from][:part]
+        if go_to[0] == "queued":
+            users = [user for user in users if user not in self.marked]
         if not users or come_from == go_to:
             return
-        at = self.now if go_to == ("queued", "") else 0
-        self.write().move(Moved(KEY, BitMap(users), *come_from, *go_to, at))  # type: ignore[arg-type]
+        at, doubt = (self.now, doubt) if go_to == ("queued", "") else (0, False)
+        self.write().move(Moved(KEY, BitMap(users), *come_from, *go_to, at, doubt))  # type: ignore[arg-type]
         self.places.update(dict.fromkeys(users, go_to))
+        for user in users if go_to == ("queued", "") else ():
+            if come_from[0] in ("begun", "ambiguous"):
+                self.attempts[user] = self.attempts.get(user, 1) + 1
+                self.contested.discard(user)
+            if doubt:
+                self.doubtful.add(user)
         if go_to[0] in ("sent", "failed", "skipped") and not is_open(go_to[1]):
             for user in users:
                 self.causes.pop(user, None)
@@ -79,30 +90,52 @@ class Machine(RuleBasedStateMachine):
             return
         self.write().unite(goes, stays)
         self.gone.add(goes)
+        gone, kept = self.places.pop(goes, None), self.places.get(stays)
         if goes in self.marked:
             self.marked.add(stays)
-        gone, kept = self.places.get(goes), self.places.get(stays)
-        cause = self.causes.pop(goes, None)
-        if gone is None:
-            return
-        if kept is None:
-            del self.places[goes]
-            self.places[stays] = gone
-            self.decided[stays] = self.decided.pop(goes)
-        elif _ADVANCE[gone[0]] > _ADVANCE[kept[0]]:
-            self.places[stays] = gone
-        if kept is None or _ADVANCE[gone[0]] > _ADVANCE[kept[0]]:
-            self.causes.pop(stays, None)
-            if cause is not None:
-                self.causes[stays] = cause
-        if kept is not None:
+        if gone and kept:
+            wins = (_ADVANCE[gone[0]], goes in self.doubtful) > (_ADVANCE[kept[0]], stays in self.doubtful)
+            loser, lost = (stays, kept) if wins else (goes, gone)
+            if lost[0] in ("begun", "ambiguous") or loser in self.doubtful:
+                self.contested.add(stays)
             self.places[goes] = ("skipped", "merged")
+        else:
+            wins = gone is not None
+        if goes in self.contested:
+            self.contested.add(stays)
+        if gone and not kept:
+            self.decided[stays] = self.decided.pop(goes)
+        for kept_of in (self.causes, self.attempts):
+            value = kept_of.pop(goes, None)  # type: ignore[attr-defined]
+            if wins:
+                kept_of.pop(stays, None)  # type: ignore[attr-defined]
+                if value is not None:
+                    kept_of[stays] = value  # type: ignore[index]
+        if gone and wins:
+            self.places[stays] = gone
+            self.doubtful.discard(stays)
+            if goes in self.doubtful:
+                self.doubtful.add(stays)
+        self.doubtful.discard(goes)
+        self.contested.discard(goes)
+        self.close(stays)
+
+    def close(self, user: int) -> None:
+        """Who is marked or contested does not wait."""
+        state, reason = self.places.get(user, ("", ""))
+        if state == "queued" or (state == "skipped" and is_open(reason)):
+            if user in self.marked or (user in self.contested and state == "skipped"):
+                self.places[user] = ("skipped", "once")
+                self.causes.pop(user, None)
+            elif user in self.contested:
+                self.places[user] = ("ambiguous", "")
 
     @rule(user=USERS)
     def mark(self, user: int) -> None:
-        if user not in self.places and user not in self.gone:
+        if user not in self.gone:
             self.write().mark(user)
             self.marked.add(user)
+            self.close(user)
 
     @rule()
     def checkpoint_and_load(self) -> None:
@@ -132,6 +165,10 @@ class Machine(RuleBasedStateMachine):
             if user in self.places:
                 assert ledger.decided_at(user) == self.decided[user]
             assert ledger.cause(user) == self.causes.get(user)
+            if user not in self.gone:
+                assert ledger.attempt(user) == self.attempts.get(user, 1)
+        assert (set(ledger.doubtful), set(ledger.contested)) == (self.doubtful, self.contested)
+        assert len({ledger.known_as(user) for user in range(41)}) == 41
         instants = [int(instant) for _, part in ledger.decisions() for instant in part]
         assert instants == sorted(instants)
 

@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import heapq
 import logging
-import secrets
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -23,6 +21,8 @@ from core import commands
 from core.bitmaps.population import Population
 from core.errors import Exhausted, MusterError, StoreError, Unavailable
 from core.group import Asked, Broken, decide, replay, to_log
+from core.lanes import Lanes, Waiting
+from core.messaging.judge import Defective
 from core.profiles.identity import Users
 from core.requests import Requests
 from core.settings import Settings, check_settings
@@ -53,13 +53,6 @@ class EngineConfig:
     horizon_seconds: float = 30 * 86_400.0
 
 
-@dataclass(slots=True)
-class _Waiting:
-    asked: Asked
-    future: Future[Any]
-    records: int
-
-
 class Closed(Unavailable):
     """The engine is closed."""
 
@@ -84,8 +77,7 @@ class Engine:
         self._clock = clock
         self._config = config
         self._ready = threading.Condition()
-        self._waiting: deque[_Waiting] = deque()
-        self._waiting_records = 0
+        self._waiting = Lanes(config.group_records)
         self._closing = False
         self._stopped = ""
         self._listeners: list[Callable[[Version], None]] = []
@@ -190,15 +182,14 @@ class Engine:
         with self._ready:
             if self._closing:
                 future.set_exception(Closed("the engine is closed", mend="try again after the restart"))
-            elif self._waiting_records + records > self._config.queue_records:
+            elif self._waiting.is_bulk(command) and self._waiting.bulk_records + records > self._config.queue_records:
                 future.set_exception(
                     Exhausted(
                         "too much is waiting to be committed", mend="send less at once, and retry", code="QUEUE_FULL"
                     )
                 )
             else:
-                self._waiting.append(_Waiting(Asked(command, request_id), future, records))
-                self._waiting_records += records
+                self._waiting.put(Waiting(Asked(command, request_id), future, records))
                 self._ready.notify_all()
         return future
 
@@ -206,8 +197,7 @@ class Engine:
         """Let a project on real time decide what time alone decides; does not wait."""
         with self._ready:
             if not self._closing and not self._waiting and self._version.settings.clock == "real":
-                self._waiting.append(_Waiting(Asked(commands.Lose([])), Future(), 1))
-                self._waiting_records += 1
+                self._waiting.put(Waiting(Asked(commands.Lose([])), Future(), 1))
                 self._ready.notify_all()
 
     def on_commit(self, listener: Callable[[Version], None]) -> Callable[[], None]:
@@ -230,7 +220,7 @@ class Engine:
     @property
     def waiting(self) -> int:
         """Records waiting to be committed."""
-        return self._waiting_records
+        return self._waiting.bulk_records
 
     @property
     def commit_seconds(self) -> float:
@@ -277,31 +267,17 @@ class Engine:
         with self._ready:
             if self._closing:
                 raise Closed("the engine is closed")
-            self._waiting.append(_Waiting(Asked(action), future, 0))  # type: ignore[arg-type]
+            self._waiting.put(Waiting(Asked(action), future, 0))  # type: ignore[arg-type]
             self._ready.notify_all()
         future.result()
 
-    def _take(self) -> list[_Waiting] | None:
+    def _take(self) -> list[Waiting] | None:
         with self._ready:
             while not self._waiting:
                 if self._closing:
                     return None
                 self._ready.wait()
-            group: list[_Waiting] = []
-            records = 0
-            while self._waiting and (not group or records < self._config.group_records):
-                alone = callable(self._waiting[0].asked.command)
-                if alone and group:
-                    break
-                item = self._waiting.popleft()
-                self._waiting_records -= item.records
-                if not item.future.set_running_or_notify_cancel():
-                    continue  # given up by the caller before it was begun
-                group.append(item)
-                records += item.records
-                if alone:
-                    break
-            return group
+            return self._waiting.take()
 
     def _write(self) -> None:
         while (group := self._take()) is not None:
@@ -321,7 +297,7 @@ class Engine:
             self._settle_failed_checkpoint()
             self._maybe_checkpoint()
 
-    def _commit(self, group: list[_Waiting]) -> None:
+    def _commit(self, group: list[Waiting]) -> None:
         now = self._clock() if self._version.settings.clock == "real" else self._version.now
         try:
             position, draft = self._decide_and_append(group, now)
@@ -352,24 +328,28 @@ class Engine:
             except Exception:  # noqa: BLE001 - what is committed is committed, whatever a listener makes of it
                 _log.exception("a listener failed at position %d", position)
 
-    def _fail(self, group: list[_Waiting], error: MusterError) -> None:
+    def _fail(self, group: list[Waiting], error: MusterError) -> None:
         """Discard what a group did, and fail each of its requests: by its own error where it has one."""
         self._discard()
         for item in group:
             item.future.set_exception(item.asked.error or error)
 
-    def _decide_and_append(self, group: list[_Waiting], now: int) -> tuple[int, Any]:
+    def _decide_and_append(self, group: list[Waiting], now: int) -> tuple[int, Any]:
         asked = [item.asked for item in group]
+        defective: list[str] = []
         while True:
             try:
-                draft = decide(self._version, now, asked, self._requests)
+                draft = decide(self._version, now, asked, self._requests, defective)
                 break
             except Broken as broken:
                 _log.error("a %s failed unexpectedly and is refused", broken, exc_info=broken.asked.error)
-                self._discard()
                 asked = [one for one in asked if one is not broken.asked]
-                for one in asked:
-                    one.answer = one.error = None
+            except Defective as found:
+                _log.exception("judging the message %s failed unexpectedly: it is paused", found.key)
+                defective.append(found.key)
+            self._discard()
+            for one in asked:
+                one.answer = one.error = None
         if all(isinstance(step, ClockMoved) for step in draft.steps) and draft.settings.clock == "real":
             # Time passed and nothing was decided: recovery finds the same from the instant before.
             return self._version.position, draft
@@ -471,11 +451,6 @@ def recover(store: Store) -> tuple[Version, Requests]:
     version = Version.load(store.pages.scan, position)
     requests = Requests.load(store.pages.scan)
     return replay(version, store.log.read(position), requests), requests
-
-
-def new_uid() -> str:
-    """A uid for a new project's settings."""
-    return secrets.token_hex(6)
 
 
 def verify(folder: Path) -> list[str]:

@@ -6,7 +6,7 @@ touched is judged. `replay` applies what such a group recorded, and decides noth
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -120,21 +120,27 @@ class Broken(Exception):
         self.asked = asked
 
 
-def decide(version: Version, now: int, group: Sequence[Asked], requests: Requests) -> Draft:
+def decide(
+    version: Version, now: int, group: Sequence[Asked], requests: Requests, defective: Collection[str] = ()
+) -> Draft:
     """Decide a group; answers and refusals are put into `group`.
 
     Arguments:
         version: the state before.
         now: the group's instant in micros, not before `version.now`.
         group: the commands in order; a MoveClock moves the clock where it stands.
+        defective: messages whose judgement failed: they are paused before anything else.
 
     Returns:
         The draft, with its steps.
 
     Raises:
-        Broken: where a command failed unexpectedly; nothing of the draft may be used.
+        Broken, Defective: where a command, or judging a message, failed unexpectedly; nothing of the draft may be
+            used.
     """
     draft = version.fork()
+    for key in defective:
+        judge.pause_defective(draft, key)
     _move_clock(draft, now)
     for asked in group:
         if _was_answered(asked, requests, draft.now):
@@ -148,6 +154,8 @@ def decide(version: Version, now: int, group: Sequence[Asked], requests: Request
             if len(draft.steps) != done:
                 raise Broken(asked) from error
             continue
+        except judge.Defective:
+            raise
         except Exception as error:
             asked.error = error
             raise Broken(asked) from error

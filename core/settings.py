@@ -59,7 +59,7 @@ def check_settings(settings: Settings) -> None:
         )
     try:
         ZoneInfo(settings.time_zone)
-    except (ZoneInfoNotFoundError, ValueError) as error:
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:  # OSError: `America` is a folder of zones
         raise InvalidInput(
             f"{settings.time_zone!r} is no time zone",
             field="time_zone",

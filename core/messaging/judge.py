@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Final
 
@@ -16,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from pyroaring import BitMap
 
+from core.errors import StoreError
 from core.evaluator.bind import bind
 from core.evaluator.parse import Parsed
 from core.evaluator.time_use import crossings, global_instants
@@ -42,11 +44,49 @@ from core.values import MICROS_PER_DAY, Value
 Ordinals = npt.NDArray[np.uint32]
 Instants = npt.NDArray[np.int64]
 MAX_RECIPIENTS: Final = "max_recipients"
+JUDGEMENT_FAILED: Final = "judgement_failed"
+"""Why a message pauses whose judgement met a defect: it must not keep others from being judged, nor events out."""
 _SPAN: Final = 32 * MICROS_PER_DAY
 _MOST_SPANS: Final = 64
 _MOST_PAIRS: Final = 4_000_000
 """A far move of the clock is judged in spans of about a month, at most so many of them unless everybody has to be
 judged at so many instants that the (user, instant) pairs would fill the memory."""
+
+
+class Defective(Exception):
+    """Judging a message failed for no reason of anybody's making: the draft is unusable. Never leaves the engine."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__(key)
+        self.key = key
+
+
+@contextmanager
+def _attributed(definition: MessageDefinition) -> Iterator[None]:
+    """What fails in here is the judgement of this message; what the disk does is not.
+
+    Raises:
+        Defective: in place of whatever was raised.
+    """
+    try:
+        yield
+    except StoreError:
+        raise
+    except Exception as error:
+        raise Defective(definition.key) from error
+
+
+def pause_defective(work: Work, key: str) -> None:
+    """Pause a message whose judgement failed, before it is judged again."""
+    definition = work.messages.get(key)
+    paused = replace(
+        definition,
+        state="paused",
+        pause_reason=JUDGEMENT_FAILED,
+        paused_at=work.now,
+        revision=definition.revision + 1,
+    )
+    work.do(Defined(paused))
 
 
 def matching(view: View, parsed: Parsed, among: BitMap | None, now: int | tuple[Ordinals, Instants]) -> BitMap:
@@ -241,10 +281,11 @@ def advance(work: Work, after: int, upto: int) -> None:
     """Decide what time alone decides in (after, upto], for every live message. `work.now` is already `upto`."""
     for definition in work.messages.live():
         schedule = definition.schedule
-        if isinstance(schedule, Asap):
-            _cross(work, definition, compile_message(work, definition), after, upto)
-        elif not definition.fired_at and schedule.at <= upto:
-            fire(work, definition, schedule.at)
+        with _attributed(definition):
+            if isinstance(schedule, Asap):
+                _cross(work, definition, compile_message(work, definition), after, upto)
+            elif not definition.fired_at and schedule.at <= upto:
+                fire(work, definition, schedule.at)
 
 
 def fire(work: Work, definition: MessageDefinition, at: int) -> None:
@@ -263,16 +304,20 @@ def judge_touched(work: Work) -> None:
     if not work.touched:
         return
     for definition in work.messages.all():
-        if definition.state not in ("live", "paused"):
-            continue
-        compiled = compile_message(work, definition)
-        if isinstance(definition.schedule, Asap):
-            _judge_new(work, definition, compiled)
-        if definition.state == "live":
-            again = BitMap.union(*work.touched.by(compiled.reads, ()))
-            again &= work.messages.ledger(definition.key).open_skips()
-            if again:
-                rejudge(work, work.messages.get(definition.key), compiled, again)
+        if definition.state in ("live", "paused") and definition.pause_reason != JUDGEMENT_FAILED:
+            with _attributed(definition):
+                _judge_touched(work, definition)
+
+
+def _judge_touched(work: Work, definition: MessageDefinition) -> None:
+    compiled = compile_message(work, definition)
+    if isinstance(definition.schedule, Asap):
+        _judge_new(work, definition, compiled)
+    if definition.state == "live":
+        again = BitMap.union(*work.touched.by(compiled.reads, ()))
+        again &= work.messages.ledger(definition.key).open_skips()
+        if again:
+            rejudge(work, work.messages.get(definition.key), compiled, again)
 
 
 def _judge_new(work: Work, definition: MessageDefinition, compiled: Compiled) -> None:

@@ -205,6 +205,33 @@ def test_the_writer_outlives_a_defect_in_judging(project: Project, monkeypatch: 
     assert project.engine.health() == ""
 
 
+def test_a_defect_in_judging_one_message_pauses_it_and_keeps_nothing_else(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project.message("bad", FREE, content=HOOK)
+    project.message("good", FREE, content=HOOK)
+    select = judge._judge_new
+
+    def broken(work: Any, definition: Any, compiled: Any) -> None:
+        select(work, definition, compiled)
+        if definition.key == "bad":
+            raise ZeroDivisionError("a defect")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(judge, "_judge_new", broken)
+        assert project.set("a", plan="free").accepted == 1
+        assert project.set("b", plan="free", imported=True).accepted == 1
+    assert project.places("good") == {"a": "queued", "b": "skipped:backfilled"}
+    assert project.places("bad") == {}
+    found = project.version.messages.get("bad")
+    assert (found.state, found.pause_reason) == ("paused", judge.JUDGEMENT_FAILED)
+    assert project.engine.health() == ""
+    with project.copy(tmp_path / "copy") as after:
+        assert contents(after.version) == contents(project.version)
+    project.ask(commands.ResumeMessage("bad"))
+    assert project.places("bad") == {"a": "queued", "b": "queued"}
+
+
 def test_a_listener_that_fails_is_not_the_callers_matter(project: Project) -> None:
     seen = []
 
@@ -447,6 +474,8 @@ def test_settings_are_changed_by_etag(project: Project) -> None:
     for command, code in (
         (commands.UpdateSettings(sandbox=False, etag=first.etag), "STALE_ETAG"),
         (commands.UpdateSettings(time_zone="Mars/Base"), "INVALID_TIME_ZONE"),
+        (commands.UpdateSettings(time_zone="America"), "INVALID_TIME_ZONE"),
+        (commands.UpdateSettings(time_zone="x" * 300), "INVALID_TIME_ZONE"),
     ):
         with pytest.raises(MusterError) as caught:
             project.ask(command)

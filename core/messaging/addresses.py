@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import lru_cache
+from typing import Final
+from urllib.parse import unquote, urlsplit
 
 from core.render.headers import address
 from core.render.results import RenderError
+
+_PORTS: Final = {"http": 80, "https": 443}
 
 
 @lru_cache(maxsize=65_536)
@@ -19,3 +24,46 @@ def normalise_email(text: str) -> str | None:
         return address(text)
     except RenderError:
         return None
+
+
+@dataclass(frozen=True, slots=True)
+class Url:
+    """A web address in parts that can be compared: scheme, host and port in one spelling, the rest as written."""
+
+    scheme: str
+    host: str
+    port: int
+    path: str
+    query: str
+
+    def allows(self, other: Url) -> bool:
+        """Whether an allow-list that holds this URL lets the other be called: it is the same, or lies below it.
+
+        Below a URL that ends in / is what its path begins. A path that may lead out again, such as `/a/../b`, lies
+        below none.
+        """
+        if (self.scheme, self.host, self.port) != (other.scheme, other.host, other.port):
+            return False
+        if (self.path, self.query) == (other.path, other.query):
+            return True
+        return (
+            self.path.endswith("/") and not self.query and other.path.startswith(self.path) and not _climbs(other.path)
+        )
+
+
+def _climbs(path: str) -> bool:
+    return any(part in (".", "..") for part in unquote(path).replace("\\", "/").split("/"))
+
+
+@lru_cache(maxsize=65_536)
+def read_url(text: str) -> Url | None:
+    """The parts of an absolute http or https URL; None for what is none, or names no host."""
+    try:
+        parts = urlsplit(text)
+        given = parts.port
+    except ValueError:
+        return None
+    if parts.scheme not in _PORTS or not parts.hostname:
+        return None
+    port = _PORTS[parts.scheme] if given is None else given
+    return Url(parts.scheme, parts.hostname, port, parts.path or "/", parts.query)

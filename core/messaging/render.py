@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 from pyroaring import BitMap
 
-from core.messaging.addresses import normalise_email
+from core.messaging.addresses import normalise_email, read_url
 from core.messaging.compiled import ADDRESS_PROPERTY, Compiled
 from core.messaging.definitions import MessageDefinition, WebhookSource
 from core.messaging.effects import MISSING_EVENT, MISSING_PROPERTY, RENDER_FAILED, UNREACHABLE
@@ -166,14 +166,12 @@ def unchanged(
 
 
 def is_allowed(view: View, hand_off: HandOff) -> bool:
-    """Whether a sandbox may really send this: its address, or its URL's beginning, is on the project's list."""
-    target = hand_off.to or hand_off.url
-    for allowed in view.settings.allowed_addresses:
-        if target == allowed or target.lower() == allowed.lower():
-            return True
-        if hand_off.url and allowed.endswith("/") and hand_off.url.startswith(allowed):
-            return True
-    return False
+    """Whether a sandbox may really send this: its address is on the project's list, or its URL is or lies below one."""
+    allowed = view.settings.allowed_addresses
+    if hand_off.to:
+        return hand_off.to.lower() in map(str.lower, allowed)
+    target = read_url(hand_off.url)
+    return target is not None and any(url.allows(target) for url in map(read_url, allowed) if url is not None)
 
 
 def batch_size(definition: MessageDefinition) -> int:

@@ -12,7 +12,7 @@ from muster.v1 import project_pb2, project_pb2_grpc
 from core.commands import MoveClock, UpdateSettings
 from core.errors import InvalidInput
 from core.messaging import reading
-from core.messaging.addresses import normalise_email
+from core.messaging.addresses import normalise_email, read_url
 from core.settings import LATE_AFTER, ClockKind, Settings
 from core.version import Version
 from server.auth import CALLER
@@ -169,19 +169,25 @@ class ProjectService(project_pb2_grpc.ProjectServiceServicer):  # type: ignore[m
 
 
 def _allowed(addresses: Iterable[str]) -> list[str]:
-    """An allow-list as it is compared with: email addresses in their one spelling, and beginnings of URLs."""
+    """An allow-list as it is compared with: email addresses in their one spelling, and URLs."""
     found = []
     for index, text in enumerate(addresses):
-        address = text if text.startswith(("http://", "https://")) else normalise_email(text)
+        address = (text if _is_url(text) else None) if "://" in text else normalise_email(text)
         if address is None:
             raise InvalidInput(
                 f"{text!r} is no address",
                 field=f"allowed_addresses[{index}]",
-                mend="an email address, or for webhooks a URL (one that ends in / allows all below it)",
+                mend="an email address, or for webhooks a URL such as https://example.com/hooks/, which allows all "
+                "below it where it ends in /",
                 code="ADDRESS_INVALID",
             )
         found.append(address)
     return found
+
+
+def _is_url(text: str) -> bool:
+    """Whether a URL can stand on an allow-list; one with a user name or a fragment means more than is compared."""
+    return text.isprintable() and not set(text) & set("@# ") and read_url(text) is not None
 
 
 def _late_after(request: Any, unset: T) -> int | T:

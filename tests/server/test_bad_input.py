@@ -232,17 +232,20 @@ CASES = [
         "import_id",
     ),
     Case("invalid sender", create(sender("nobody")), BAD, "ADDRESS_INVALID", "message.email.from"),
-    Case(
-        "invalid allowed address",
-        project_call(
-            "UpdateProject",
-            project_pb2.UpdateProjectRequest(
-                project=PROJECT, allowed_addresses=["a@example.com", "b@"], replace_allowed_addresses=True
+    *(
+        Case(
+            f"invalid allowed address {address}",
+            project_call(
+                "UpdateProject",
+                project_pb2.UpdateProjectRequest(
+                    project=PROJECT, allowed_addresses=["a@example.com", address], replace_allowed_addresses=True
+                ),
             ),
-        ),
-        BAD,
-        "ADDRESS_INVALID",
-        "allowed_addresses[1]",
+            BAD,
+            "ADDRESS_INVALID",
+            "allowed_addresses[1]",
+        )
+        for address in ("b@", "https://", "http:///", "ftp://example.com/", "https://me@example.com/", "https://a b/")
     ),
     Case(
         "invalid webhook address",

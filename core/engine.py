@@ -46,7 +46,7 @@ class EngineConfig:
         horizon_seconds: how long old checkpoints and log are kept.
     """
 
-    group_records: int = 50_000
+    group_records: int = 20_000
     queue_records: int = 1_000_000
     checkpoint_bytes: int = 64 << 20
     checkpoint_seconds: float = 300.0

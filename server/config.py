@@ -98,7 +98,7 @@ class Config:
     )
 
     group_records: int = field(
-        default=50_000, metadata=_about("about how many records share one durable commit", least=1)
+        default=20_000, metadata=_about("about how many records share one durable commit", least=1)
     )
     queue_records: int = field(
         default=1_000_000,

@@ -91,6 +91,8 @@ class IngestService(ingest_pb2_grpc.IngestServiceServicer):  # type: ignore[misc
             if first is not None:
                 await pending.put(await self._submit(project, import_id, first))
             async for request in requests:
+                _same("project", project.name, request.project)
+                _same("import_id", import_id, request.import_id)
                 await pending.put(await self._submit(project, import_id, request))
         except Exception:
             # What was taken before it is still answered, then the error ends the stream.
@@ -131,3 +133,14 @@ def _import_id(request: ingest_pb2.ImportRequest) -> str:
             code="IMPORT_ID_MISSING" if not import_id else "ID_TOO_LONG",
         )
     return import_id
+
+
+def _same(field: str, first: str, later: str) -> None:
+    """Refuse a later message of an import that is meant for another project or import than the first."""
+    if later not in ("", first):
+        raise InvalidInput(
+            f"the stream began with {first!r}, and now names {later!r}",
+            field=field,
+            mend="open a stream for each; after the first message it may be left out",
+            code="IMPORT_CHANGED",
+        )

@@ -87,6 +87,25 @@ async def test_an_import_goes_on_after_a_restart(config: Config) -> None:
             assert await stored(stubs) == start + 20
 
 
+@pytest.mark.parametrize("change", [{"project": "other"}, {"import_id": "other"}])
+async def test_a_stream_is_of_one_project_and_one_import(shop: Stubs, change: dict[str, Any]) -> None:
+    await shop.create("other")
+    another = batch(10, 5)
+    another.MergeFrom(ingest_pb2.ImportRequest(**change))
+    unnamed = batch(10, 5)
+    unnamed.ClearField("project")
+    unnamed.ClearField("import_id")
+    refusal = await refused(import_all(shop, [batch(0, 10), another]))
+    assert (refusal.status, refusal.code, refusal.field) == (
+        grpc.StatusCode.INVALID_ARGUMENT,
+        "IMPORT_CHANGED",
+        *change,
+    )
+    assert await stored(shop) == 10
+    assert len(await import_all(shop, [batch(0, 10), unnamed])) == 2
+    assert await stored(shop) == 15
+
+
 async def test_imports_of_other_names_have_offsets_of_their_own(shop: Stubs) -> None:
     await import_all(shop, [batch(0, 10)])
     other = ingest_pb2.ImportRequest(project=PROJECT, import_id="other", events=events(100, 2))

@@ -28,11 +28,6 @@ class Pool:
         self._busy = 0
         self._closed = False
 
-    @property
-    def busy(self) -> int:
-        """Calls that run or wait."""
-        return self._busy
-
     async def run(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """The function's result, computed in a thread. A cancelled caller does not stop a running thread.
 

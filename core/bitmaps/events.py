@@ -63,6 +63,10 @@ class EventTable:
         """UTC day numbers that have events, ascending."""
         return sorted(day for day, chunk in self._chunks.items() if chunk.count)
 
+    def days_between(self, after: int, upto: int) -> list[int]:
+        """Those of `days` that may have an event with a time in (after, upto], micros UTC."""
+        return [day for day in self.days() if (day + 1) * MICROS_PER_DAY > after + 1 and day * MICROS_PER_DAY <= upto]
+
     def chunk(self, day: int) -> Chunk:
         """The events of a day. Raises KeyError where there is none."""
         return self._chunks[day]
@@ -152,9 +156,7 @@ class EventTable:
     def slice(self, first_ordinal: int, last_ordinal: int, from_micros: int, upto_micros: int) -> EventRows:
         """The events of users first to last with times from `from_micros` to `upto_micros`, all ends included."""
         parts = []
-        for day in self.days():
-            if (day + 1) * MICROS_PER_DAY <= from_micros or day * MICROS_PER_DAY > upto_micros:
-                continue
+        for day in self.days_between(from_micros - 1, upto_micros):
             rows = self._chunks[day].rows
             rows = rows.take(rows.between_users(first_ordinal, last_ordinal))
             inside = (rows.times >= from_micros) & (rows.times <= upto_micros)
@@ -165,12 +167,11 @@ class EventTable:
     def between(self, after: int, upto: int) -> tuple[Ordinals, Data]:
         """Ordinals uint32[n] and times int64[n] of the events with a time in (after, upto], by day, then ordinal."""
         ordinals, times = [np.zeros(0, np.uint32)], [np.zeros(0, np.int64)]
-        for day in self.days():
-            if (day + 1) * MICROS_PER_DAY > after + 1 and day * MICROS_PER_DAY <= upto:
-                chunk = self._chunks[day].rows
-                inside = (chunk.times > after) & (chunk.times <= upto)
-                ordinals.append(chunk.ordinals[inside])
-                times.append(chunk.times[inside])
+        for day in self.days_between(after, upto):
+            rows = self._chunks[day].rows
+            inside = (rows.times > after) & (rows.times <= upto)
+            ordinals.append(rows.ordinals[inside])
+            times.append(rows.times[inside])
         return np.concatenate(ordinals), np.concatenate(times)
 
     def has_user(self, ordinal: int) -> bool:

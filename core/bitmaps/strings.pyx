@@ -168,7 +168,8 @@ cdef class _Table:
             place += length
 
     cdef int64_t _add(self, bytes entry) except -1:
-        raise NotImplementedError
+        """The code of an entry as a page has it."""
+        return self._intern(<uint64_t>hash(entry), PyBytes_AS_STRING(entry), PyBytes_GET_SIZE(entry))
 
 
 cdef class StringTable(_Table):
@@ -225,9 +226,6 @@ cdef class StringTable(_Table):
 
 cdef class BlobTable(_Table):
     """Append-only dictionary of lists and maps, each by its packed bytes (`core.values.pack`)."""
-
-    cdef int64_t _add(self, bytes entry) except -1:
-        return self._intern(<uint64_t>hash(entry), PyBytes_AS_STRING(entry), PyBytes_GET_SIZE(entry))
 
     def intern(self, value):
         """The code of a list or map, a new one at its first sight."""

@@ -10,7 +10,6 @@ from core.bitmaps.cells import Ordinals
 from core.bitmaps.rows import EventRows, concatenate, empty_rows
 from core.evaluator.heaps import ranges
 from core.evaluator.vector import Index
-from core.values import MICROS_PER_DAY
 
 if TYPE_CHECKING:
     from core.bitmaps.events import EventTable
@@ -30,11 +29,7 @@ def rows_of_users(table: EventTable, users: Index, after: int, upto: int) -> Eve
     first, last = int(users[0]), int(users[-1])
     sparse = len(users) * _SPARSE < last - first + 1
     parts = []
-    for day in table.days():
-        if (day + 1) * MICROS_PER_DAY <= after + 1:
-            continue
-        if day * MICROS_PER_DAY > upto:
-            break
+    for day in table.days_between(after, upto):
         rows = table.chunk(day).rows
         if sparse:
             places = _places(rows.ordinals, users)

@@ -7,7 +7,6 @@ Google's compiler parses and type-checks (`core.evaluator.checker`), `core.evalu
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final
 
@@ -17,39 +16,10 @@ from core.errors import InvalidExpression
 from core.evaluator.checked_expr import decode
 from core.evaluator.checker import check
 from core.evaluator.resolve import Resolution, names_of, resolve
-from core.evaluator.tree import Node
+from core.evaluator.tree import Node, Parsed
 from core.values import Value
 
 CACHED_TEXTS: Final = 1024
-
-
-@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
-class Parsed:
-    """A checked expression, ready to be bound or matched. Compares by identity; equal texts without params are one.
-
-    Attributes:
-        text: as given.
-        root: the tree. Parameters stand in it as literals, saved audiences as `AudienceRef`.
-        params: as given.
-        properties: the user properties it reads, or None where it may read any (`user[context.p]`, `size(user)`).
-        events: the names of the events it reads.
-        audiences: the saved audiences it names, theirs included.
-        uses_now, uses_context: whether it mentions those variables. What reads events depends on time even
-            without `now`, as an event shows from its own time on.
-        depth: how deep saved audiences nest in it.
-        expansion: how many times audiences by expression are named in it and in those.
-    """
-
-    text: str
-    root: Node
-    params: Mapping[str, Value] = field(repr=False)
-    properties: frozenset[str] | None
-    events: frozenset[str]
-    audiences: frozenset[str]
-    uses_now: bool
-    uses_context: bool
-    depth: int = 0
-    expansion: int = 0
 
 
 def parse(

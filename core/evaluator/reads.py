@@ -8,7 +8,6 @@ from core.evaluator.resolve import children
 from core.evaluator.tree import AudienceRef, Call, Const, Ident, Macro, Node, Select
 from core.evaluator.window import mentions
 
-LANGUAGE_VARIABLES: Final = ("user", "events", "context", "now")
 _PER_USER: Final = ("user", "events")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from pyroaring import BitMap
 
@@ -14,11 +14,8 @@ from core.evaluator.cel_values import TYPES_BY_NAME
 from core.evaluator.checker import FUNCTIONS
 from core.evaluator.literals import check_literal
 from core.evaluator.tokens import brief
-from core.evaluator.tree import AudienceRef, Call, Const, Has, Ident, ListOf, Macro, MapOf, Node, Select
+from core.evaluator.tree import AudienceRef, Call, Const, Has, Ident, ListOf, Macro, MapOf, Node, Parsed, Select
 from core.values import Value
-
-if TYPE_CHECKING:
-    from core.evaluator.parse import Parsed
 
 MAX_AUDIENCE_DEPTH: Final = 8
 MAX_EXPANSION: Final = 1_000

@@ -6,13 +6,13 @@ later stage can point at it. Nodes are immutable and compare by identity of stru
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from pyroaring import BitMap
 
-if TYPE_CHECKING:
-    from core.evaluator.parse import Parsed
+from core.values import Value
 
 MacroKind = Literal["exists", "all", "exists_one", "filter", "map"]
 """CEL's list macros; `map` carries both its optional predicate and its transform."""
@@ -106,3 +106,32 @@ class AudienceRef(Node):
     name: str
     parsed: Parsed | None
     members: BitMap | None = field(hash=False)
+
+
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
+class Parsed:
+    """A checked expression, ready to be bound or matched. Compares by identity; equal texts without params are one.
+
+    Attributes:
+        text: as given.
+        root: the tree. Parameters stand in it as literals, saved audiences as `AudienceRef`.
+        params: as given.
+        properties: the user properties it reads, or None where it may read any (`user[context.p]`, `size(user)`).
+        events: the names of the events it reads.
+        audiences: the saved audiences it names, theirs included.
+        uses_now, uses_context: whether it mentions those variables. What reads events depends on time even
+            without `now`, as an event shows from its own time on.
+        depth: how deep saved audiences nest in it.
+        expansion: how many times audiences by expression are named in it and in those.
+    """
+
+    text: str
+    root: Node
+    params: Mapping[str, Value] = field(repr=False)
+    properties: frozenset[str] | None
+    events: frozenset[str]
+    audiences: frozenset[str]
+    uses_now: bool
+    uses_context: bool
+    depth: int = 0
+    expansion: int = 0

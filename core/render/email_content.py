@@ -11,7 +11,7 @@ from core.errors import InvalidTemplate
 from core.render.environment import RowContext
 from core.render.headers import Mailbox, compile_mailbox, full_line, one_line
 from core.render.printing import Escape, html_of
-from core.render.reads import Reads
+from core.render.reads import Reader, Reads
 from core.render.results import Missing, RenderedEmail, RenderFailed, RenderRow
 from core.render.template import Template, compile_template, render_rows
 
@@ -20,7 +20,7 @@ _PREHEADER: Final = '<div style="display:none;max-height:0;overflow:hidden;mso-h
 
 
 @dataclass(frozen=True, slots=True)
-class EmailContent:
+class EmailContent(Reader):
     """The compiled templates of an email. `reads` is what they read together."""
 
     subject: Template
@@ -30,26 +30,6 @@ class EmailContent:
     html: Template | None
     text: Template | None
     reads: Reads
-
-    @property
-    def properties(self) -> frozenset[str]:
-        """Names of the user properties a row must bring."""
-        return self.reads.properties
-
-    @property
-    def required(self) -> frozenset[str]:
-        """Names of the user properties without which nobody gets it."""
-        return self.reads.required
-
-    @property
-    def needs_event(self) -> bool:
-        """Whether a row must bring the event that caused the match, where there is one."""
-        return self.reads.event
-
-    @property
-    def requires_event(self) -> bool:
-        """Whether it cannot be rendered without an event."""
-        return self.reads.event_required
 
     def render_many(self, rows: Iterable[RenderRow]) -> list[RenderedEmail | Missing | RenderFailed]:
         """The email for each user, or why there is none, in the order of `rows`."""

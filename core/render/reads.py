@@ -44,6 +44,33 @@ class Reads:
         )
 
 
+class Reader:
+    """What has `reads`: a template, or several that are rendered together."""
+
+    __slots__ = ()
+    reads: Reads
+
+    @property
+    def properties(self) -> frozenset[str]:
+        """Names of the user properties a row must bring."""
+        return self.reads.properties
+
+    @property
+    def required(self) -> frozenset[str]:
+        """Names of the user properties without which it cannot be rendered: read always, and without a default."""
+        return self.reads.required
+
+    @property
+    def needs_event(self) -> bool:
+        """Whether a row must bring the event that caused the match, where there is one."""
+        return self.reads.event
+
+    @property
+    def requires_event(self) -> bool:
+        """Whether it cannot be rendered without an event, and so not in a scheduled message."""
+        return self.reads.event_required
+
+
 def reads_of(tree: nodes.Template) -> Reads:
     """What a tree that `rules.check` passed reads; to be asked before the tree is bound."""
     needs = _body(tree.body)

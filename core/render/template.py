@@ -21,7 +21,7 @@ from core.render.environment import PRINT, PRINT_JSON_TEXT, SANDBOX, RowContext
 from core.render.json_body import places_in, require_json
 from core.render.limits import MAX_OUTPUT
 from core.render.printing import Escape, refuse_length
-from core.render.reads import Reads, reads_of
+from core.render.reads import Reader, Reads, reads_of
 from core.render.results import Missing, MissingProperty, RenderError, RenderFailed, RenderRow
 from core.render.scan import Scanned, scan
 
@@ -32,7 +32,7 @@ _RENDERING_ERRORS: Final = (TypeError, ValueError, ArithmeticError, LookupError,
 """What values that do not fit can make of generated code, such as comparing a text with a number."""
 
 
-class Template:
+class Template(Reader):
     """One compiled template. Immutable, and safe to use from several threads.
 
     Attributes:
@@ -65,26 +65,6 @@ class Template:
         self.constant: str | None = None
         if fixed:
             self.constant = self.render(RenderRow({}))
-
-    @property
-    def properties(self) -> frozenset[str]:
-        """Names of all user properties it reads."""
-        return self.reads.properties
-
-    @property
-    def required(self) -> frozenset[str]:
-        """Names of the user properties without which it cannot be rendered: read always, and without a default."""
-        return self.reads.required
-
-    @property
-    def needs_event(self) -> bool:
-        """Whether it reads the event that caused the match."""
-        return self.reads.event
-
-    @property
-    def requires_event(self) -> bool:
-        """Whether it cannot be rendered without an event, and so not in a scheduled message."""
-        return self.reads.event_required
 
     def render(self, row: RenderRow) -> str:
         """The text for one user.

@@ -13,7 +13,7 @@ from core.render.email_content import reads_of_all
 from core.render.environment import RowContext
 from core.render.headers import header_value
 from core.render.printing import Escape, json_of
-from core.render.reads import Reads
+from core.render.reads import Reader, Reads
 from core.render.results import Missing, RenderedWebhook, RenderError, RenderFailed, RenderRow
 from core.render.template import Template, compile_template, render_rows
 
@@ -37,7 +37,7 @@ _NOT_IN_URL: Final = re.compile(r"[^\x21-\x7e]|[\\<>\"^`{|}]")
 
 
 @dataclass(frozen=True, slots=True)
-class WebhookContent:
+class WebhookContent(Reader):
     """The compiled templates of a webhook. Either `body` is there or `chosen` names the properties to send."""
 
     url: Template
@@ -45,26 +45,6 @@ class WebhookContent:
     body: Template | None
     chosen: tuple[str, ...]
     reads: Reads
-
-    @property
-    def properties(self) -> frozenset[str]:
-        """Names of the user properties a row must bring."""
-        return self.reads.properties
-
-    @property
-    def required(self) -> frozenset[str]:
-        """Names of the user properties without which nobody gets it."""
-        return self.reads.required
-
-    @property
-    def needs_event(self) -> bool:
-        """Whether a row must bring the event that caused the match, where there is one."""
-        return self.reads.event
-
-    @property
-    def requires_event(self) -> bool:
-        """Whether it cannot be rendered without an event."""
-        return self.reads.event_required
 
     @property
     def batchable(self) -> bool:

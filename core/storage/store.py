@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from core.errors import StoreError
 from core.storage.backup import write_backup
 from core.storage.checkpoints import CHECKPOINTS, STATE
 from core.storage.environment import Environment
@@ -82,14 +81,8 @@ class Store:
             try:
                 check_creatable(folder)  # another process may have been faster
                 remove_interrupted(folder)
-                for name, databases, size in (
-                    (LOG_FOLDER, LOG_DATABASES, log_map_size),
-                    (PAGES_FOLDER, PAGES_DATABASES, pages_map_size),
-                ):
-                    (folder / name).mkdir()
-                    Environment(
-                        folder / name, databases, map_size=size, map_limit=map_limit, create=True, faults=faults
-                    ).close()
+                for environment in _environments(folder, (log_map_size, pages_map_size), map_limit, True, faults):
+                    environment.close()
                 write_format(folder)
                 sync_folder(folder.absolute().parent)
             finally:
@@ -126,15 +119,8 @@ class Store:
         lock = FolderLock(folder)
         opened: list[Environment] = []
         try:
-            for name, databases, size in (
-                (LOG_FOLDER, LOG_DATABASES, log_map_size),
-                (PAGES_FOLDER, PAGES_DATABASES, pages_map_size),
-            ):
-                opened.append(
-                    Environment(
-                        folder / name, databases, map_size=size, map_limit=map_limit, create=False, faults=faults
-                    )
-                )
+            for environment in _environments(folder, (log_map_size, pages_map_size), map_limit, False, faults):
+                opened.append(environment)
             return cls(folder, lock, *opened)
         except BaseException:
             for environment in opened:
@@ -186,10 +172,12 @@ class Store:
         self.close()
 
 
-def is_store(folder: Path | str) -> bool:
-    """Whether a folder holds a complete store, of whatever format; reads nothing else and takes no lock."""
-    try:
-        check_format(Path(folder))
-    except StoreError as error:
-        return error.code == "STORE_FORMAT_NEWER"
-    return os.access(folder, os.R_OK)
+def _environments(
+    folder: Path, sizes: tuple[int, int], map_limit: int, create: bool, faults: Faults
+) -> Iterator[Environment]:
+    """The log's and the pages' environment, opened (or, with `create`, made) when asked for; `sizes` of their maps."""
+    names = (LOG_FOLDER, LOG_DATABASES), (PAGES_FOLDER, PAGES_DATABASES)
+    for (name, databases), size in zip(names, sizes, strict=True):
+        if create:
+            (folder / name).mkdir()
+        yield Environment(folder / name, databases, map_size=size, map_limit=map_limit, create=create, faults=faults)

@@ -6,13 +6,13 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TextIO
 
 import muster
 from muster.records import Record as Sent
 
 from core.errors import InvalidInput
-from server.cli.files.formats import Format
+from server.cli.files.formats import Format, unwritable
 from server.cli.files.lines import Lines
 from server.cli.files.mapping import Mapper, Record, Subject, Wishes
 from server.cli.files.rows import Rejected, Source
@@ -56,15 +56,12 @@ class Refusals:
     def __init__(self, path: Path | None) -> None:
         self.count = 0
         self.first: list[Rejected] = []
-        try:
-            self._file = path.open("w", encoding="utf-8", errors="replace") if path is not None else None
-        except OSError as error:
-            raise InvalidInput(
-                f"cannot be written: {error.strerror}",
-                field=str(path),
-                mend="name another file",
-                code="FILE_UNWRITABLE",
-            ) from error
+        self._file: TextIO | None = None
+        if path is not None:
+            try:
+                self._file = path.open("w", encoding="utf-8", errors="replace")
+            except OSError as error:
+                raise unwritable(path, error) from error
 
     def add(self, refused: Rejected) -> None:
         """Take note of one."""

@@ -19,8 +19,6 @@ from typing import Final
 
 PACKAGE: Final = "Lifetimes==0.11.3"
 MEMBER: Final = "lifetimes/datasets/CDNOW_master.txt"
-CUSTOMERS: Final = 23_570
-PURCHASES: Final = 69_659
 START: Final = datetime(1997, 1, 1, tzinfo=UTC)
 END: Final = datetime(1998, 7, 1, tzinfo=UTC)
 SEED: Final = 1997

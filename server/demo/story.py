@@ -21,7 +21,6 @@ LOYAL: Final = 'events["Purchase"].filter(e, e.time > now - duration("4320h") &&
 """At least three purchases over $30 in the last 180 days; `truth.loyal` asks the same in SQL."""
 
 Step = Literal["day", "week", "month", "once"]
-STEPS: Final[tuple[Step, ...]] = ("day", "week", "month", "once")
 
 _HTML: Final = """\
 <html><body style="font-family: Georgia, serif; max-width: 32em; margin: 2em auto; color: #222">

@@ -79,12 +79,17 @@ def create_bytes(path: Path) -> BinaryIO:
     try:
         return cast(BinaryIO, gzip.open(path, "wb")) if path.suffix.lower() == GZIP else path.open("wb")
     except OSError as error:
-        raise InvalidInput(
-            f"cannot be written: {error.strerror}",
-            field=str(path),
-            mend="name another file",
-            code="FILE_UNWRITABLE",
-        ) from error
+        raise unwritable(path, error) from error
+
+
+def unwritable(path: Path, error: OSError) -> InvalidInput:
+    """The refusal of a file that cannot be written."""
+    return InvalidInput(
+        f"cannot be written: {error.strerror}",
+        field=str(path),
+        mend="make room, or name another file",
+        code="FILE_UNWRITABLE",
+    )
 
 
 def unreadable(path: Path, error: Exception) -> InvalidInput:

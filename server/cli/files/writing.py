@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
 from core.errors import InvalidInput
-from server.cli.files.formats import Format, create_bytes
+from server.cli.files.formats import Format, create_bytes, unwritable
 from server.cli.files.kinds import Kind, iso, json_text
 from server.cli.files.rows import parquet_module
 
@@ -136,12 +136,7 @@ def file_writer(path: Path, format: Format, columns: Columns) -> Iterator[Writer
             writer.close()
         unfinished.replace(path)
     except OSError as error:
-        raise InvalidInput(
-            f"cannot be written: {error.strerror}",
-            field=str(path),
-            mend="make room, or name another file",
-            code="FILE_UNWRITABLE",
-        ) from error
+        raise unwritable(path, error) from error
     finally:
         unfinished.unlink(missing_ok=True)
 

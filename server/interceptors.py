@@ -1,7 +1,8 @@
 """What every call passes: token, request parsing, limits, error mapping, metrics, one log line.
 
 The interceptor takes the generated handlers' place on the wire: requests arrive as bytes and are parsed here, so
-that one which is too large, malformed or of a newer protocol gets a clear status like any other bad input.
+that one which is too large, malformed or of a newer protocol gets a clear status like any other bad input. A call
+without a known token is refused before its request is read.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from google.protobuf.message import DecodeError, Message
 
 from core.errors import InvalidInput, MusterError
 from core.values import MAX_DEPTH
-from server.auth import CALLER, HEADER, Tokens
+from server.auth import CALLER, HEADER, Caller, Tokens
 from server.errors import DETAILS_KEY, sentence, status_details, status_of
 from server.metrics import CallMetrics
 
@@ -65,6 +66,11 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
         method = handler_call_details.method
         if handler is None or method.startswith(_OPEN):
             return handler  # type: ignore[no-any-return]
+        try:
+            caller = self._tokens.caller(_authorization(handler_call_details))
+        except MusterError as error:
+            # As a stream, whatever the method is: for one, gRPC reads no request before its handler runs.
+            return grpc.stream_stream_rpc_method_handler(self._refusing(method, error))
         parse: Callable[[Any], Any] = lambda raw: raw  # noqa: E731
         deserializer = handler.request_deserializer
         if method.startswith(_OURS):
@@ -73,12 +79,12 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
             behavior, make = handler.stream_stream or handler.unary_stream, grpc.unary_stream_rpc_method_handler
             if handler.request_streaming:
                 make = grpc.stream_stream_rpc_method_handler
-            wrapped: Any = self._streaming(method, behavior, parse, handler.request_streaming)
+            wrapped: Any = self._streaming(method, caller, behavior, parse, handler.request_streaming)
         else:
             behavior, make = handler.stream_unary or handler.unary_unary, grpc.unary_unary_rpc_method_handler
             if handler.request_streaming:
                 make = grpc.stream_unary_rpc_method_handler
-            wrapped = self._single(method, behavior, parse, handler.request_streaming)
+            wrapped = self._single(method, caller, behavior, parse, handler.request_streaming)
         made: grpc.RpcMethodHandler[Any, Any] = make(wrapped, deserializer, handler.response_serializer)
         return made
 
@@ -106,11 +112,23 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
 
         return parse
 
-    def _single(self, method: str, behavior: Any, parse: Callable[[Any], Any], request_stream: bool) -> Any:
-        async def call(request: Any, context: Context) -> Any:
+    def _refusing(self, method: str, refusal: MusterError) -> Any:
+        async def call(request: Any, context: Context) -> None:
             record = _Call(method, time.perf_counter())
             try:
-                self._admit(context)
+                await self._fail(record, refusal, context)
+            finally:
+                self._finish(record)
+
+        return call
+
+    def _single(
+        self, method: str, caller: Caller, behavior: Any, parse: Callable[[Any], Any], request_stream: bool
+    ) -> Any:
+        async def call(request: Any, context: Context) -> Any:
+            record = _Call(method, time.perf_counter())
+            CALLER.set(caller)
+            try:
                 given = _parsed(request, parse) if request_stream else parse(request)
                 return await behavior(given, context)
             except Exception as error:  # noqa: BLE001 - the one place that maps every error
@@ -123,11 +141,13 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
 
         return call
 
-    def _streaming(self, method: str, behavior: Any, parse: Callable[[Any], Any], request_stream: bool) -> Any:
+    def _streaming(
+        self, method: str, caller: Caller, behavior: Any, parse: Callable[[Any], Any], request_stream: bool
+    ) -> Any:
         async def call(request: Any, context: Context) -> AsyncIterator[Any]:
             record = _Call(method, time.perf_counter())
+            CALLER.set(caller)
             try:
-                self._admit(context)
                 given = _parsed(request, parse) if request_stream else parse(request)
                 answers = behavior(given, context)
                 if hasattr(answers, "__aiter__"):
@@ -144,13 +164,6 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
                 self._finish(record)
 
         return call
-
-    def _admit(self, context: Context) -> None:
-        header = None
-        for key, value in context.invocation_metadata() or ():
-            if key.lower() == HEADER:
-                header = value if isinstance(value, str) else value.decode("utf-8", "replace")
-        CALLER.set(self._tokens.caller(header))
 
     async def _fail(self, record: _Call, error: Exception, context: Context) -> NoReturn:
         if isinstance(error, grpc.aio.AbortError):
@@ -172,6 +185,15 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
             record.code.name,
             extra={"caller": CALLER.get().name, "seconds": round(seconds, 6), "reason": record.reason},
         )
+
+
+def _authorization(details: grpc.HandlerCallDetails) -> str | None:
+    """The call's `authorization` header, the last where there are several; None where there is none."""
+    header = None
+    for key, value in details.invocation_metadata or ():
+        if key.lower() == HEADER:
+            header = value if isinstance(value, str) else value.decode("utf-8", "replace")
+    return header
 
 
 async def _parsed(requests: AsyncIterator[Any], parse: Callable[[Any], Any]) -> AsyncIterator[Any]:

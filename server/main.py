@@ -91,10 +91,11 @@ _OPTIONS: Final[tuple[tuple[str, Any], ...]] = (
     ("grpc.keepalive_time_ms", 20_000),
     ("grpc.keepalive_timeout_ms", 10_000),
     ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
-    # Larger requests than the configured limit are refused by the interceptor, in words.
-    ("grpc.max_receive_message_length", -1),
     ("grpc.max_send_message_length", -1),
 )
+# Requests somewhat larger than the configured limit are refused by the interceptor, in words. What is larger by far,
+# gRPC refuses by its announced length: it must not fill the memory first.
+_MOST_OVER: Final = 2
 
 
 class Server:
@@ -174,7 +175,8 @@ class Server:
             self.http_address = await gateway.start()
 
         interceptor = CallInterceptor(tokens, CallMetrics(registry), config.max_message_bytes)
-        server = grpc.aio.server(interceptors=[interceptor], options=_OPTIONS)
+        most = ("grpc.max_receive_message_length", _MOST_OVER * config.max_message_bytes)
+        server = grpc.aio.server(interceptors=[interceptor], options=[*_OPTIONS, most])
         delivery = DeliveryService(projects, pool, commits)
         audience_pb2_grpc.add_AudienceServiceServicer_to_server(AudienceService(projects, pool), server)
         delivery_pb2_grpc.add_DeliveryServiceServicer_to_server(delivery, server)

@@ -23,8 +23,9 @@ from muster.worker import Worker
 from core.errors import FailedPrecondition, InvalidInput, StoreError
 from core.evaluator import answers
 from server.config import Config
+from server.interceptors import CallInterceptor
 from server.main import Server
-from tests.server.conftest import PROJECT, Stubs, refused
+from tests.server.conftest import PROJECT, Stubs, refusal_of, refused
 
 SERVICES = [f"muster.v1.{name}Service" for name in ("Audience", "Delivery", "Ingest", "Message", "Profile", "Project")]
 SERVING = health_pb2.HealthCheckResponse.SERVING
@@ -217,6 +218,50 @@ async def test_tokens_open_what_they_are_for_and_nothing_else(guarded: Server) -
         assert (await refused(shop.projects.Backup(backup))).code == "SERVER_FORBIDDEN"
         health: Any = health_pb2_grpc.HealthStub(nobody)
         assert (await health.Check(health_pb2.HealthCheckRequest())).status == SERVING
+
+
+@pytest.mark.parametrize("method", ["IngestService/Track", "AudienceService/Select", "DeliveryService/Deliver"])
+async def test_nothing_is_read_of_a_call_without_a_known_token(guarded: Server, method: str) -> None:
+    async with grpc.aio.insecure_channel(guarded.grpc_address) as channel:
+        call = channel.stream_stream(f"/muster.v1.{method}")()  # whose request is never sent
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await asyncio.wait_for(call.read(), 30)
+    assert refusal_of(caught.value).code == "TOKEN_MISSING"
+
+
+async def test_a_request_far_over_the_limit_is_refused_by_its_length_alone(
+    config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[int] = []
+    parser = CallInterceptor._parser
+
+    def noting(interceptor: CallInterceptor, deserialize: Any) -> Any:
+        parse = parser(interceptor, deserialize)
+
+        def noted(raw: bytes) -> Any:
+            read.append(len(raw))
+            return parse(raw)
+
+        return noted
+
+    monkeypatch.setattr(CallInterceptor, "_parser", noting)
+    most = 100_000
+    async with (
+        Server(replace(config, max_message_bytes=most)) as server,
+        grpc.aio.insecure_channel(server.grpc_address) as channel,
+    ):
+        count = channel.unary_unary("/muster.v1.AudienceService/Count")
+        with pytest.raises(grpc.aio.AioRpcError) as over:
+            await count(bytes(most + 1))
+        with pytest.raises(grpc.aio.AioRpcError) as far_over:
+            await count(bytes(3 * most))
+    assert (over.value.code(), refusal_of(over.value).code) == (
+        grpc.StatusCode.RESOURCE_EXHAUSTED,
+        "REQUEST_TOO_LARGE",
+    )
+    assert far_over.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert "larger than max" in str(far_over.value.details())  # by which the SDK knows it
+    assert read == [most + 1]
 
 
 @pytest.mark.parametrize(("project", "code"), [("", "SERVER_FORBIDDEN"), ("other", "PROJECT_FORBIDDEN"), (PROJECT, "")])

@@ -1,9 +1,10 @@
 """Promises of the queue: putting never blocks; a full queue drops the newest and says so; what was taken reaches the
-server once, in order; what is lost is told."""
+server once, in order; what is lost is told, and what waits for a server that is not there."""
 
 from __future__ import annotations
 
 import gc
+import logging
 import math
 import threading
 import time
@@ -17,6 +18,7 @@ import muster
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from muster import outage
 from muster.queue import stages
 from muster.v1 import ingest_pb2
 
@@ -110,6 +112,63 @@ def test_an_outage_loses_nothing(fake: FakeServer, client: muster.Client) -> Non
     assert [event.properties["n"].int_value for event in fake.ingest.taken] == list(range(50))
 
 
+def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+
+
+def test_no_server_is_warned_of_once_and_nothing_is_lost(
+    fake: FakeServer, connect: Connect, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG, "muster")
+    lost: list[muster.Lost] = []
+    fake.stop()
+    client = connect(on_error=lost.extend)
+    client.track("A", "u1")
+    client.track("A", "u2")
+    assert not client.flush(0.1)
+    until(lambda: len(caplog.records) >= 3)
+    (warning,) = warnings(caplog)
+    assert warning.startswith(f"{fake.target} does not take records; 2 wait until it does: ")
+    assert "connect" in warning, "the reason"
+    assert (lost, client.pending) == ([], 2)
+    fake.start()
+    assert client.flush(20)
+    assert caplog.records[-1].getMessage() == f"{fake.target} takes records again"
+    assert lost == []
+
+
+def test_an_outage_that_lasts_is_warned_of_again(
+    fake: FakeServer, client: muster.Client, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outage, "REMIND_SECONDS", 0.0)
+    fake.ingest.faults = [unavailable] * 3
+    client.track("A", "u1")
+    assert client.flush(10)
+    assert len(warnings(caplog)) == 3
+
+
+@pytest.mark.parametrize("there", [False, True], ids=["no server", "a server that hangs"])
+def test_a_flush_ends_without_being_told_when(fake: FakeServer, connect: Connect, there: bool) -> None:
+    if there:
+        fake.ingest.gate.clear()
+    else:
+        fake.stop()
+    client = connect(timeout=0.2, exit_timeout=0.1)
+    client.track("A", "u1")
+    answers: list[bool] = []
+    waiting = threading.Thread(target=lambda: answers.append(client.flush()), daemon=True)
+    waiting.start()
+    waiting.join(20)
+    assert answers == [False]
+    assert client.pending == 1
+
+
+def test_a_flush_may_take_as_long_as_it_takes(fake: FakeServer, connect: Connect) -> None:
+    client = connect(timeout=5.0)
+    client.track("A", "u1")
+    assert client.flush(math.inf)
+
+
 def test_a_batch_whose_answer_was_lost_is_not_stored_twice(fake: FakeServer, client: muster.Client) -> None:
     fake.ingest.late_faults = [unavailable, unavailable]
     client.track("A", "u1")
@@ -169,7 +228,7 @@ def test_without_on_error_losses_are_logged(
     fake.ingest.reject = lambda record: True
     client.track("A", "u1")
     assert client.flush(10)
-    assert "1 records were lost" in caplog.text
+    assert "1 record was lost" in caplog.text
 
 
 def test_an_on_error_that_fails_does_not_end_the_queue(
@@ -205,6 +264,23 @@ def test_closing_gives_up_in_time_and_tells(fake: FakeServer, connect: Connect) 
     client.close()
     until(lambda: bool(lost))
     assert [one.record and one.record.distinct_id for one in lost] == ["u1"]
+
+
+def test_closing_without_a_server_tells_once_of_all_that_is_lost(
+    fake: FakeServer, connect: Connect, caplog: pytest.LogCaptureFixture
+) -> None:
+    fake.stop()
+    client = connect(queue_batch=10, exit_timeout=0.2)
+    for number in range(1_000):
+        client.track("A", f"u{number}")
+    until(lambda: bool(warnings(caplog)))
+    client.close()
+    until(lambda: len(warnings(caplog)) >= 2)
+    told = warnings(caplog)
+    assert len(told) == 2
+    assert told[0].startswith(f"{fake.target} does not take records")
+    assert told[1].startswith("1,000 records were lost") and "connect" in told[1]
+    assert client.pending == 0
 
 
 def test_a_client_that_nobody_closed_still_sends_and_leaves_no_thread(fake: FakeServer) -> None:

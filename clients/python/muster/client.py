@@ -135,14 +135,15 @@ class Client(BaseClient[Blocking]):
         project: the project that calls mean.
         token: access token, "" for a server without tokens.
         tls: None: no TLS; True: TLS with gRPC's own root certificates; a path or PEM bytes: TLS with those roots.
-        timeout: seconds for one call, its retries included. Calls that judge everybody have a longer one of their own.
+        timeout: seconds for one call, its retries included, and for `flush`. Calls that judge everybody have a longer
+            one of their own.
         retry: how often a call is tried that finds the server unavailable.
         queue_size: most records that wait in the queue; when it is full, `track` returns False.
         queue_batch: most records that the queue sends at once.
         linger: seconds that a record may wait in the queue for company.
         exit_timeout: seconds that `close`, and the end of the process, may wait for the queue to empty.
         on_error: told of records that were lost (a list of `muster.Lost`), from a thread of its own; None: they are
-            logged.
+            logged. Of records that only wait, because the server cannot be reached, a warning is logged either way.
 
     Example::
 
@@ -171,14 +172,18 @@ class Client(BaseClient[Blocking]):
         )
 
     def flush(self, timeout: float | None = None) -> bool:
-        """Wait until what was tracked and updated so far is on disk, refused or given up; whether it is in time.
+        """Wait until what was tracked and updated so far is on disk or refused; whether it is in time.
+
+        What is late is not lost: it stays in the queue, which goes on. A server that cannot be reached, or takes
+        nothing, is told of by a logged warning meanwhile.
 
         Arguments:
-            timeout: seconds; None: as long as it takes.
+            timeout: seconds; None: the client's `timeout`; `math.inf`: as long as it takes.
 
         Example::
 
-            client.flush(timeout=10)
+            if not client.flush(timeout=10):
+                print(client.pending, "records still wait")
         """
         return self._queue.flush(timeout)
 
@@ -241,7 +246,8 @@ class AsyncClient(BaseClient[Awaiting]):
 
         Example::
 
-            await client.flush(timeout=10)
+            if not await client.flush(timeout=10):
+                print(client.pending, "records still wait")
         """
         return await asyncio.to_thread(self._queue.flush, timeout)
 

@@ -8,6 +8,7 @@ Promises:
 - What was taken is sent until the server has it on disk: over lost connections and restarts, with growing waits and
   the same request id, so that nothing is stored twice. Only what the server refuses, and what is left when the time
   for closing is over, is lost, and `on_error` is told.
+- Records that wait because the server does not take them are not lost: `on_error` is not told, a warning is logged.
 - Records of one distinct id are applied in the order in which they were put, events and updates alike. Between
   distinct ids, updates may overtake events.
 - After a fork the child begins with an empty queue; what was in it belongs to the parent.
@@ -31,6 +32,7 @@ from muster.connection import Connection, Retry
 from muster.errors import REQUEST_TOO_LARGE, Exhausted, InvalidInput, MusterError, TimedOut, Unavailable
 from muster.forking import register
 from muster.ingest import TRACK, UPDATE
+from muster.outage import Outage
 from muster.records import Record, batches
 from muster.results import record_error
 from muster.service import new_request_id
@@ -120,6 +122,9 @@ class Queue:
         self._hurry = 0  # records up to this count are wanted now
         self._closed = False
         self._deadline: float | None = None  # monotonic; set by close
+        self._outage = Outage(logger)
+        self._failure: MusterError | None = None  # of the last attempt, while the server does not take records
+        self._left: list[Lost] = []  # what the time for closing did not suffice for
         self._thread: threading.Thread | None = None
 
     @property
@@ -150,12 +155,17 @@ class Queue:
             return True
 
     def flush(self, timeout: float | None) -> bool:
-        """Wait until everything put so far is settled; whether it is. `timeout` in seconds, None: forever."""
+        """Wait until everything put so far is settled; whether it is.
+
+        Arguments:
+            timeout: seconds; None: as long as one call may take, inf: as long as it takes.
+        """
+        seconds = self._connection.timeout if timeout is None else timeout
         with self._changed:
             wanted = self._put
             self._hurry = max(self._hurry, wanted)
             self._changed.notify_all()
-            return self._changed.wait_for(lambda: self._settled >= wanted, timeout)
+            return self._changed.wait_for(lambda: self._settled >= wanted, min(seconds, threading.TIMEOUT_MAX))
 
     def close(self, timeout: float) -> bool:
         """Send what is left, for so many seconds, then give the rest up; whether all was settled in time.
@@ -193,6 +203,7 @@ class Queue:
                 self._changed.notify_all()
             self._tell_dropped()
         self._tell_dropped()
+        self._tell(self._left)
 
     def _next_window(self) -> list[Record] | None:
         with self._changed:
@@ -207,6 +218,9 @@ class Queue:
 
     def _deliver(self, batch: list[Any]) -> None:
         """Send one batch of one kind until it is settled."""
+        if self._failure is not None and self._out_of_time():
+            self._give_up(batch, self._failure)
+            return
         rpc, request = self._request(batch)
         number = 0
         while True:
@@ -219,15 +233,30 @@ class Queue:
                     self._deliver(batch[middle:])
                     return
                 again = isinstance(error, Unavailable | TimedOut | Exhausted) and error.code != REQUEST_TOO_LARGE
-                if not again or self._out_of_time():
+                if again and self._out_of_time():
+                    self._give_up(batch, self._failure or error)
+                    return
+                if not again:
                     self._tell([Lost(error, record) for record in batch])
                     return
+                self._failure = error
+                self._outage.say(
+                    "%s does not take records; %s until it does: %s", self._connection.target, self._who_waits(), error
+                )
             else:
+                self._failure = None
+                self._outage.over("%s takes records again", self._connection.target)
                 self._tell([Lost(record_error(error), batch[error.index]) for error in answer.errors])
                 return
             self._tell_dropped()
             self._pause(self._connection.retry.wait(number))
             number += 1
+
+    def _give_up(self, batch: list[Any], error: MusterError) -> None:
+        self._left.extend(Lost(error, record) for record in batch)
+
+    def _who_waits(self) -> str:
+        return "1 waits" if self.pending == 1 else f"{self.pending:,} wait"
 
     def _request(self, batch: list[Any]) -> tuple[flows.Rpc[Any], Any]:
         if isinstance(batch[0], ingest_pb2.Event):
@@ -265,7 +294,8 @@ class Queue:
             return
         if self.options.on_error is None:
             count = sum(one.count for one in lost)
-            logger.warning("%d records were lost, the first because: %s", count, lost[0].error)
+            what = "1 record was lost" if count == 1 else f"{count:,} records were lost, the first"
+            logger.warning("%s because: %s", what, lost[0].error)
             return
         try:
             self.options.on_error(lost)

@@ -8,6 +8,7 @@ from typing import Self
 
 from muster import values
 from muster.client import Client
+from muster.errors import TimedOut
 from muster.testing.process import ServerProcess
 from muster.v1 import project_pb2
 
@@ -59,7 +60,7 @@ class TestServer:
 
         What was tracked before is on disk first, and whatever time alone decides on the way is decided after.
         """
-        self.client.flush()
+        self._flush()
         moment = self.now + to if isinstance(to, timedelta) else to
         return values.to_datetime(self.client.projects.move_clock(moment).now)
 
@@ -73,11 +74,15 @@ class TestServer:
             distinct_id: only this user's.
             patience: seconds that live messages may take to get there. What is for an allowed address never does.
         """
-        self.client.flush()
+        self._flush()
         deadline = time.monotonic() + patience
         while self._queued() and time.monotonic() < deadline:
             time.sleep(0.01)
         return list(self.client.projects.inbox(message_key=message_key, distinct_id=distinct_id))
+
+    def _flush(self) -> None:
+        if not self.client.flush():
+            raise TimedOut(f"{self.client.pending:,} records are not on the server's disk yet", code="FLUSH")
 
     def _queued(self) -> int:
         live = self.client.messages.list(state="live")

@@ -197,7 +197,12 @@ class Server:
         token = embedded_token if tokens.required else ""
         grace = config.stop_grace_seconds
         keepers = [
-            _Keeper(channel, partial(Worker, inner, channel=channel, token=token, close_timeout=grace), make, grace)
+            _Keeper(
+                channel,
+                partial(Worker, inner, channel=channel, project="", token=token, tls=False, close_timeout=grace),
+                make,
+                grace,
+            )
             for channel, make in providers.items()
         ]
         stack.push_async_callback(_stop_work, keepers)

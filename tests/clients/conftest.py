@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -11,6 +12,15 @@ import pytest
 from tests.clients.fakes import FakeServer
 
 QUICK = muster.Retry(attempts=5, first_wait=0.01, longest_wait=0.05)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_variables() -> Iterator[None]:
+    """Whoever runs the tests may have a server of their own in mind."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith("MUSTER_")]:
+            patch.delenv(name)
+        yield
 
 
 @pytest.fixture

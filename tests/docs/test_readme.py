@@ -49,8 +49,6 @@ def run(command: Command, folder: Path, target: str) -> str:
 
 def test_the_five_minutes(server: Server, tmp_path: Path) -> None:
     for name, text in files_of(README).items():
-        # The page speaks with the usual port; the test's server has a free one.
-        text = text.replace('muster.Client(project="shop")', f'muster.Client("{server.target}", project="shop")')
         (tmp_path / name).write_text(text, "utf-8")
     commands = [one for one in commands_of(README) if not one.text.startswith(("muster serve", "export "))]
     assert len(commands) >= 10

@@ -10,8 +10,9 @@ from datetime import datetime
 from types import TracebackType
 from typing import Any, Self
 
+from muster import environment
 from muster.audiences import Audiences
-from muster.connection import DEFAULT_TARGET, Connection, Retry, Tls
+from muster.connection import Retry, Tls
 from muster.ingest import Ingest
 from muster.messages import Messages
 from muster.profiles import Profiles
@@ -131,10 +132,11 @@ class Client(BaseClient[Blocking]):
     May be used from several threads, and after a fork. Connects at the first call.
 
     Arguments:
-        target: `host:port` of the gRPC services, or any gRPC target name.
-        project: the project that calls mean.
-        token: access token, "" for a server without tokens.
-        tls: None: no TLS; True: TLS with gRPC's own root certificates; a path or PEM bytes: TLS with those roots.
+        target: `host:port` of the gRPC services, or any gRPC target name; None: MUSTER_SERVER, or 127.0.0.1:7171.
+        project: the project that calls mean; None: MUSTER_PROJECT.
+        token: access token, "" for a server without tokens; None: MUSTER_TOKEN.
+        tls: False: no TLS; True: TLS with gRPC's own root certificates; a path or PEM bytes: TLS with those roots;
+            None: the roots of MUSTER_TLS_CA, or as MUSTER_TLS says.
         timeout: seconds for one call, its retries included, and for `flush`. Calls that judge everybody have a longer
             one of their own.
         retry: how often a call is tried that finds the server unavailable.
@@ -153,10 +155,10 @@ class Client(BaseClient[Blocking]):
 
     def __init__(
         self,
-        target: str = DEFAULT_TARGET,
+        target: str | None = None,
         *,
-        project: str = "",
-        token: str = "",
+        project: str | None = None,
+        token: str | None = None,
         tls: Tls = None,
         timeout: float = 30.0,
         retry: Retry | None = None,
@@ -166,9 +168,11 @@ class Client(BaseClient[Blocking]):
         exit_timeout: float = 5.0,
         on_error: OnError | None = None,
     ) -> None:
-        connection = Connection(target, token, tls, timeout, retry or Retry())
+        connection = environment.connection(target, token, tls, timeout=timeout, retry=retry)
         super().__init__(
-            Blocking(connection), project, QueueOptions(queue_size, queue_batch, linger, exit_timeout, on_error)
+            Blocking(connection),
+            environment.project(project),
+            QueueOptions(queue_size, queue_batch, linger, exit_timeout, on_error),
         )
 
     def flush(self, timeout: float | None = None) -> bool:
@@ -221,10 +225,10 @@ class AsyncClient(BaseClient[Awaiting]):
 
     def __init__(
         self,
-        target: str = DEFAULT_TARGET,
+        target: str | None = None,
         *,
-        project: str = "",
-        token: str = "",
+        project: str | None = None,
+        token: str | None = None,
         tls: Tls = None,
         timeout: float = 30.0,
         retry: Retry | None = None,
@@ -234,11 +238,13 @@ class AsyncClient(BaseClient[Awaiting]):
         exit_timeout: float = 5.0,
         on_error: OnError | None = None,
     ) -> None:
-        connection = Connection(target, token, tls, timeout, retry or Retry())
+        connection = environment.connection(target, token, tls, timeout=timeout, retry=retry)
         self._loop: asyncio.AbstractEventLoop | None = None
         tell = None if on_error is None else functools.partial(self._tell_in_loop, weakref.ref(self), on_error)
         super().__init__(
-            Awaiting(connection), project, QueueOptions(queue_size, queue_batch, linger, exit_timeout, tell)
+            Awaiting(connection),
+            environment.project(project),
+            QueueOptions(queue_size, queue_batch, linger, exit_timeout, tell),
         )
 
     async def flush(self, timeout: float | None = None) -> bool:  # noqa: ASYNC109 - handed on, as in Client

@@ -12,7 +12,8 @@ import grpc
 import grpc.aio
 
 Tls: TypeAlias = bool | str | Path | bytes | None
-"""None or False: no TLS. True: TLS with gRPC's own root certificates. A path or PEM bytes: TLS with those roots."""
+"""False: no TLS. True: TLS with gRPC's own root certificates. A path or PEM bytes: TLS with those roots. None: as the
+environment says (`muster.environment`), which without a word of it is no TLS."""
 
 DEFAULT_TARGET: Final = "127.0.0.1:7171"
 

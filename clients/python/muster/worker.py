@@ -26,7 +26,8 @@ from collections.abc import AsyncIterator
 from types import TracebackType
 from typing import Final, Literal, Self, TypeAlias
 
-from muster.connection import DEFAULT_TARGET, Connection, Retry, Tls
+from muster import environment
+from muster.connection import Retry, Tls
 from muster.delivery import Batch, Owed, Stream
 from muster.errors import (
     InvalidInput,
@@ -59,9 +60,9 @@ class Worker:
     """One worker's delivery stream, kept open until closed. Belongs to one event loop.
 
     Arguments:
-        target: `host:port` of the gRPC services.
+        target: `host:port` of the gRPC services; None: MUSTER_SERVER, or 127.0.0.1:7171.
         channel: what it carries: "email" or "webhook".
-        project: the only one to serve; "": every project of the server.
+        project: the only one to serve; "": every project of the server; None: MUSTER_PROJECT, or every project.
         worker_id: names the worker across reconnections; "": host, process and a random part.
         token, tls: as for `muster.Client`.
         credit: recipients on offer or under way at once, at most 10,000.
@@ -80,12 +81,12 @@ class Worker:
 
     def __init__(
         self,
-        target: str = DEFAULT_TARGET,
+        target: str | None = None,
         *,
         channel: Channel,
-        project: str = "",
+        project: str | None = None,
         worker_id: str = "",
-        token: str = "",
+        token: str | None = None,
         tls: Tls = None,
         credit: int = 2_000,
         retry: Retry | None = None,
@@ -96,12 +97,11 @@ class Worker:
         if not 1 <= credit <= MOST_CREDIT:
             raise InvalidInput(f"a credit of {credit}", field="credit", mend=f"1 to {MOST_CREDIT:,}", code="CREDIT")
         self._hello = delivery_pb2.Hello(
-            project=project,
+            project=environment.project(project),
             channel=_CHANNELS[channel],
             worker_id=worker_id or f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}",
         )
-        self._connection = Connection(target, token, tls)
-        self._retry = retry or Retry()
+        self._connection = environment.connection(target, token, tls, retry=retry)
         self._credit = credit
         self._close_timeout = close_timeout
         self._offers: asyncio.Queue[Batch | None] = asyncio.Queue()
@@ -208,7 +208,7 @@ class Worker:
                     raise error
                 failures = 0 if stream.answered else failures + 1
                 cautious = error.code == STREAM_BROKEN and not stream.answered
-                wait = self._retry.wait(failures)
+                wait = self._connection.retry.wait(failures)
                 logger.info("%s: the stream ended, the next attempt is in %.1f s: %s", self.worker_id, wait, error)
                 await asyncio.sleep(wait)
         except Exception as fault:  # noqa: BLE001 - raised where batches are awaited

@@ -13,6 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
+from muster.environment import PREFIX
 from muster.errors import Unavailable
 
 _POLL_SECONDS: Final = 0.02
@@ -79,7 +80,8 @@ def start_server(
         store: folder of the projects; made where it is absent. Files of the run stand beside it.
         options: further ones of `muster serve`, such as `["--webhook"]`.
         listen: address of the gRPC services; port 0 takes a free one.
-        environ: variables in addition to this process's own.
+        environ: variables in addition to this process's own; of those, `MUSTER_…` are left out, for they may speak
+            of a real server and its mail.
         timeout: seconds.
 
     Raises:
@@ -105,7 +107,8 @@ def start_server(
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            env={**os.environ, **(environ or {})},
+            env={name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
+            | dict(environ or {}),
         )
     try:
         target, http = _await_ready(process, ready, log, timeout)

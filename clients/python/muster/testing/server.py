@@ -31,7 +31,8 @@ class TestServer:
 
     def __init__(self, process: ServerProcess, project: str) -> None:
         self.process = process
-        self.client = Client(process.target, project=project)
+        # No variable of the environment, which speak of another server.
+        self.client = Client(process.target, project=project, token="", tls=False)
 
     @classmethod
     def with_project(cls, process: ServerProcess, project: str, start_time: datetime) -> Self:

@@ -266,7 +266,7 @@ class Engine:
         future: Future[Any] = Future()
         with self._ready:
             if self._closing:
-                raise Closed("the engine is closed")
+                raise Closed("the engine is closed", mend="try again after the restart")
             self._waiting.put(Waiting(Asked(action), future, 0))  # type: ignore[arg-type]
             self._ready.notify_all()
         future.result()

@@ -14,7 +14,8 @@ class MusterError(Exception):
     Arguments:
         message: what is wrong, in one sentence, safe to show to a client.
         field: the offending input, or "" where none applies.
-        mend: what would be right, or "".
+        mend: what would be right. None is raised without one (tests/test_mends.py); "" is for what is made of a
+            status that has none.
         code: overrides the class's stable code with a more precise one.
     """
 
@@ -103,3 +104,8 @@ class StoreError(MusterError):
     """The store on disk cannot be used as it is: damaged, truncated, locked, or of a newer format."""
 
     code = "STORE_ERROR"
+
+    def __init__(
+        self, message: str, *, field: str = "", mend: str = "restore a backup of this store", code: str = ""
+    ) -> None:
+        super().__init__(message, field=field, mend=mend, code=code)

@@ -128,7 +128,12 @@ def read_tokens(path: Path) -> list[tuple[str, Caller]]:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
-        raise InvalidInput(f"the token file cannot be read: {reason}", field=str(path), code="TOKEN_FILE") from error
+        raise InvalidInput(
+            f"the token file cannot be read: {reason}",
+            field=str(path),
+            mend="name a text file that this user may read",
+            code="TOKEN_FILE",
+        ) from error
     entries: list[tuple[str, Caller]] = []
     for number, line in enumerate(lines, 1):
         words = line.split()

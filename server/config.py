@@ -315,10 +315,18 @@ def _toml(path: Path) -> dict[str, Any]:
             return tomllib.load(file)
     except OSError as error:
         raise InvalidInput(
-            f"the configuration cannot be read: {error.strerror}", field=str(path), code="CONFIG_UNREADABLE"
+            f"the configuration cannot be read: {error.strerror}",
+            field=str(path),
+            mend="name a TOML file that this user may read",
+            code="CONFIG_UNREADABLE",
         ) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InvalidInput(f"not TOML: {error}", field=str(path), code="CONFIG_UNREADABLE") from error
+        raise InvalidInput(
+            f"not TOML: {error}",
+            field=str(path),
+            mend='lines such as: project = "shop"',
+            code="CONFIG_UNREADABLE",
+        ) from error
 
 
 def split_address(address: str, source: str) -> tuple[str, int]:

@@ -145,7 +145,9 @@ def application(pages: Sequence[Page], tokens: Tokens) -> Starlette:
             except Exception as error:
                 identifier = uuid.uuid4().hex[:12]
                 log.error("unexpected error %s in %s", identifier, page.path, exc_info=error)
-                raise MusterError(f"an unexpected error; the server's log has it as {identifier}") from error
+                raise MusterError(
+                    f"an unexpected error; the server's log has it as {identifier}", mend="report it with that id"
+                ) from error
 
         return answer
 

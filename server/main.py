@@ -305,7 +305,10 @@ def _providers(config: Config) -> dict[ChannelName, Callable[[], Provider]]:
                 password = config.smtp_password_file.read_text(encoding="utf-8").strip()
             except (OSError, UnicodeDecodeError) as error:
                 raise InvalidInput(
-                    "the file of the SMTP password cannot be read", field="smtp_password_file", code="OPTION_VALUE"
+                    "the file of the SMTP password cannot be read",
+                    field="smtp_password_file",
+                    mend="name a text file that this user may read",
+                    code="OPTION_VALUE",
                 ) from error
         smtp = SmtpConfig(
             host=config.smtp_host,

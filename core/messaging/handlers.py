@@ -232,7 +232,9 @@ def end(work: Work, command: commands.EndMessage) -> MessageDefinition:
     """
     present = work.messages.get(command.key)
     if present.state == "ended":
-        raise FailedPrecondition("the message has ended", field="key", code="ALREADY_ENDED")
+        raise FailedPrecondition(
+            "the message has ended", field="key", mend="nothing is left to end", code="ALREADY_ENDED"
+        )
     work.do(Defined(replace(present, state="ended", pause_reason="", revision=present.revision + 1)))
     states: tuple[DeliveryState, ...] = ("queued", "deferred")
     for state in states:
@@ -456,7 +458,10 @@ def resolve(work: Work, command: commands.ResolveAmbiguous) -> int:
             ordinal = work.users.find(distinct_id)
             if ordinal == NOBODY:
                 raise NotFound(
-                    f"there is no user {distinct_id!r}", field=f"distinct_ids[{index}]", code="USER_NOT_FOUND"
+                    f"there is no user {distinct_id!r}",
+                    field=f"distinct_ids[{index}]",
+                    mend="ids are case-sensitive; `muster message deliveries KEY --state ambiguous` lists them",
+                    code="USER_NOT_FOUND",
                 )
             named.add(ordinal)
         users &= named

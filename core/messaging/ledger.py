@@ -383,7 +383,9 @@ class Ledger:
             for state, reason, users in sets:
                 if state not in STATES:
                     raise StoreError(
-                        f"the ledger holds a state {state!r} unknown to this release", code="STORE_FORMAT_NEWER"
+                        f"the ledger holds a state {state!r} unknown to this release",
+                        mend="open it with the release that wrote it, or a newer one",
+                        code="STORE_FORMAT_NEWER",
                     )
                 ledger._sets[(state, reason)] = BitMap.deserialize(users)
         for _, page in scan(prefix + _DECISIONS):

@@ -83,5 +83,10 @@ def delete(work: Work, command: DeleteUser) -> None:
     check_id(command.distinct_id)
     ordinal = work.users.find(command.distinct_id)
     if ordinal == NOBODY:
-        raise NotFound(f"there is no user {command.distinct_id!r}", field="distinct_id", code="USER_NOT_FOUND")
+        raise NotFound(
+            f"there is no user {command.distinct_id!r}",
+            field="distinct_id",
+            mend="ids are case-sensitive; who was deleted before is gone already",
+            code="USER_NOT_FOUND",
+        )
     work.do(UserDeleted(ordinal))

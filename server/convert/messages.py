@@ -10,7 +10,6 @@ from muster.v1 import message_pb2
 from core.errors import InvalidInput
 from core.messaging.definitions import Asap, EmailSource, MessageDefinition, Once, WebhookSource
 from server.convert.times import duration, duration_micros, micros, timestamp
-from server.names import nearest
 
 STATES: Final = {
     "draft": message_pb2.MESSAGE_STATE_DRAFT,
@@ -135,7 +134,7 @@ def paths(mask: field_mask_pb2.FieldMask, sent: message_pb2.Message) -> list[str
     `schedule` and `content` stand for whichever of theirs was sent.
 
     Raises:
-        InvalidInput: UNKNOWN_FIELD, with the nearest path.
+        InvalidInput: UNKNOWN_FIELD, with the fields there are; NO_VALUE.
     """
     if not mask.paths:
         return [item.name for item, _ in sent.ListFields() if item.name in _EDITABLE]
@@ -156,11 +155,10 @@ def paths(mask: field_mask_pb2.FieldMask, sent: message_pb2.Message) -> list[str
         inner = kind.message_type if kind is not None else None
         known = top in _EDITABLE and (not rest or (inner is not None and rest in inner.fields_by_name))
         if not known:
-            near = nearest(path, _EDITABLE)
             raise InvalidInput(
                 f"{path!r} cannot be updated",
                 field="update_mask",
-                mend=f"did you mean {near!r}?" if near else f"one of {', '.join(_EDITABLE)}",
+                mend=f"paths of {', '.join((*_EDITABLE, *_ONEOFS))}",
                 code="UNKNOWN_FIELD",
             )
         found.append(path)

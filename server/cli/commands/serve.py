@@ -70,7 +70,7 @@ def demo(call: Call, store: Path, cache: Path, step: str) -> None:
     try:
         outcome = run.run(store, cache, cast(Any, step), console)
     except (cdnow.NotFetched, processes.DidNotStart) as error:
-        raise FailedPrecondition(str(error), code="DEMO_FAILED") from error
+        raise FailedPrecondition(str(error), mend="mend that, then run it again", code="DEMO_FAILED") from error
     sys.stdout.write(outcome.line() + "\n")
     if not outcome.kept:
         fail()

@@ -44,11 +44,13 @@ class FakeIngest(ingest_pb2_grpc.IngestServiceServicer):
         self.late_faults: list[Fault] = []
         self.gate = threading.Event()
         self.gate.set()
+        self.importing = threading.Lock()
         self.offsets: dict[str, int] = {}
         self.imported: dict[str, list[Any]] = {}
         self.streams = 0
         self.break_after: list[int | None] = []  # a stream: how many batches are answered; None: no break
         self.swallow_last_answer = False  # the batch after those is stored, its answer lost
+        self.when_asked: list[Callable[[], None]] = []  # done one a question for an import's offset, before the answer
         self.poison = False  # whether batches of an import are refused as a whole
         self.reject: Callable[[Any], bool] = lambda record: False
 
@@ -92,7 +94,9 @@ class FakeIngest(ingest_pb2_grpc.IngestServiceServicer):
             known = self.offsets.setdefault(name, 0)
             records = [*request.events, *request.updates]
             if not records:
-                yield ingest_pb2.ImportResponse(next_offset=known)
+                if self.when_asked:
+                    self.when_asked.pop(0)()
+                yield ingest_pb2.ImportResponse(next_offset=self.offsets[name])
                 continue
             if self.poison:
                 refuse(context, grpc.StatusCode.INVALID_ARGUMENT, "too many", "BATCH_TOO_LARGE")
@@ -100,22 +104,26 @@ class FakeIngest(ingest_pb2_grpc.IngestServiceServicer):
                 refuse(context, grpc.StatusCode.UNAVAILABLE, "the stream broke")
             if request.offset > known:
                 refuse(context, grpc.StatusCode.FAILED_PRECONDITION, "a gap", "OFFSET_GAP")
-            bad: list[int] = []
-            if request.offset == known:
-                bad = [index for index, record in enumerate(records) if self.reject(record)]
-                self.imported.setdefault(name, []).extend(
-                    record for index, record in enumerate(records) if index not in bad
-                )
-                self.offsets[name] = known + len(records)
+            bad = [index for index, record in enumerate(records) if self.reject(record)]
+            good = [record for index, record in enumerate(records) if index not in bad]
+            with self.importing:
+                fresh = request.offset == self.offsets[name]
+                if fresh:
+                    self.imported.setdefault(name, []).extend(good)
+                    self.offsets[name] += len(records)
             if answered == limit:
                 refuse(context, grpc.StatusCode.UNAVAILABLE, "the stream broke")
             answered += 1
-            fresh = request.offset == known
             yield ingest_pb2.ImportResponse(
                 next_offset=self.offsets[name],
-                accepted=len(records) - len(bad) if fresh else 0,
-                errors=[_error(index) for index in bad],
+                accepted=len(good) if fresh else 0,
+                errors=[_error(index) for index in bad] if fresh else [],
             )
+
+    def land(self, import_id: str, records: list[Any]) -> None:
+        """Store a batch of an import that an earlier process sent, and that the server had in its hands until now."""
+        self.imported.setdefault(import_id, []).extend(records)
+        self.offsets[import_id] = self.offsets.get(import_id, 0) + len(records)
 
 
 class FakeProfiles(profile_pb2_grpc.ProfileServiceServicer):

@@ -1,5 +1,6 @@
 """Promises of imports: they go on where they stopped, by themselves and in another process; several batches are under
-way at once; rejected records are named by their place in the source; nothing is stored twice."""
+way at once; rejected records are named by their place in the source; nothing is stored twice, also where batches of an
+earlier process still land."""
 
 from __future__ import annotations
 
@@ -78,6 +79,65 @@ def test_another_process_goes_on_where_the_first_stopped(fake: FakeServer, conne
     assert done.resumed_at == 600
     assert done.accepted == 1_400
     assert numbers(fake) == list(range(2_000))
+
+
+@pytest.mark.parametrize("awaited", [False, True], ids=["blocking", "asyncio"])
+@pytest.mark.parametrize("window", [1, 8])
+@pytest.mark.parametrize("later", [0, 50, 100, 400], ids=lambda count: f"then {count}")
+async def test_batches_of_an_earlier_process_may_still_land(
+    fake: FakeServer, client: muster.Client, awaited: bool, window: int, later: int
+) -> None:
+    def source() -> Iterator[ingest_pb2.Event]:
+        for number, one in enumerate(events(2_000)):
+            if number == 700:  # the server has told that it has come to 600
+                fake.ingest.land("x", list(events(800))[600:])
+            yield one
+
+    fake.ingest.land("x", list(events(600)))
+    fake.ingest.when_asked = [lambda: None, lambda: fake.ingest.land("x", list(events(800 + later))[800:])]
+    if awaited:
+        async with muster.AsyncClient(fake.target, project="shop", retry=QUICK) as other:
+            done = await other.import_records(source(), import_id="x", batch=150, window=window)
+    else:
+        done = client.import_records(source(), import_id="x", batch=150, window=window)
+    assert numbers(fake) == list(range(2_000)), "each once, in order"
+    assert (done.resumed_at, done.offset, done.accepted, done.unreported) == (600, 2_000, 1_200 - later, 200 + later)
+
+
+def test_rejected_records_of_a_batch_cut_short_are_named_by_their_place(
+    fake: FakeServer, client: muster.Client
+) -> None:
+    def mixed() -> Iterator[muster.Record]:
+        for number in range(100):
+            if number == 30:
+                fake.ingest.land("x", list(events(25)))
+            if number % 3:
+                yield muster.event("A", f"u{number}", insert_id=str(number))
+            else:
+                yield from muster.update(f"u{number}", set={"n": number})
+
+    fake.ingest.reject = lambda record: record.distinct_id in ("u3", "u26", "u27", "u98")
+    done = client.import_records(mixed(), import_id="x", batch=40)
+    assert sorted(one.offset for one in done.rejected) == [26, 27, 98]
+    assert (done.accepted, done.unreported, done.offset) == (72, 25, 100)
+
+
+def test_two_imports_of_one_id_at_once_store_each_record_once(fake: FakeServer, connect: Connect) -> None:
+    failures: list[muster.MusterError] = []
+
+    def run(batch: int) -> None:
+        try:
+            connect().import_records(events(3_000), import_id="x", batch=batch)
+        except muster.MusterError as error:
+            failures.append(error)
+
+    both = [threading.Thread(target=run, args=(batch,)) for batch in (70, 110)]
+    for one in both:
+        one.start()
+    for one in both:
+        one.join()
+    assert failures == []
+    assert numbers(fake) == list(range(3_000))
 
 
 def test_an_import_that_is_done_reads_its_source_and_sends_nothing(fake: FakeServer, client: muster.Client) -> None:

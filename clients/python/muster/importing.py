@@ -17,6 +17,8 @@ from muster.v1 import ingest_pb2
 
 IMPORT: Final = Rpc("/muster.v1.IngestService/Import", ingest_pb2.ImportResponse)
 _SKIPPED_AT_ONCE: Final = 10_000
+_OFFSET_GAP: Final = "OFFSET_GAP"
+"""Code of a parcel that begins after the server's offset: one before it was not taken. Asking for the offset tells."""
 
 
 @dataclass(slots=True)
@@ -31,6 +33,20 @@ class _Parcel:
     def end(self) -> int:
         """The offset after the last record."""
         return self.request.offset + len(self.events) + len(self.updates)
+
+    def rest(self, offset: int) -> _Parcel:
+        """What of it lies at this offset and after."""
+        events = zip(self.request.events, self.events, strict=True)
+        updates = zip(self.request.updates, self.updates, strict=True)
+        return _Parcel(
+            ingest_pb2.ImportRequest(
+                offset=offset,
+                events=[event for event, place in events if place >= offset],
+                updates=[update for update, place in updates if place >= offset],
+            ),
+            [place for place in self.events if place >= offset],
+            [place for place in self.updates if place >= offset],
+        )
 
 
 class Supply:
@@ -53,7 +69,9 @@ class Supply:
 
     def skip(self, count: int) -> Flow[int]:
         """Pass over records; how many there were."""
-        skipped = 0
+        skipped = min(count, len(self._ahead))
+        for _ in range(skipped):
+            self._ahead.popleft()
         while skipped < count and not self._ended:
             wanted = min(_SKIPPED_AT_ONCE, count - skipped)
             taken = len((yield Take(self._source, wanted)))
@@ -120,7 +138,9 @@ def importing(
             yield from work.resume((yield from _next_offset()))
             yield from work.go_on()
             return work.imported
-        except (Unavailable, TimedOut, Exhausted) as error:
+        except (Unavailable, TimedOut, Exhausted, FailedPrecondition) as error:
+            if isinstance(error, FailedPrecondition) and error.code != _OFFSET_GAP:
+                raise
             failures = 0 if work.moved else failures + 1
             work.moved = False
             given_up = time.monotonic() - work.progressed >= patience if work.begun else failures >= retry.attempts
@@ -145,25 +165,42 @@ class _Import:
         self.begun = False
 
     def resume(self, offset: int) -> Flow[None]:
-        """Begin at the server's offset: skip what an earlier process sent, forget what has arrived after all."""
+        """Begin at the server's offset: pass over what has arrived, by an earlier stream or an earlier process."""
         if not self.begun:
-            there = yield from self._supply.skip(offset)
-            if there < offset:
-                raise FailedPrecondition(
-                    f"an import of that id has come to {offset}, and there are only {there} records",
-                    field="import_id",
-                    mend="give the records that it was begun with, or another import_id",
-                    code="IMPORT_TOO_SHORT",
-                )
+            yield from self._skip(offset)
             self.imported.offset = self.imported.resumed_at = offset
             self.begun = True
-        while self._unanswered and self._unanswered[0].end <= offset:
-            parcel = self._unanswered.popleft()
-            self.imported.unreported += parcel.end - parcel.request.offset
-            self._note(parcel.end)
-        if offset != self.imported.offset:
+        if offset < self.imported.offset:
             raise _diverged(offset, self.imported.offset)
+        yield from self._pass_over(offset)
         self._under_way = 0
+
+    def _pass_over(self, offset: int) -> Flow[None]:
+        """Leave out what is below the server's offset. It may lie within a parcel: batches of an earlier process, cut
+        at other places, can land as long as the server has them in its hands."""
+        while self._unanswered and self._unanswered[0].request.offset < offset:
+            parcel = self._unanswered.popleft()
+            if parcel.end > offset:
+                self._unanswered.appendleft(parcel.rest(offset))
+            arrived = min(parcel.end, offset)
+            self.imported.unreported += arrived - parcel.request.offset
+            self._note(arrived)
+        if self.imported.offset < offset:
+            yield from self._skip(offset)
+            self.imported.unreported += offset - self.imported.offset
+            self._note(offset)
+
+    def _skip(self, offset: int) -> Flow[None]:
+        """Pass over records of the source that were not read yet, up to the server's offset."""
+        wanted = offset - self.imported.offset
+        skipped = yield from self._supply.skip(wanted)
+        if skipped < wanted:
+            raise FailedPrecondition(
+                f"an import of that id has come to {offset}, and there are only {self.imported.offset + skipped} records",
+                field="import_id",
+                mend="give the records that it was begun with, or another import_id",
+                code="IMPORT_TOO_SHORT",
+            )
 
     def go_on(self) -> Flow[None]:
         """Keep the window full until everything is answered.
@@ -189,10 +226,17 @@ class _Import:
         return parcel
 
     def _answered(self, answer: ingest_pb2.ImportResponse) -> None:
-        parcel = self._unanswered.popleft()
-        self._under_way -= 1
+        parcel = self._unanswered[0]
+        if answer.next_offset < parcel.request.offset:
+            raise _diverged(answer.next_offset, parcel.request.offset)
         if answer.next_offset < parcel.end:
-            raise _diverged(answer.next_offset, parcel.end)
+            raise Unavailable(
+                f"an earlier stream of this import has come to {answer.next_offset} meanwhile",
+                mend="run one import of an id at a time",
+                code="IMPORT_OVERTAKEN",
+            )
+        self._unanswered.popleft()
+        self._under_way -= 1
         places = parcel.events + parcel.updates
         if answer.accepted + answer.duplicates + len(answer.errors):
             self.imported.count(answer.accepted, answer.duplicates, answer.errors, places)

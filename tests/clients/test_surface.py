@@ -192,3 +192,17 @@ def test_rejected_records_of_several_requests_are_named_by_their_place(fake: Fak
     written = client.track_many(muster.event("A", f"u{number}") for number in range(25_000))
     assert [one.offset for one in written.rejected] == [3, 10_003, 24_999]
     assert written.accepted == 24_997
+
+
+def test_what_is_no_record_is_named(fake: FakeServer, client: muster.Client) -> None:
+    change = muster.update("u1", set={"n": 1})
+    wrong: list[tuple[Any, list[Any]]] = [
+        (client.update_many, [*change, change]),
+        (client.update_many, [*change, muster.event("A", "u1")]),
+        (client.track_many, [muster.event("A", "u1"), *change]),
+    ]
+    for call, records in wrong:
+        with pytest.raises(muster.InvalidInput, match="record 1 is a ") as caught:
+            call(records)
+        assert caught.value.code == "VALUE_TYPE"
+    assert fake.ingest.taken == []

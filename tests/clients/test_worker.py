@@ -4,6 +4,7 @@ a broken stream's batches begins; credit bounds what is on offer; closing sends 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -251,6 +252,23 @@ async def test_a_refusal_for_good_is_raised(status: grpc.StatusCode, kind: type[
     async with serving(refuses) as (_, make), make() as worker:
         with pytest.raises(kind):
             await first(worker)
+
+
+async def test_a_stream_that_cannot_be_had_is_warned_of_once(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG, "muster.worker")
+
+    async def fails(line: Line) -> None:
+        await line.fail()
+
+    async def offers(line: Line) -> None:
+        await line.offer(1, 1)
+        await line.ended.wait()
+
+    async with serving(*[fails] * 5, offers) as (_, make), make() as worker:
+        await first(worker)
+        (warning,) = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+        assert len(caplog.records) == 5, "the others are there for who looks closely"
+        assert warning.startswith(f"worker w1 has no stream of {worker._connection.target}")
 
 
 async def test_credit_comes_back_as_recipients_are_settled() -> None:

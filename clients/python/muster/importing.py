@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from muster.connection import Retry
-from muster.errors import REQUEST_TOO_LARGE, Exhausted, FailedPrecondition, InvalidInput, TimedOut, Unavailable
+from muster.errors import REQUEST_TOO_LARGE, Exhausted, FailedPrecondition, TimedOut, Unavailable
 from muster.flow import Flow, Open, Receive, Rpc, Send, Take, Wait
-from muster.records import MOST_BYTES, Record
+from muster.records import MOST_BYTES, Record, not_a_record
 from muster.results import Imported
 from muster.v1 import ingest_pb2
 
@@ -95,11 +95,7 @@ class Supply:
         while self._ahead:
             record = self._ahead[0]
             if not isinstance(record, ingest_pb2.Event | ingest_pb2.ProfileUpdate):
-                raise InvalidInput(
-                    f"record {self._offset} is a {type(record).__name__}",
-                    mend="what muster.event gives, or one item of what muster.update gives",
-                    code="VALUE_TYPE",
-                )
+                raise not_a_record(self._offset, record)
             size += record.ByteSize()
             if parcel.end > parcel.request.offset and size > MOST_BYTES:
                 break

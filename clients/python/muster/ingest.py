@@ -8,7 +8,7 @@ from typing import Final
 from muster.errors import InvalidInput
 from muster.flow import Flow, Rpc
 from muster.importing import Supply, importing
-from muster.records import MOST_RECORDS, Record, batches
+from muster.records import MOST_RECORDS, Record, batches, checked
 from muster.results import Imported, Written
 from muster.service import Service, Way, answered, new_request_id
 from muster.v1 import ingest_pb2
@@ -43,7 +43,7 @@ class Ingest(Service[Way]):
         """
         name = request_id or new_request_id()
         written, start = Written(), 0
-        for number, batch in enumerate(batches(events)):
+        for number, batch in enumerate(batches(checked(events, ingest_pb2.Event))):
             request = ingest_pb2.TrackRequest(project=self._project, request_id=f"{name}.{number}", events=batch)
             answer = yield from self._ask(TRACK, request)
             written.count(answer.accepted, answer.duplicates, answer.errors, range(start, start + len(batch)))
@@ -57,11 +57,12 @@ class Ingest(Service[Way]):
         Good records are taken, bad ones come back in `rejected`.
 
         Arguments:
-            updates: made by `muster.update`, which gives a list for each user.
+            updates: made by `muster.update`, which gives a list for each call: join the lists of several.
             request_id: names the call, so that the same one repeated within 24 hours does nothing new.
 
         Raises:
             MusterError: where a request as a whole was refused; those before it are stored.
+            InvalidInput: VALUE_TYPE, for what is no update, such as a list of them.
 
         Example::
 
@@ -69,7 +70,7 @@ class Ingest(Service[Way]):
         """
         name = request_id or new_request_id()
         written, start = Written(), 0
-        for number, batch in enumerate(batches(updates)):
+        for number, batch in enumerate(batches(checked(updates, ingest_pb2.ProfileUpdate))):
             request = ingest_pb2.UpdateProfilesRequest(
                 project=self._project, request_id=f"{name}.{number}", updates=batch
             )

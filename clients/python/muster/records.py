@@ -132,6 +132,31 @@ def _change(distinct_id: str) -> ingest_pb2.ProfileUpdate:
         raise InvalidInput(str(error), field="distinct_id", mend="a str", code="VALUE_TYPE") from error
 
 
+def checked(records: Iterable[R], kind: type[R]) -> Iterator[R]:
+    """The records, each looked at.
+
+    Raises:
+        InvalidInput: VALUE_TYPE, where one is of another kind.
+    """
+    for place, record in enumerate(records):
+        if not isinstance(record, kind):
+            raise not_a_record(place, record)
+        yield record
+
+
+def not_a_record(place: int, thing: object) -> InvalidInput:
+    """The error of a thing that is not what is to be sent there.
+
+    Arguments:
+        place: its 0-based place among those given.
+    """
+    return InvalidInput(
+        f"record {place} is a {type(thing).__name__}",
+        mend="an event as muster.event gives it, or one item of the list that muster.update gives",
+        code="VALUE_TYPE",
+    )
+
+
 def batches(records: Iterable[R], most: int = MOST_RECORDS) -> Iterator[list[R]]:
     """The records in requests' worth: at most `most`, and about MOST_BYTES, in each."""
     batch: list[R] = []

@@ -10,9 +10,9 @@ acknowledges each recipient::
                 outcome, detail = await send(recipient.rendered)
                 await batch.acknowledge(recipient.idempotency_key, outcome, detail)
 
-What the stream's end means: a broken stream is opened anew, with growing waits. Batches of a broken stream are over:
-`begin` grants nothing of them any more. What has begun is still owed: acknowledgements are kept until the server
-says that they are on disk, and sent again on the next stream.
+What the stream's end means: a broken stream is opened anew, with growing waits, and the logger `muster.worker` warns,
+at most once a minute. Batches of a broken stream are over: `begin` grants nothing of them any more. What has begun is
+still owed: acknowledgements are kept until the server says that they are on disk, and sent again on the next stream.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ from muster.errors import (
     Unavailable,
     Unimplemented,
 )
+from muster.outage import Outage
 from muster.transport import STREAM_BROKEN, open_stream
 from muster.v1 import delivery_pb2
 
@@ -193,6 +194,7 @@ class Worker:
         """Hold one stream after the other."""
         channel = self._connection.open_async()
         failures, cautious = 0, False
+        outage = Outage(logger)
         try:
             while True:
                 credit = 0 if self._closing else self._credit
@@ -209,7 +211,12 @@ class Worker:
                 failures = 0 if stream.answered else failures + 1
                 cautious = error.code == STREAM_BROKEN and not stream.answered
                 wait = self._connection.retry.wait(failures)
-                logger.info("%s: the stream ended, the next attempt is in %.1f s: %s", self.worker_id, wait, error)
+                outage.say(
+                    "worker %s has no stream of %s, and tries again: %s",
+                    self.worker_id,
+                    self._connection.target,
+                    error,
+                )
                 await asyncio.sleep(wait)
         except Exception as fault:  # noqa: BLE001 - raised where batches are awaited
             self._fault = fault

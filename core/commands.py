@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from core.codec import record
 from core.messaging.definitions import MessageDefinition
 from core.profiles.records import EventRecord, ProfileChange, RecordError
 
@@ -58,9 +59,18 @@ class UpdateSettings:
 
 @dataclass(frozen=True, slots=True)
 class MoveClock:
-    """Move a manual clock. Answer: users selected on the way, by message key."""
+    """Move a manual clock. Answer: ClockAnswer."""
 
     to: int
+
+
+@record("clock_answer")
+@dataclass(frozen=True, slots=True)
+class ClockAnswer:
+    """Where a move of the clock arrived, and the users selected on the way, by message key."""
+
+    now: int
+    selected: dict[str, int]
 
 
 @dataclass(frozen=True, slots=True)

@@ -216,7 +216,8 @@ def _answer(draft: Draft, command: commands.Command) -> Any:
         draft.start_touching()
         before = _selected(draft)
         _move_clock(draft, command.to)
-        return {key: count - before.get(key, 0) for key, count in _selected(draft).items()}
+        selected = {key: count - before.get(key, 0) for key, count in _selected(draft).items()}
+        return commands.ClockAnswer(draft.now, selected)
     return _HANDLERS[type(command)](draft, command)
 
 

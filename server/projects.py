@@ -7,6 +7,7 @@ store cannot be opened does not stop the others: asked for, it answers with its 
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import itertools
 import json
 import logging
@@ -21,6 +22,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any, Final
 
+from core.codec import encode
 from core.commands import Command
 from core.engine import Engine, EngineConfig
 from core.errors import AlreadyExists, InvalidInput, MusterError, NotFound, StoreError, Unavailable
@@ -177,7 +179,7 @@ class Projects:
         return dict(self._damaged)
 
     def create(self, settings: Settings, start: int | None, request_id: str) -> Project:
-        """Create a project; a repeated request id answers with the project that the first made. Blocking.
+        """Create a project; a repeated request answers with the project that the first made. Blocking.
 
         Arguments:
             settings: with the name; `uid` and `created_at` are set here.
@@ -185,18 +187,28 @@ class Projects:
             request_id: "" for none.
 
         Raises:
-            InvalidInput: INVALID_NAME, INVALID_TIME_ZONE.
+            InvalidInput: INVALID_NAME, INVALID_TIME_ZONE, ID_TOO_LONG; REQUEST_ID_REUSED, where the id was that of
+                a request for something else.
             AlreadyExists: PROJECT_EXISTS.
         """
         check_settings(settings)
+        _check_request_id(request_id)
+        asked = hashlib.blake2b(encode([settings, start]), digest_size=16).hexdigest()
         name = settings.name
         target = self._folder / name
         with self._creating:
             if self._closed:
                 raise Unavailable("the server is stopping", mend="try again when it is back", code="SERVER_STOPPING")
+            if request_id and (found := self._created_by(request_id)) is not None:
+                if found != (name, asked):
+                    raise InvalidInput(
+                        "the request id was that of a request for another project",
+                        field="request_id",
+                        mend="make a new one for each request, and repeat it only with the same request",
+                        code="REQUEST_ID_REUSED",
+                    )
+                return self.get(name)
             if target.exists():
-                if request_id and self._made_by(target) == request_id and name in self._open:
-                    return self._open[name]
                 raise AlreadyExists(
                     f"the project {name!r} exists",
                     field="name",
@@ -210,8 +222,7 @@ class Projects:
                     fresh, replace(settings, uid=secrets.token_hex(_UID_BYTES), created_at=self._clock()), now
                 )
                 if request_id:
-                    note = {"request_id": request_id, "at": self._clock()}
-                    (fresh / _CREATION).write_text(json.dumps(note), encoding="utf-8")
+                    _note(fresh / _CREATION, {"request_id": request_id, "at": self._clock(), "asked": asked})
                 fresh.rename(target)
                 _sync(self._folder)
             except BaseException:
@@ -220,12 +231,13 @@ class Projects:
             log.info("project %s created", name)
             return self._admit(name)
 
-    def _made_by(self, folder: Path) -> str:
-        try:
-            note = json.loads((folder / _CREATION).read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            return ""
-        return note["request_id"] if note["at"] + KEPT >= self._clock() else ""
+    def _created_by(self, request_id: str) -> tuple[str, str] | None:
+        """The project that a request of the last 24 hours made, and the digest of what it asked for."""
+        for file in self._folder.glob(f"[!.]*/{_CREATION}"):
+            note = json.loads(file.read_text(encoding="utf-8"))
+            if note["request_id"] == request_id and note["at"] + KEPT >= self._clock():
+                return file.parent.name, note["asked"]
+        return None
 
     def close(self) -> None:
         """Close every engine and give the folder back."""
@@ -240,7 +252,20 @@ class Projects:
         return iter(self.all())
 
 
+def _note(file: Path, note: dict[str, Any]) -> None:
+    """Write a note that outlives a power cut once its folder's name does."""
+    with file.open("w", encoding="utf-8") as stream:
+        json.dump(note, stream)
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
 def _scoped(command: Command, request_id: str) -> str:
+    _check_request_id(request_id)
+    return request_id and f"{type(command).__name__}/{request_id}"
+
+
+def _check_request_id(request_id: str) -> None:
     if len(request_id.encode("utf-8", "surrogatepass")) > _MAX_REQUEST_ID_BYTES:
         raise InvalidInput(
             f"the request id is over {_MAX_REQUEST_ID_BYTES} bytes",
@@ -248,7 +273,6 @@ def _scoped(command: Command, request_id: str) -> str:
             mend="send a UUID",
             code="ID_TOO_LONG",
         )
-    return request_id and f"{type(command).__name__}/{request_id}"
 
 
 def _locked(path: Path) -> IO[str]:

@@ -9,7 +9,7 @@ from typing import Any, Final, TypeVar
 from google.protobuf import timestamp_pb2
 from muster.v1 import project_pb2, project_pb2_grpc
 
-from core.commands import MoveClock, UpdateSettings
+from core.commands import ClockAnswer, MoveClock, UpdateSettings
 from core.errors import InvalidInput
 from core.messaging import reading
 from core.messaging.addresses import normalise_email, read_url
@@ -128,8 +128,8 @@ class ProjectService(project_pb2_grpc.ProjectServiceServicer):  # type: ignore[m
                 "no instant is given", field="to", mend="set the instant to move to", code="TIME_MISSING"
             )
         to = micros(request.to, "to")
-        selected: dict[str, int] = await project.submit(MoveClock(to), request.request_id)
-        return project_pb2.MoveClockResponse(now=timestamp(to), selected=selected)
+        answer: ClockAnswer = await project.submit(MoveClock(to), request.request_id)
+        return project_pb2.MoveClockResponse(now=timestamp(answer.now), selected=answer.selected)
 
     async def ListInbox(  # noqa: N802
         self, request: project_pb2.ListInboxRequest, context: Any

@@ -122,8 +122,8 @@ class Project:
 
     def move(self, to: int) -> dict[str, int]:
         """Move the clock."""
-        selected: dict[str, int] = self.ask(commands.MoveClock(to))
-        return selected
+        answer: commands.ClockAnswer = self.ask(commands.MoveClock(to))
+        return answer.selected
 
     def message(
         self,

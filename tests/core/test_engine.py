@@ -256,12 +256,14 @@ def test_a_repeated_request_is_answered_as_the_first(project: Project, tmp_path:
     again = project.ingest([], [change, change], request_id="r1")
     assert again == first
     assert project.profile("a") == {"visits": 1}
-    assert project.ask(commands.MoveClock(START + HOUR), "r2") == {}
-    assert project.ask(commands.MoveClock(START + HOUR), "r2") == {}
+    moved = project.ask(commands.MoveClock(START + HOUR), "r2")
+    assert moved == commands.ClockAnswer(START + HOUR, {})
+    assert project.ask(commands.MoveClock(START + 2 * HOUR), "r2") == moved
     for checkpoint in (False, True):
         with project.copy(tmp_path / f"after-{checkpoint}") as after:
             assert after.ingest([], [change], request_id="r1") == first
             assert after.profile("a") == {"visits": 1}
+            assert after.ask(commands.MoveClock(START + 3 * HOUR), "r2") == moved
         project.engine.checkpoint()
 
 

@@ -15,6 +15,7 @@ import grpc
 import httpx
 import muster
 import pytest
+from google.protobuf import timestamp_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from muster.v1 import audience_pb2, delivery_pb2, ingest_pb2, project_pb2
@@ -311,6 +312,24 @@ async def test_creating_a_project_again_with_the_same_request_id_answers_with_it
     assert await stubs.create(request_id="r1") == first
     asked = project_pb2.CreateProjectRequest(name=PROJECT, request_id="r2")
     assert (await refused(stubs.projects.CreateProject(asked))).code == "PROJECT_EXISTS"
+
+
+@pytest.mark.parametrize("change", [{"name": "other"}, {"time_zone": "Europe/Berlin"}, {"live": False}])
+async def test_a_request_id_creates_no_other_project(stubs: Stubs, change: dict[str, Any]) -> None:
+    await stubs.create(request_id="r1")
+    asked = {"name": PROJECT, "clock": project_pb2.CLOCK_KIND_MANUAL, "live": True, "request_id": "r1", **change}
+    refusal = await refused(stubs.projects.CreateProject(project_pb2.CreateProjectRequest(**asked)))
+    assert (refusal.code, refusal.field) == ("REQUEST_ID_REUSED", "request_id")
+    assert len((await stubs.projects.ListProjects(project_pb2.ListProjectsRequest())).projects) == 1
+
+
+async def test_a_repeated_move_of_the_clock_answers_the_time_of_the_first(stubs: Stubs) -> None:
+    start = (await stubs.create()).now.seconds
+    for to in (start + 100, start + 200):
+        move = project_pb2.MoveClockRequest(project=PROJECT, request_id="r1", to=timestamp_pb2.Timestamp(seconds=to))
+        assert (await stubs.projects.MoveClock(move)).now.seconds == start + 100
+    asked = project_pb2.GetProjectRequest(name=PROJECT)
+    assert (await stubs.projects.GetProject(asked)).project.now.seconds == start + 100
 
 
 async def test_a_damaged_project_is_told_of_and_the_others_are_served(config: Config) -> None:

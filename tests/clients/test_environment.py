@@ -1,8 +1,10 @@
 """Promise: a client that is told nothing means the server and the project of the command line's variables; what it is
-told wins."""
+told wins. A server's own workers and test servers heed none."""
 
 from __future__ import annotations
 
+import base64
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -95,6 +97,17 @@ def test_a_call_goes_where_the_variables_say(fake: FakeServer, monkeypatch: pyte
         assert client.flush(10)
     assert {request.project for request in fake.ingest.requests} == {"shop"}
     assert {metadata["authorization"] for metadata in fake.ingest.metadata} == {"Bearer secret-secret-secret"}
+
+
+def test_the_workers_within_a_server_heed_none(tmp_path: Path) -> None:
+    secret = base64.b64encode(bytes(24)).decode()
+    environ = {"MUSTER_PROJECT": "other", "MUSTER_TLS": "true", "MUSTER_WEBHOOK_SECRET": f"whsec_{secret}"}
+    with start_server(tmp_path / "store", options=["--webhook"], environ=environ) as server:
+        for _ in range(1_000):
+            if "takes webhook" in (log := server.log.read_text("utf-8")):
+                break
+            time.sleep(0.01)
+    assert "takes webhook of every project" in log
 
 
 def test_a_test_server_heeds_no_variable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

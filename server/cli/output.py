@@ -103,7 +103,13 @@ class Output:
         for number, column in enumerate(columns):
             right = bool(cells) and all(_is_number(row[number]) for row in cells)
             last = number == len(columns) - 1
-            table.add_column(column, justify="right" if right else "left", overflow="fold", no_wrap=not last)
+            table.add_column(
+                column,
+                justify="right" if right else "left",
+                overflow="fold",
+                no_wrap=not last,
+                min_width=len(column),
+            )
         for row in cells:
             table.add_row(*(cell(value) for value in row))
         self._print(table)
@@ -167,7 +173,7 @@ def cell(value: Any) -> Text:
     if isinstance(value, int):
         return Text(f"{value:,}", "dim" if value == 0 else "")
     if isinstance(value, float):
-        return Text(f"{value:,.6g}" if abs(value) < 1e15 else repr(value))
+        return Text(f"{value:,}")  # all of it, and 25.0 so that nobody takes it for an int
     if isinstance(value, datetime):
         return Text(iso(value))
     if isinstance(value, list | tuple):

@@ -144,20 +144,16 @@ def schema(call: Call) -> None:
     if found.properties:
         call.out.table(["property", "profiles", "types"], [_row(one) for one in found.properties])
     if found.events:
-        call.out.say()
+        if found.properties:
+            call.out.say()
         call.out.table(
-            ["event", "count", "first", "last", "properties"],
-            [
-                (
-                    one.name,
-                    one.count,
-                    instant(one.first_time),
-                    instant(one.last_time),
-                    ", ".join(f"{held.name} {_kinds(held)}" for held in one.properties) or None,
-                )
-                for one in found.events
-            ],
+            ["event", "count", "first", "last"],
+            [(one.name, one.count, instant(one.first_time), instant(one.last_time)) for one in found.events],
         )
+    held = [(one.name, *_row(each)) for one in found.events for each in one.properties]
+    if held:
+        call.out.say()
+        call.out.table(["event", "property", "events", "types"], held)
 
 
 def _row(found: Any) -> tuple[Any, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import duckdb
 import pytest
 
@@ -157,3 +158,25 @@ def test_a_profile_that_is_written_twice_by_two_kinds(muster: Muster) -> None:
     lines = '{"id":"a","n":1}\n{"id":"b","n":"two"}\n'
     assert muster("import", "profiles", "-", "--format", "ndjson", env=env, stdin=lines).status == 0
     assert "int 1, string 1" in muster("schema", env=env).out
+
+
+def test_on_a_narrow_terminal_no_word_is_broken_and_a_double_looks_like_one(muster: Muster) -> None:
+    env = {"MUSTER_PROJECT": "narrow", "FORCE_COLOR": "1", "COLUMNS": "80", "NO_COLOR": "1"}
+    assert muster("project", "create", "narrow").status == 0
+    lines = "".join(
+        f'{{"id":"a","time":"2026-01-0{day}","Campaign message key":"welcome","amount":25.0,"First seen":"2026-01-01"}}\n'
+        for day in (1, 2)
+    )
+    words = ("import", "events", "-", "--format", "ndjson", "--event", "Campaign delivery", "--each-row")
+    assert muster(*words, env=env, stdin=lines).status == 0
+    told = click.unstyle(muster("schema", env=env).out).splitlines()
+    assert max(map(len, told)) <= 80
+    for row in (
+        "event count first last",
+        "event property events types",
+        "Campaign delivery Campaign message key 2 string",
+        "Campaign delivery First seen 2 timestamp",
+        "Campaign delivery amount 2 double",
+    ):
+        assert row in [" ".join(line.split()) for line in told]
+    assert "amount 25.0" in muster("profile", "events", "a", env={"MUSTER_PROJECT": "narrow"}).out

@@ -40,7 +40,7 @@ def folded(fold: Fold) -> Callable[[Space, Vector], Vector]:
         builder = Builder(len(lists))
         for heap, rows, codes in space.groups(lists, LIST):
             counts, flat = heap.expand(codes)
-            builder.put(rows, fold(counts, flat.spread(int(counts.sum()))))
+            builder.put(rows, fold(counts, flat))
         return builder.done()
 
     return kernel

@@ -57,7 +57,9 @@ _TYPE_OF_TAG: Final[dict[int, str]] = {
 
 
 class Applier:
-    """Applies functions for one run. Arguments are vectors of `size` rows or constants of one; so are results."""
+    """Applies functions for one run. Arguments are vectors of `size` rows or constants; results are constants where all
+    arguments are, and may be where the types alone decide.
+    """
 
     def __init__(self, space: Space) -> None:
         self._space = space
@@ -94,12 +96,16 @@ class Applier:
     def _lasting(self, key: Hashable, value: CelValue) -> Vector:
         found = self._constants.get(key)
         if found is None:
-            found = self._constants[key] = self._space.encode([value], lasting=True)
+            found = self._constants[key] = self._space.encode([value], lasting=True).for_all()
         return found
 
     def _strict(self, args: Sequence[Vector], size: int, apply: Callable[[list[Vector], int], Vector]) -> Vector:
         """A row's first argument in error is its answer; the others are applied to, all of one combination of tags at once."""
-        width = 1 if all(len(arg) == 1 for arg in args) else size
+        if all(arg.constant for arg in args):
+            return self._rowwise(args, 1, apply).for_all()
+        return self._rowwise(args, size, apply)
+
+    def _rowwise(self, args: Sequence[Vector], width: int, apply: Callable[[list[Vector], int], Vector]) -> Vector:
         if width and all(arg.tag() > 0 for arg in args) and not any(is_error(arg.tags[:1])[0] for arg in args):
             return apply(list(args), width)
         failed: Tags = np.ones(width, np.uint8)
@@ -112,7 +118,7 @@ class Applier:
         return builder.done()
 
     def _uniform(self, name: str, parts: list[Vector], count: int) -> Vector:
-        """A function on arguments that each have one tag throughout."""
+        """A function on arguments that each have one tag throughout; `count` rows, 1 where all are constants."""
         found = self._by_kernel(name, parts, count)
         if found is None:
             return self._each(name, FUNCTIONS[name], parts, count)
@@ -120,7 +126,7 @@ class Applier:
         if len(again):
             builder = Builder(len(found))
             builder.put(slice_of(len(found)), found)
-            rest = parts if len(found) == 1 else [part.take(again) for part in parts]
+            rest = [part.take(again) for part in parts]
             builder.put(again, self._each(name, FUNCTIONS[name], rest, len(again)))
             found = builder.done()
         return found
@@ -162,9 +168,9 @@ class Applier:
 
     def _each(self, name: str, function: Function, parts: list[Vector], count: int) -> Vector:
         """The matcher's function, once per distinct combination of arguments."""
-        varying = [place for place, part in enumerate(parts) if len(part) != 1]
+        varying = [place for place, part in enumerate(parts) if not part.constant]
         if not varying:
-            return self._computed(function, parts)
+            return self._computed(function, parts, 1)
         if len(varying) == 1 and REFERENCES[parts[varying[0]].tag()]:
             return self._by_code(name, function, parts, varying[0])
         combined = np.zeros(count, np.int64)
@@ -174,7 +180,7 @@ class Applier:
             _, firsts, combined = np.unique(
                 combined * (int(inverse.max()) + 1) + inverse, return_index=True, return_inverse=True
             )
-        return self._computed(function, [part.take(firsts) for part in parts]).take(combined)
+        return self._computed(function, [part.take(firsts) for part in parts], len(firsts)).take(combined)
 
     def _by_code(self, name: str, function: Function, parts: list[Vector], place: int) -> Vector:
         """The same where one argument varies and refers to heaps: kept by code where heap and constants last."""
@@ -188,7 +194,7 @@ class Applier:
             def compute(distinct: Index, heap: Heap = heap, tag: int = tag, base: int = base) -> Vector:
                 given = list(parts)
                 given[place] = Vector(np.full(len(distinct), tag, np.uint8), distinct + base)
-                return self._computed(function, given, lasting=lasting and heap.lasting())
+                return self._computed(function, given, len(distinct), lasting=lasting and heap.lasting())
 
             if lasting:
                 builder.put(rows, self._space.by_code(heap, codes, key, compute))
@@ -197,10 +203,9 @@ class Applier:
                 builder.put(rows, compute(distinct).take(inverse))
         return builder.done()
 
-    def _computed(self, function: Function, parts: list[Vector], *, lasting: bool = False) -> Vector:
-        """The function on every row, in Python."""
-        size = max(len(part) for part in parts)
-        columns = [_column(self._space.decode(part), size) for part in parts]
+    def _computed(self, function: Function, parts: list[Vector], size: int, *, lasting: bool = False) -> Vector:
+        """The function on each of `size` rows, in Python."""
+        columns = [self._space.decode(part) * (size if part.constant else 1) for part in parts]
         try:
             values: list[CelValue] = list(map(function, *columns))
         except CelError:
@@ -211,10 +216,6 @@ class Applier:
 def slice_of(size: int) -> Index:
     """Every row."""
     return np.arange(size, dtype=np.int64)
-
-
-def _column(values: list[CelValue], size: int) -> list[CelValue]:
-    return values * size if len(values) == 1 else values
 
 
 def _outcome(function: Function, args: tuple[CelValue, ...]) -> CelValue | CelError:
@@ -238,9 +239,9 @@ def _settled(name: str, left: int, right: int) -> Vector | None:
     if left in _NUMBERS and right in _NUMBERS:
         return None
     if name in ("_==_", "_!=_") and left != right:
-        return of_bools(np.full(1, name == "_!=_"))
+        return of_bools(np.full(1, name == "_!=_")).for_all()
     if name in ORDERS and (left != right or left not in _ORDERED):
-        return errors(1, WRONG_TYPE)
+        return errors(1, WRONG_TYPE).for_all()
     return None
 
 
@@ -248,13 +249,12 @@ def _alike(args: Sequence[Vector], rows: Index) -> Iterator[Index]:
     """The rows cut into groups in which each argument has one tag."""
     if not len(rows):
         return
-    combined: NDArray[np.int64] = np.zeros(1, np.int64)
+    combined: NDArray[np.int64] = np.zeros(len(rows), np.int64)
     for arg in args:
-        tags = arg.tags.astype(np.int64) if len(arg) == 1 else arg.tags[rows]
-        combined = combined * 256 + tags
+        combined = combined * 256 + arg.take(rows).tags
         if len(args) > 2:
             combined = np.unique(combined, return_inverse=True)[1]
-    if len(combined) == 1 or bool((combined == combined[0]).all()):
+    if bool((combined == combined[0]).all()):
         yield rows
         return
     for kind in np.flatnonzero(np.bincount(combined)).tolist():

@@ -51,13 +51,13 @@ class Run:
         return found[1]
 
     def constant(self, node: Node) -> Vector | None:
-        """The one value, as one row, of an expression that reads neither user nor events.
+        """The one value, as a constant, of an expression that reads neither user nor events.
 
         None where it depends on `now` and each user has an instant of their own.
         """
         if self.sources.instant() is None and mentions(node, "now"):
             return None
-        return self._apart(node, self.sources.any_now())
+        return self._apart(node, self.sources.any_now()).for_all()
 
     def at_every_instant(self, node: Node) -> Vector:
         """The values of an expression that reads neither user nor events, at the instants of this run."""

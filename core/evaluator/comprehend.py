@@ -55,7 +55,6 @@ class Unfolded:
                 self.counts[rows] = counts
                 self.tags[rows] = LIST
                 parents.append(np.repeat(rows, counts))
-                flat = flat.spread(len(parents[-1]))
                 tags.append(flat.tags)
                 data.append(flat.data)
                 total += len(flat)
@@ -118,7 +117,7 @@ def fold(kind: MacroKind, unfolded: Unfolded, space: Space, predicate: Judge | N
         return unfolded.answer(unfolded.count(chosen) == 1, failed)
     positions = np.flatnonzero(chosen)
     if transform is None:
-        return unfolded.kept(space, chosen, unfolded.elements.take(positions).spread(len(positions)), failed)
+        return unfolded.kept(space, chosen, unfolded.elements.take(positions), failed)
     values = transform(positions) if len(positions) else errors(0, WRONG_TYPE)
     bad: Tags = np.ones(total, np.uint8)
     bad[positions] = np.where(is_error(values.tags), values.tags, np.uint8(1))

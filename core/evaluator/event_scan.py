@@ -65,13 +65,14 @@ def visible_events(
         ordinals = rows.ordinals.astype(np.int64)
         places = place_of[ordinals >> 16]
         slots = places + (ordinals & 0xFFFF)
-        now = np.full(1, upto, np.int64) if nows is None else nows[slots]
+        now: int | Index = upto if nows is None else nows[slots]
         kept = np.flatnonzero((rows.times <= now) & (rows.times > after) & (places >= 0))
         if not len(kept):
             continue
         run.next_rows()
-        own = now if len(now) == 1 else now[kept]
-        instants = Vector(np.full(len(own), TIMESTAMP, np.uint8), own)
+        instants = sources.any_now()
+        if nows is not None:
+            instants = Vector(np.full(len(kept), TIMESTAMP, np.uint8), nows[slots[kept]])
         names = {variable: sources.rows_of(table, rows, kept), "now": instants}
         yield slots[kept], Frame(len(kept), names)
 

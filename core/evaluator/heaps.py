@@ -65,7 +65,7 @@ class Heap:
         flat = self.space.encode([item for element in elements for item in element])
         starts = np.cumsum(counts) - counts
         each = counts[inverse]
-        return each, flat.spread(int(counts.sum())).take(ranges(starts[inverse], each))
+        return each, flat.take(ranges(starts[inverse], each))
 
     def sizes(self, codes: Index) -> Data:
         """How many elements or entries each list or map has."""

@@ -52,7 +52,7 @@ class Interpreter:
         self.applier = applier
 
     def compute(self, node: tree.Node, frame: Frame) -> Vector:
-        """The value of an expression on every row of a frame; a constant may come as one row."""
+        """The value of an expression: a row for each row of the frame, or a constant."""
         match node:
             case tree.Const():
                 return self.applier.constant(node)
@@ -90,7 +90,7 @@ class Interpreter:
         builder.fail(slice(None), np.where(is_error(maps.tags), maps.tags, np.uint8(WRONG_TYPE)))
         for heap, rows, codes in self.space.groups(maps, MAP):
             builder.put(rows, heap.fields(codes, name))
-        return builder.done()
+        return builder.done().for_all() if maps.constant else builder.done()
 
     def _events(self, node: tree.Node, frame: Frame, after: int = BEFORE_ALL) -> Vector | None:
         """The list that `events["X"]` or `events.X` names, or None where the node is something else."""
@@ -105,9 +105,13 @@ class Interpreter:
     def _has(self, node: tree.Has, frame: Frame) -> Vector:
         maps = self.compute(node.operand, frame)
         found = self.field(maps, node.field)
-        present = of_bools(found.tags != MISSING).spread(len(maps))
+        present = of_bools(found.tags != MISSING)
         operand_fails = is_error(maps.tags) | (maps.tags != MAP)
-        return Vector(np.where(operand_fails, found.tags, present.tags), np.where(operand_fails, 0, present.data))
+        return Vector(
+            np.where(operand_fails, found.tags, present.tags),
+            np.where(operand_fails, 0, present.data),
+            constant=maps.constant,
+        )
 
     def _audience(self, node: tree.AudienceRef, frame: Frame) -> Vector:
         """Membership in a saved audience, of each user once however many rows the user has; never in error."""
@@ -126,7 +130,8 @@ class Interpreter:
     def _list(self, node: tree.ListOf, frame: Frame) -> Vector:
         parts = [self.compute(element, frame) for element in node.elements]
         width = len(parts)
-        size = 1 if all(len(part) == 1 for part in parts) else frame.size
+        constant = all(part.constant for part in parts)
+        size = 1 if constant else frame.size
         tags = np.zeros((size, width), np.uint8)
         data = np.zeros((size, width), np.int64)
         for column, part in enumerate(parts):
@@ -138,7 +143,7 @@ class Interpreter:
         own: Tags = np.full(size, LIST, np.uint8)
         for part in reversed(parts):
             own = np.where(is_error(part.tags), part.tags, own)
-        return Vector(own, np.where(own == LIST, np.arange(size, dtype=np.int64) + base, 0))
+        return Vector(own, np.where(own == LIST, np.arange(size, dtype=np.int64) + base, 0), constant=constant)
 
     def _macro(self, node: tree.Macro, frame: Frame) -> Vector:
         after = earliest_that_matters(node, lambda bound: self.compute(bound, frame))
@@ -179,7 +184,7 @@ def _connect(interpreter: Interpreter, node: tree.Call, frame: Frame, *, conjunc
     if len(open_rows):
         right = interpreter.rows_of(node.args[1], frame.narrow(open_rows))
         ends = falsehoods(right) if conjunction else truths(right)
-        first = condition_errors(left.take(open_rows).spread(len(open_rows)))
+        first = condition_errors(left.take(open_rows))
         second = condition_errors(right)
         failed = np.where(first != 1, first, second)
         going_on = ~ends
@@ -200,7 +205,8 @@ def _or(interpreter: Interpreter, node: tree.Call, frame: Frame) -> Vector:
 def _not(interpreter: Interpreter, node: tree.Call, frame: Frame) -> Vector:
     operand = interpreter.compute(node.args[0], frame)
     failed = condition_errors(operand)
-    return Vector(np.where(failed != 1, failed, np.uint8(BOOL)), np.where(failed != 1, 0, 1 - operand.data))
+    tags = np.where(failed != 1, failed, np.uint8(BOOL))
+    return Vector(tags, np.where(failed != 1, 0, 1 - operand.data), constant=operand.constant)
 
 
 def _choose(interpreter: Interpreter, node: tree.Call, frame: Frame) -> Vector:
@@ -233,19 +239,19 @@ def _in(interpreter: Interpreter, node: tree.Call, frame: Frame) -> Vector:
         return interpreter.applier.call("@in", [interpreter.compute(part, frame) for part in node.args], frame.size)
     left = interpreter.compute(value, frame)
     elements = [interpreter.compute(element, frame) for element in container.elements]
+    constant = left.constant and all(element.constant for element in elements)
+    size = 1 if constant else frame.size
     found: NDArray[np.bool_] | None = None
     if len(elements) > MANY and all(isinstance(element, tree.Const) for element in container.elements):
         found = among(interpreter.space, left, elements)
     if found is None:
-        found = np.zeros(1, bool)
+        found = np.zeros(size, bool)
         for element in elements:
             found = found | truths(interpreter.applier.call("_==_", [left, element], frame.size))
-    tags = np.full(1, BOOL, np.uint8)
+    tags = np.full(size, BOOL, np.uint8)
     for operand in (*reversed(elements), left):
         tags = np.where(is_error(operand.tags), operand.tags, tags)
-    size = max(len(tags), len(found))
-    tags, found = np.broadcast_to(tags, size), np.broadcast_to(found, size)
-    return Vector(np.ascontiguousarray(tags), np.where(tags == BOOL, found, False).astype(np.int64))
+    return Vector(tags, np.where(tags == BOOL, found, False).astype(np.int64), constant=constant)
 
 
 _HANDLERS: Final[dict[str, Handler]] = {

@@ -92,12 +92,13 @@ class Sources:
 
     def any_now(self) -> Vector:
         """One user's instant, for what does not depend on it, or everybody's."""
-        return Vector(np.full(1, TIMESTAMP, np.uint8), np.full(1, self.latest(), np.int64))
+        return Vector(np.full(1, TIMESTAMP, np.uint8), np.full(1, self.latest(), np.int64), constant=True)
 
     def nows(self, ordinals: Index) -> Vector:
         """The variable `now` of each row."""
-        instants = self.now_of(ordinals)
-        return Vector(np.full(len(instants), TIMESTAMP, np.uint8), instants)
+        if self.instant() is not None:
+            return self.any_now()
+        return Vector(np.full(len(ordinals), TIMESTAMP, np.uint8), self.now_of(ordinals))
 
     def users(self, ordinals: Index) -> Vector:
         """The variable `user` of each row."""
@@ -245,7 +246,7 @@ class EventHeap(Heap):
         stored = self._fields.get(name)
         if stored is None:
             stored = self._fields[name] = self._column(name)
-        return stored.spread(len(self._rows.ordinals)).take(codes) if len(codes) else errors(0, MISSING)
+        return stored.take(codes)
 
     def _column(self, name: str) -> Vector:
         column = self._rows.property(name)

@@ -40,9 +40,10 @@ class _Memo:
 
     def learn(self, codes: Index, values: Vector) -> None:
         """Keep the result of each code."""
+        own = values.spread(len(codes))
         self.known[codes] = True
-        self.tags[codes] = values.tags if len(values) != 1 else values.tags[0]
-        self.data[codes] = values.data if len(values) != 1 else values.data[0]
+        self.tags[codes] = own.tags
+        self.data[codes] = own.data
 
 
 class Space:
@@ -151,13 +152,13 @@ class Space:
         return values
 
     def text_codes(self, left: Vector, right: Vector) -> tuple[Data, Data]:
-        """Numbers for two vectors of strings, equal exactly where the strings are equal.
+        """Numbers for two vectors of strings, equal exactly where the strings are equal; one of them for a constant.
 
         References into one heap that holds each string once are compared as they are; a constant is looked up in
         the other side's heap; anything else is brought into one dictionary, once per distinct string.
         """
         for one, other, swapped in ((left, right, False), (right, left, True)):
-            if len(one) != 1:
+            if not one.constant:
                 continue
             text = self.decode(one)[0]
             found = np.full(len(other), -1, np.int64)

@@ -7,7 +7,8 @@ lists). A vector holds, per row, a tag (the value's type, or the kind of its err
     duration (microseconds); string, bytes, list, map: a reference, see `core.evaluator.heaps`.
 
 Tags up to MAP are those of `core.values.ValueType`, so that a column's tags are used as they are: an absent value *is*
-the error of a missing property. A vector of one row stands for a constant and is spread over any number of rows.
+the error of a missing property. A constant says of itself that it is one: its one row stands for any number of rows. A
+vector that happens to have one row is no constant.
 """
 
 from __future__ import annotations
@@ -49,25 +50,46 @@ REFERENCES[[STRING, LIST, MAP, BYTES, TYPE]] = True
 
 @dataclass(frozen=True, slots=True)
 class Vector:
-    """Values of some rows: `tags` uint8[n] and `data` int64[n]; n = 1 is a constant for any number of rows."""
+    """Values of some rows: `tags` uint8[n] and `data` int64[n].
+
+    A `constant` has n = 1 and stands for any number of rows. numpy broadcasts it by itself, since any other vector
+    beside it has the frame's rows.
+    """
 
     tags: Tags
     data: Data
+    constant: bool = False
 
     def __len__(self) -> int:
         return len(self.tags)
 
     def take(self, index: Index) -> Vector:
         """The rows of `index`; a constant stays as it is."""
-        if len(self.tags) == 1:
+        if self.constant:
             return self
         return Vector(self.tags[index], self.data[index])
 
     def spread(self, size: int) -> Vector:
-        """The same with `size` rows of its own, so that it can be indexed by row."""
-        if len(self.tags) == size:
-            return self
-        return Vector(np.repeat(self.tags, size), np.repeat(self.data, size))
+        """The same with `size` rows of its own, so that it can be indexed by row.
+
+        Raises:
+            ValueError: where it is no constant and has another number of rows: a mistake of the evaluator's own.
+        """
+        if self.constant:
+            return Vector(np.repeat(self.tags, size), np.repeat(self.data, size))
+        if len(self.tags) != size:
+            raise ValueError(f"{len(self.tags)} rows where {size} are needed")
+        return self
+
+    def for_all(self) -> Vector:
+        """A vector of one row as a constant.
+
+        Raises:
+            ValueError: where it has not one row: a mistake of the evaluator's own.
+        """
+        if len(self.tags) != 1:
+            raise ValueError(f"{len(self.tags)} rows where one is needed")
+        return self if self.constant else Vector(self.tags, self.data, constant=True)
 
     @property
     def doubles(self) -> NDArray[np.float64]:
@@ -143,10 +165,12 @@ class Builder:
         self.tags = np.full(size, OTHER_ERROR, np.uint8)
         self.data = np.zeros(size, np.int64)
 
-    def put(self, rows: Index | NDArray[np.bool_], values: Vector) -> None:
-        """Set `rows` (positions or a mask) to `values`, a constant or one per row."""
-        self.tags[rows] = values.tags if len(values) != 1 else values.tags[0]
-        self.data[rows] = values.data if len(values) != 1 else values.data[0]
+    def put(self, rows: Index, values: Vector) -> None:
+        """Set `rows` (positions) to `values`, a constant or one per row."""
+        if not values.constant and len(values) != len(rows):
+            raise ValueError(f"{len(values)} values for {len(rows)} rows")
+        self.tags[rows] = values.tags
+        self.data[rows] = values.data
 
     def fail(self, rows: Index | NDArray[np.bool_] | slice, tags: Tags) -> None:
         """Set `rows` to errors, one tag per row."""

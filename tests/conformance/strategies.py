@@ -50,8 +50,10 @@ _items = st.one_of(
     st.lists(_plain["s"], max_size=3),
     st.lists(st.one_of(*_plain.values()), max_size=3),
 )
+_one_item = st.sampled_from([["vip"], ["a"], [1], [0.5], [True], [None], [[1]], [{"a": 1}], [[]]])
+"""Lists of one element: a block of users who share one unfolds to a single row."""
 _maps = st.fixed_dictionaries({}, optional={"k": _plain["i"], "j": _plain["s"], "z": st.one_of(*_plain.values())})
-VALUES: dict[str, st.SearchStrategy[Any]] = {**_plain, "l": _items, "m": _maps}
+VALUES: dict[str, st.SearchStrategy[Any]] = {**_plain, "l": _items | _one_item, "m": _maps}
 _any_value = st.one_of(*VALUES.values())
 _ABSENT = object()
 
@@ -83,11 +85,27 @@ def rows(draw: Draw, now: int, *, future: bool = False) -> UserRow:
         )
         made = []
         for time in sorted(times):
-            event = _present(draw(st.fixed_dictionaries({kind: _usually(VALUES[kind]) for kind in "idsb"})))
+            event = _present(draw(st.fixed_dictionaries({kind: _usually(VALUES[kind]) for kind in "idsbl"})))
             made.append({**event, "time": from_micros(time)})
         if made:
             events[name] = made
     return draw(users), events
+
+
+@st.composite
+def few_values(draw: Draw, of: list[UserRow]) -> list[UserRow]:
+    """The same rows with as little in them as makes a vector of one row: all lists one list, or a single event at all."""
+    made = draw(st.sampled_from(["as they are", "one list", "one event", "both", "nobody else"]))
+    listed = draw(_one_item)
+    spared = draw(st.integers(0, len(of) - 1))
+    few: list[UserRow] = []
+    for place, (user, events) in enumerate(of):
+        if made in ("one list", "both"):
+            user = {name: listed if name.startswith("l") else value for name, value in user.items()}
+        if made in ("one event", "both"):
+            events = {name: events[name][:1] for name in sorted(events)[:1] if place == spared}
+        few.append(({}, {}) if made == "nobody else" and place != spared else (user, events))
+    return few
 
 
 def visible(events: dict[str, list[dict[str, Any]]], now: int) -> dict[str, list[dict[str, Any]]]:
@@ -254,7 +272,7 @@ class _Writer:
             return f"({self.condition(below)} {sign} {self.condition(below)})"
         leaf = self.pick(
             self._compared, self._compared, self._compared, self._clash, self._has, self._in, self._text, self._macro,
-            self._events, self._events, self._events, self._flag, self._typed,
+            self._events, self._events, self._events, self._flag, self._typed, self._element, self._whole_events, self._joined,
         )  # fmt: skip
         return str(leaf(depth))
 
@@ -333,6 +351,37 @@ class _Writer:
         finally:
             self._scope = saved
 
+    def _element(self, depth: int) -> str:
+        """An element of a list by its place, as it is or inside a macro."""
+        element = f"{self.term('l')}[{self.pick(0, 0, 0, 1)}]"
+        plain = f"{element} {self.pick('==', '==', '!=', '<')} {self.pick(self.any(), element)}"
+        name = self._bind("i")
+        try:
+            forms = ("{1}.exists({0}, {0} == {2})", "{1}.all({0}, {0} != {2})", "{1}.map({0}, {2}) == {1}",
+                     "{1}.filter({0}, {3}).size() == 1", 'events["A"].exists({0}, {0}.i == {2})')  # fmt: skip
+            return str(self.pick(plain, self.pick(*forms).format(name, self.term("l"), element, plain)))
+        finally:
+            self._unbind(name)
+
+    def _whole_events(self, depth: int) -> str:
+        """Events as values: compared, looked for, taken out."""
+        events = self.pick('events["A"]', 'events["B"]')
+        other = self.pick(events, 'events["A"]', self.term("l"), "[{}]", "dyn([])", f"{events}.filter(x, x.i == 1)")
+        forms = ("{0} == {1}", "{0} != {1}", "{0}[0] == {1}[0]", "{0}[0].i == {2}", "{0}.exists(x, x in {1})",
+                 "{0}.all(x, x != {2})", "{0}.exists(x, {1}.exists(y, y == x))", "{0}.map(x, x) == {1}",
+                 "type({0}[0]) == map")  # fmt: skip
+        return str(self.pick(*forms)).format(events, other, self.any())
+
+    def _joined(self, depth: int) -> str:
+        """Macros inside macros, over the same lists or the elements' own."""
+        forms = ("{0}.exists(x, {1}.exists(y, x == y))", "{0}.all(x, {1}.exists(y, x != y))",
+                 "{0}.map(x, {1}.filter(y, x == y)).size() == {1}.size()", "{0}.exists(x, x.exists(y, y == {2}))",
+                 "{0}.map(x, {1}.map(y, [x, y])) == {0}.map(y, {1}.map(x, [y, x]))",
+                 'events["A"].exists(x, {0}.exists(y, x.i == y))', 'events["A"].exists(x, x.l.exists(y, y in {1}))',
+                 'events["A"].exists(x, events["A"].exists(y, y == x.l))', 'events["A"].exists(x, events["B"].all(y, y.time < x.time))',
+                 'events["B"].filter(x, x.time > now - duration("36h") && x.l.all(y, y != x.s)).size() > 0')  # fmt: skip
+        return str(self.pick(*forms)).format(self.term("l"), self.term("l"), self.any())
+
     def _flag(self, depth: int) -> str:
         return str(self.pick(self.term("b"), "true", "false", f"bool({self.term('b')})"))
 
@@ -356,4 +405,5 @@ def cases(draw: Draw, *, depth: int = 2, future: bool = False) -> Case:
         future: whether some events are later than `now`; then `visible` says which count.
     """
     now = draw(_now)
-    return draw(expressions(depth)), draw(st.lists(rows(now, future=future), min_size=1, max_size=4)), now
+    made = draw(st.lists(rows(now, future=future), min_size=1, max_size=4))
+    return draw(expressions(depth)), draw(few_values(made)), now

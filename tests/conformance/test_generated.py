@@ -42,7 +42,7 @@ def test_the_generator_covers_the_language() -> None:
         for child in children(node):
             note(child)
 
-    @settings(max_examples=1500, deadline=None, database=None, derandomize=True, suppress_health_check=_SLOW)
+    @settings(max_examples=2500, deadline=None, database=None, derandomize=True, suppress_health_check=_SLOW)
     @given(expressions(3))
     def collect(text: str) -> None:
         note(parse(text).root)

@@ -79,6 +79,19 @@ def test_each_user_at_an_own_instant(case: Case, nows: list[int]) -> None:
         assert {place: outcome_of(outcome, place) for place in places} == wanted, (text, nows)
 
 
+@settings(max_examples=150, deadline=None, suppress_health_check=_SLOW)
+@given(cases(future=True))
+def test_one_user_at_a_time(case: Case) -> None:
+    """A user alone, so that every vector has one row, gets the answer that the user gets among others."""
+    text, rows, now = case
+    places = PLACES[: len(rows)]
+    parsed, population = parse(text), populated(rows, places)
+    wanted = expected(parsed, rows, [now] * len(rows), places)
+    for plan in (bind(parsed, population), _by_rows(parsed, population)):
+        alone = {place: plan.run(population, among=BitMap([place]), now=now) for place in places}
+        assert {place: outcome_of(outcome, place) for place, outcome in alone.items()} == wanted, text
+
+
 _AROUND = (
     'audiences["one"]', '!audiences.one && audiences["few"]', "audiences.one == audiences.few", "user.b1 || audiences.one",
     "audiences.few ? audiences.one : user.b1", "user.l1.exists(user, audiences.one && user == user)", "audiences.one in [true]",

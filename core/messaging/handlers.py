@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
-import numpy as np
 from pyroaring import BitMap
 
 from core import commands
@@ -16,28 +15,23 @@ from core.messaging.compiled import (
     refuse_event_in_schedule,
     refuse_unknown_time,
 )
-from core.messaging.definitions import Asap, MessageDefinition, Once, WebhookSource, changed, check_definition
+from core.messaging.definitions import Asap, MessageDefinition, Once, changed, check_definition
 from core.messaging.effects import (
-    DELETED,
     ENDED,
     MATCHED_AT_LAUNCH,
-    ONCE,
     Defined,
     DeliveryState,
     Inboxed,
     InboxEntry,
     Moved,
-    Noted,
 )
 from core.messaging.judge import MAX_RECIPIENTS, fire, judge_everybody, judge_queue_again, leave, rejudge
-from core.messaging.keys import idempotency_key, read_key
+from core.messaging.keys import read_key
+from core.messaging.outcomes import DELIVERED, Word, lose_all, note, repeat_only_to_who_drops
 from core.messaging.render import unchanged
 from core.messaging.work import View, Work
 from core.profiles.identity import NOBODY
 
-DELIVERED: Final = "$campaign_delivery"
-FAILED: Final = "$campaign_failed"
-PROVIDER_REFUSED: Final = "provider_refused"
 OPERATOR: Final = "operator"
 
 
@@ -90,6 +84,7 @@ def update(work: Work, command: commands.UpdateMessage) -> MessageDefinition:
         fresh = replace(fresh, pause_reason=OPERATOR)  # the limit it paused at is no more
     refuse_event_in_schedule(compile_message(work, fresh), fresh)
     work.do(Defined(fresh))
+    repeat_only_to_who_drops(work, present, fresh)
     return fresh
 
 
@@ -260,29 +255,6 @@ def skip(work: Work, command: commands.Skip) -> None:
             work.do(Moved(command.key, users, "queued", "", "skipped", reason))
 
 
-def _note(work: Work, name: str, key: str, ordinals: list[int], details: list[str]) -> None:
-    """Note an event of Muster's own for users; those deleted since have no history to put it in."""
-    channel = work.messages.get(key).channel
-    known = [
-        (ordinal, detail) for ordinal, detail in zip(ordinals, details, strict=True) if ordinal in work.population.live
-    ]
-    if not known:
-        return
-    ledger = work.messages.ledger(key)
-    work.do(
-        Noted(
-            name,
-            np.array([ordinal for ordinal, _ in known], np.uint32),
-            work.now,
-            [idempotency_key(work.settings.uid, key, ledger.known_as(ordinal)) for ordinal, _ in known],
-            [
-                {"message_id": key, "message_type": channel, **({"detail": detail} if detail else {})}
-                for _, detail in known
-            ],
-        )
-    )
-
-
 def divert(work: Work, command: commands.Divert) -> int:
     """Lay messages of a sandbox in the inbox: leave, hand-off and outcome in one durable step."""
     definition = work.messages.get(command.key)
@@ -297,110 +269,17 @@ def divert(work: Work, command: commands.Divert) -> int:
     if granted:
         work.do(Moved(command.key, granted, "begun", "", "sent", ""))
         work.do(Inboxed(entries))
-        _note(work, DELIVERED, command.key, list(granted), [""] * len(granted))
+        note(work, DELIVERED, command.key, list(granted), [""] * len(granted))
     return len(granted)
 
 
 def acknowledge(work: Work, command: commands.Acknowledge) -> int:
     """Record outcomes of hand-offs. One for a user whose outcome is known already changes nothing."""
-    word = _Word(work)
+    word = Word(work)
     for ack in command.acks:
         word.take(ack)
     word.record()
     return word.count
-
-
-class _Word:
-    """What workers say became of hand-offs, gathered so that users of one fate move together."""
-
-    def __init__(self, work: Work) -> None:
-        self._work = work
-        self._users: dict[tuple[str, commands.Outcome, DeliveryState, str], BitMap] = {}
-        self._details: dict[tuple[str, int], str] = {}
-        self.count = 0
-
-    def take(self, ack: commands.Ack) -> None:
-        """Take one acknowledgement, which concerns the attempt that it names and no other.
-
-        Only that something was sent counts whichever attempt it was, and also where its hand-off lost a merge: it has
-        reached the person.
-        """
-        found = read_key(ack.idempotency_key, self._work.settings.uid)
-        if found is None or found[0] not in self._work.messages:
-            return
-        key, ordinal = found[0], self._work.users.survivor(found[1])
-        if (key, ordinal) in self._details:
-            self.record()  # the second word on somebody is heard after the first
-        ledger = self._work.messages.ledger(key)
-        place = ledger.place(ordinal)
-        if place is None:
-            return
-        state, reason = place
-        if ack.outcome == "sent":
-            begun_before = ordinal in ledger.doubtful or ordinal in ledger.contested
-            counts = state in ("begun", "ambiguous", "queued", "failed") or (state == "skipped" and begun_before)
-        else:
-            named = ledger.known_as(ordinal) == found[1] and ledger.attempt(ordinal) == ack.attempt
-            settles = ack.outcome == "failed" or (ack.outcome == "not_sent" and ordinal not in ledger.contested)
-            counts = named and (state == "begun" or (state == "ambiguous" and settles))
-        if counts:
-            self._users.setdefault((key, ack.outcome, state, reason), BitMap()).add(ordinal)
-            self._details[(key, ordinal)] = ack.detail if ack.outcome == "failed" else ""
-            self.count += 1
-
-    def record(self) -> None:
-        """Move everybody gathered, and note what was sent or refused."""
-        for (key, outcome, state, reason), users in self._users.items():
-            if outcome == "ambiguous":
-                _lose(self._work, key, users)
-            elif outcome == "not_sent":
-                _take_back(self._work, key, users, state)
-            else:
-                self._work.do(
-                    Moved(key, users, state, reason, outcome, PROVIDER_REFUSED if outcome == "failed" else "")
-                )
-                details = [self._details[(key, ordinal)] for ordinal in users]
-                _note(self._work, DELIVERED if outcome == "sent" else FAILED, key, list(users), details)
-        self._users, self._details = {}, {}
-
-
-def _returning(work: Work, key: str, users: BitMap) -> BitMap:
-    """Of users whose hand-off began, those who may be handed off to again: the message goes on, they exist, and no
-    other hand-off has reached them or may have."""
-    if work.messages.get(key).state == "ended":
-        return BitMap()
-    ledger = work.messages.ledger(key)
-    return (users & work.population.live) - ledger.marked - ledger.contested
-
-
-def _take_back(work: Work, key: str, users: BitMap, source: DeliveryState) -> None:
-    """Surely nothing was sent: back to the queue, or, who cannot return, out of it with the reason."""
-    ledger = work.messages.ledger(key)
-    back, contested = _returning(work, key, users), users & ledger.contested
-    rest = users - back - contested
-    deleted = rest - work.population.live
-    marked = (rest - deleted) & ledger.marked
-    moves: list[tuple[BitMap, DeliveryState, str]] = [
-        (back, "queued", ""),
-        (contested, "ambiguous", ""),  # another hand-off of theirs may have reached them
-        (deleted, "skipped", DELETED),
-        (marked, "skipped", ONCE),
-        (rest - deleted - marked, "skipped", ENDED),
-    ]
-    for group, target, reason in moves:
-        if group:
-            work.do(Moved(key, group, source, "", target, reason))
-
-
-def _lose(work: Work, key: str, users: BitMap) -> None:
-    """What became of hand-offs that began is unknown: they are offered again only if the receiver drops repeated keys."""
-    content = work.messages.get(key).content
-    idempotent = isinstance(content, WebhookSource) and content.idempotent
-    again = _returning(work, key, users) if idempotent else BitMap()
-    if again:
-        work.do(Moved(key, again, "begun", "", "queued", "", doubt=True))
-    if users - again:
-        work.do(Moved(key, users - again, "begun", "", "ambiguous", ""))
 
 
 def lose(work: Work, command: commands.Lose) -> int:
@@ -421,7 +300,7 @@ def lose(work: Work, command: commands.Lose) -> int:
     for key, users in by_message.items():
         lost = users & work.messages.ledger(key).state("begun")
         if lost:
-            _lose(work, key, lost)
+            lose_all(work, key, lost)
             count += len(lost)
     return count
 
@@ -480,5 +359,5 @@ def resolve(work: Work, command: commands.ResolveAmbiguous) -> int:
     again = target == "queued"
     work.do(Moved(command.key, users, "ambiguous", "", target, reason, work.now if again else 0, doubt=again))
     if target == "sent":
-        _note(work, DELIVERED, command.key, list(users), [""] * len(users))
+        note(work, DELIVERED, command.key, list(users), [""] * len(users))
     return len(users)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import random
 import shutil
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,14 +16,18 @@ from core import commands
 from core.engine import recover
 from core.errors import FailedPrecondition, MusterError, Unavailable
 from core.messaging import reading
+from core.messaging.compiled import compile_message
 from core.messaging.definitions import Asap, EmailSource, MessageDefinition, Once, WebhookSource
 from core.messaging.desk import Offer
+from core.messaging.keys import idempotency_key
+from core.messaging.render import HandOff, render_users
 from core.profiles.records import EventRecord, Operation, ProfileChange
 from core.storage.faults import Point
 from core.storage.store import Store
 from core.values import from_micros
 from tests.core.project import DAY, HOUR, Project, contents, email
 from tests.core.storage.conftest import FailingDisk
+from tests.simulation.receiver import HandedOff, Receiver
 
 IDS: Final = [f"user-{n}" for n in range(14)]
 TARGETING: Final = [
@@ -60,13 +64,18 @@ class World:
         self.requests = 0
         self.insert = 0
         self.offers: list[Offer] = []
-        self.granted: dict[str, Offer] = {}
-        self.settled: Counter[str] = Counter()
-        """Keys by how often the receiver may have taken them: sent, or not known."""
-        self.allowed_again: set[str] = set()
+        self.released: set[int] = set()
+        """Offers given back of which something may still be under way."""
+        self.receiver = Receiver(self.chance)
+        self.inboxed = 0
+        self.beyond: Counter[str] = Counter()
+        """Messages by how many were sent of whom it was said only after they had been skipped."""
         self.done: Counter[str] = Counter()
         self.ask(commands.SaveAudience("listed", ids=IDS[:5], create_missing=True))
         self.ask(commands.SaveAudience("grown", expression="user.age > 20"))
+        self.crowded = self.chance.random() < 0.6
+        if self.crowded:
+            self.ask(commands.Ingest([], [self.whole(one) for one in IDS]))
 
     # What happens
 
@@ -75,11 +84,13 @@ class World:
         deeds: dict[Callable[[], None], int] = {
             self.ingest: 30,
             self.move: 12,
-            self.work: 12,
-            self.launch: 5,
+            self.work: 20,
+            self.launch: 8,
             self.operate: 8,
-            self.merge: 3,
-            self.delete: 2,
+            self.merge: 6,
+            self.delete: 4,
+            self.speak_late: 6,
+            self.speak_amiss: 3,
             self.save_audience: 2,
             self.change_settings: 2,
             self.repeat: 3,
@@ -119,15 +130,22 @@ class World:
             changes.append(self.change(chance.choice(IDS)))
         return commands.Ingest(events, changes, imported=chance.random() < 0.2)
 
+    def whole(self, distinct_id: str) -> ProfileChange:
+        """All that most messages ask for."""
+        known = {"plan": "free", "age": 30, "name": "Ann", "$email": f"{distinct_id}@example.com"}
+        return ProfileChange(distinct_id, Operation.SET, known)
+
     def change(self, distinct_id: str) -> ProfileChange:
         chance = self.chance
         kind = chance.randrange(10)
+        if self.crowded and chance.random() < 0.5:
+            return self.whole(distinct_id)
         if kind < 6:
             known = {
                 "plan": chance.choice(["free", "paid"]),
                 "age": chance.randrange(60),
                 "name": chance.choice(["Ann", "Bo", ""]),
-                "$email": chance.choice([f"{distinct_id}@example.com", "none"]),
+                "$email": chance.choice([f"{distinct_id}@example.com", f"{distinct_id}@example.org", "none"]),
                 "seen": from_micros(self.project.now - chance.randrange(5) * DAY),
             }
             names = chance.sample(sorted(known), 2)
@@ -148,7 +166,7 @@ class World:
         self.ask(self.batch())
 
     def move(self) -> None:
-        by = self.chance.choice([0, 1, HOUR, 7 * HOUR, DAY, 3 * DAY, 11 * DAY])
+        by = self.chance.choice([0, 1, HOUR, HOUR, 7 * HOUR, DAY, 3 * DAY, 11 * DAY])
         self.ask(commands.MoveClock(self.project.now + by))
 
     def launch(self) -> None:
@@ -163,7 +181,7 @@ class World:
                     MessageDefinition(
                         key,
                         key,
-                        chance.choice(TARGETING),
+                        chance.choice(TARGETING[:3] if self.crowded and chance.random() < 0.6 else TARGETING),
                         schedule,
                         content,
                         max_recipients=chance.choice([0, 0, 3]),
@@ -171,7 +189,7 @@ class World:
                     )
                 )
             )
-            self.ask(commands.LaunchMessage(key, chance.choice(["send", "skip"])))
+            self.ask(commands.LaunchMessage(key, chance.choice(["send", "send", "skip"])))
         except MusterError as error:
             assert error.code in ("TIME_USE_UNKNOWN", "SCHEDULE_IN_PAST"), error
 
@@ -180,25 +198,30 @@ class World:
         if not messages:
             return
         chance, message = self.chance, self.chance.choice(list(messages))
-        match chance.randrange(6):
+        match chance.randrange(8):
             case 0:
                 self.ask(commands.PauseMessages([message.key]))
-            case 1:
+            case 1 if chance.random() < 0.3:
                 self.ask(commands.PauseMessages(None))
             case 2 | 3:
                 self.ask(commands.ResumeMessage(message.key, chance.choice([0, 100])))
-            case 4 if chance.random() < 0.2:
+            case 4 if chance.random() < 0.3:
                 self.ask(commands.EndMessage(message.key))
+            case 5 if message.state == "paused":
+                like = [one for one in CONTENT if type(one) is type(message.content)]
+                self.ask(commands.UpdateMessage(message.key, {"content": chance.choice(like)}))
             case _:
-                resolution: Any = chance.choice(["offer_again", "mark_sent", "mark_failed"])
-                if resolution == "offer_again":
-                    ledger = self.project.version.messages.ledger(message.key)
-                    self.allow_again(message.key, set(ledger.state("ambiguous")))
+                resolution: Any = chance.choice(["offer_again", "offer_again", "mark_sent", "mark_failed"])
+                if resolution == "offer_again" and message.state != "ended":
+                    self.forgive(message.key)
                 self.ask(commands.ResolveAmbiguous(message.key, [], resolution))
 
-    def allow_again(self, key: str, ordinals: set[int]) -> None:
-        """An operator takes it upon himself that some hand-offs may be made twice."""
-        self.allowed_again |= {one for one in self.settled if _names(one, key, ordinals, self.project)}
+    def forgive(self, key: str) -> None:
+        """An operator takes it upon himself that what is ambiguous may be handed off twice."""
+        version = self.project.version
+        for ordinal in version.messages.ledger(key).state("ambiguous") & version.population.live:
+            for one in self.receiver.of_user(version, ordinal, key):
+                one.forgiven = True
 
     def merge(self) -> None:
         self.ask(commands.MergeUsers(*self.chance.sample(IDS, 2)))
@@ -219,7 +242,7 @@ class World:
     def change_settings(self) -> None:
         chance = self.chance
         addresses = [*chance.sample([f"{one}@example.com" for one in IDS], 3), "https://example.com/hook"]
-        self.ask(commands.UpdateSettings(sandbox=chance.random() < 0.3, allowed_addresses=addresses))
+        self.ask(commands.UpdateSettings(sandbox=chance.random() < 0.2, allowed_addresses=addresses))
 
     def repeat(self) -> None:
         self.requests += 1
@@ -237,53 +260,90 @@ class World:
         chance, desk = self.chance, self.project.desk
         if chance.random() < 0.3:
             desk.drain_sandbox()
+            self.look_into_the_inbox()
         offer = desk.offer(chance.choice(["email", "webhook"]), chance.randrange(1, 6))
         if offer is not None:
             self.offers.append(offer)
         for offer in list(self.offers):
             indexes = [index for index in range(len(offer.recipients)) if chance.random() < 0.6]
             for index in desk.begin(offer.batch_id, indexes).result(timeout=60):
-                self.hand_off(offer, offer.recipients[index].idempotency_key)
-            self.answer(offer)
+                self.hand_off(offer, offer.recipients[index])
+            self.say([one for one in self.receiver.under_way([offer.batch_id]) if chance.random() < 0.7])
             match chance.randrange(6):
                 case 0:
                     desk.release(offer.batch_id)
                     self.offers.remove(offer)
+                    self.released.add(offer.batch_id)
                 case 1:
-                    self.lose(offer)
+                    desk.abandon([offer.batch_id]).result(timeout=60)
+                    self.offers.remove(offer)
+                    self.lose([offer.batch_id])
 
-    def hand_off(self, offer: Offer, key: str) -> None:
-        """Leave is given: it must never be given for what was, or may have been, sent before."""
-        assert key not in self.granted, f"{key} was granted twice at a time"
-        assert not self.settled[key] or key in self.allowed_again, f"{key} was handed off again"
-        self.granted[key] = offer
+    def hand_off(self, offer: Offer, given: HandOff) -> None:
+        """Leave is given: for what would be rendered now, and never for what may have arrived before."""
+        version = self.project.version
+        definition = version.messages.get(offer.message_key)
+        assert definition.state == "live"
+        assert render_users(version, definition, compile_message(version, definition), [given.ordinal]) == [given]
+        arrived, dropped = self.chance.random() < 0.6, self.drops_repeated(definition)
+        fresh = HandedOff(definition.key, given.idempotency_key, given.attempt, offer.batch_id, arrived, dropped)
+        self.receiver.take(version, given.ordinal, fresh)
 
-    def answer(self, offer: Offer) -> None:
-        """Acknowledge some of what began."""
+    def drops_repeated(self, definition: MessageDefinition) -> bool:
+        """Whether the receiver of a message drops what comes under the same key once more."""
+        return isinstance(definition.content, WebhookSource) and definition.content.idempotent
+
+    def look_into_the_inbox(self) -> None:
+        """What a sandbox kept counts as handed off and sent."""
+        version = self.project.version
+        for entry in version.messages.inbox[self.inboxed :]:
+            ordinal = version.users.find(entry.distinct_id)
+            attempt = version.messages.ledger(entry.message_key).attempt(ordinal)
+            dropped = self.drops_repeated(version.messages.get(entry.message_key))
+            fresh = HandedOff(entry.message_key, entry.idempotency_key, attempt, 0, True, dropped, "sent")
+            self.receiver.take(version, ordinal, fresh)
+        self.inboxed = len(version.messages.inbox)
+
+    def say(self, what: list[HandedOff]) -> None:
+        """Tell the engine what became of hand-offs, in one request; somebody may be named twice."""
         acks = []
-        for key in [key for key, of in self.granted.items() if of is offer]:
-            outcome: Any = self.chance.choice(["sent", "sent", "failed", "ambiguous", "not_sent", None])
-            if outcome is not None:
-                acks.append(commands.Ack(key, outcome))
-                del self.granted[key]
-                self.settled[key] += outcome in ("sent", "ambiguous") and not self.is_idempotent(offer)
+        for one in what:
+            word = self.receiver.word(one)
+            acks.append(commands.Ack(one.key, word, attempt=one.attempt))
+            if word == "sent" and self._state(one) == "skipped":
+                self.beyond[one.message] += 1
+            one.said = word
         self.project.desk.acknowledge(acks).result(timeout=60)
 
-    def lose(self, offer: Offer) -> None:
-        """The worker is gone."""
-        self.project.desk.abandon([offer.batch_id]).result(timeout=60)
-        self.offers.remove(offer)
-        self.forget(lambda of: of is offer)
+    def _state(self, one: HandedOff) -> str:
+        version = self.project.version
+        _, key, _, ordinal = one.key.split(".")
+        place = version.messages.ledger(key).place(version.users.survivor(int(ordinal)))
+        return place[0] if place else ""
 
-    def forget(self, lost: Callable[[Offer], bool]) -> None:
-        for key, offer in list(self.granted.items()):
-            if lost(offer):
-                del self.granted[key]
-                self.settled[key] += not self.is_idempotent(offer)
+    def speak_late(self) -> None:
+        """Workers say once more, or only now, what became of hand-offs of any time."""
+        known = list(self.receiver.all.values())
+        self.say(self.chance.sample(known, min(len(known), self.chance.randrange(1, 4))))
 
-    def is_idempotent(self, offer: Offer) -> bool:
-        content = self.project.version.messages.get(offer.message_key).content
-        return isinstance(content, WebhookSource) and content.idempotent
+    def speak_amiss(self) -> None:
+        """Word of attempts that are not under way, other than that they were sent, changes nothing."""
+        known = list(self.receiver.all.values())
+        if not known:
+            return
+        one, chance = self.chance.choice(known), self.chance
+        outcome: Any = chance.choice(["failed", "ambiguous", "not_sent"])
+        foreign = chance.choice([(one.key, one.attempt + 1), ("f0e." + one.key.partition(".")[2], 1), ("", 1)])
+        if foreign in self.receiver.all:
+            return
+        before = contents(self.project.version)
+        assert self.project.desk.acknowledge([commands.Ack(foreign[0], outcome, attempt=foreign[1])]).result() == 0
+        assert contents(self.project.version) == before
+
+    def lose(self, batches: Iterable[int]) -> None:
+        """The workers of these offers are gone."""
+        for one in self.receiver.under_way(batches):
+            one.lost = True
 
     # The disk and the process
 
@@ -317,12 +377,17 @@ class World:
         self.project.close()
         self.project = Project(self.project.folder, faults=self.disk)
         self.offers.clear()
-        self.forget(lambda _: True)
+        self.released.clear()
+        self.lose({one.batch for one in self.receiver.all.values()})
 
     # What must always hold
 
     def check(self) -> None:
         version = self.project.version
+        self.receiver.follow(version)
+        self.project.ask(commands.Lose([]))  # by now the desk has heard the answers to all that was asked before
+        for batch in (*(offer.batch_id for offer in self.offers), *self.released):
+            assert self.project.desk.owed([batch]) == len(self.receiver.under_way([batch]))
         for message in version.messages.all():
             report = reading.report(version, message.key)
             counts = report.counts
@@ -331,11 +396,23 @@ class World:
             assert report.reconciled, report.problems
             assert counts.selected == parts == sum(users for _, users in report.per_day)
             if message.max_recipients:
-                assert counts.selected - sum(users for *_, users in counts.skipped) <= message.max_recipients
+                most = message.max_recipients + self.beyond[message.key]
+                assert counts.selected - sum(users for *_, users in counts.skipped) <= most
             if message.state == "ended":
-                assert counts.queued == 0
+                assert counts.queued == counts.deferred == 0
+            self.check_people(message.key)
 
-
-def _names(idempotency_key: str, message_key: str, ordinals: set[int], project: Project) -> bool:
-    _, key, _, ordinal = idempotency_key.split(".")
-    return key == message_key and project.version.users.survivor(int(ordinal)) in ordinals
+    def check_people(self, key: str) -> None:
+        """Who waits may be handed off to; who has begun is in somebody's hands; who is said to have it has it."""
+        version = self.project.version
+        ledger = version.messages.ledger(key)
+        queued = ledger.state("queued")
+        assert queued.issubset(version.population.live - ledger.marked - ledger.contested)
+        for ordinal in ledger.state("begun"):
+            name = (idempotency_key(version.settings.uid, key, ledger.known_as(ordinal)), ledger.attempt(ordinal))
+            assert self.receiver.all[name].under_way, f"nobody will ever tell what became of {name}"
+        for ordinal in version.population.live:
+            if any(one.said == "sent" for one in self.receiver.of_user(version, ordinal, key)):
+                place = ledger.place(ordinal)
+                assert place is None or place[0] == "sent" or ordinal in ledger.marked
+                assert ordinal in ledger.closed_to

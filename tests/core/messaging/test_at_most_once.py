@@ -284,6 +284,33 @@ def test_that_it_was_sent_counts_of_who_was_skipped_since(hi: Project) -> None:
     assert hi.places("hi") == {"a": "sent", "never": "skipped:no_longer_matches"}
 
 
+@pytest.mark.parametrize("begin", [True, False])
+def test_what_never_began_cannot_have_been_sent(hi: Project, begin: bool) -> None:
+    free(hi, "a")
+    offer = hi.desk.offer("email", 10)
+    assert offer is not None
+    if begin:
+        hi.desk.begin(offer.batch_id, [0]).result()
+        say(hi, offer, "not_sent")
+    assert say(hi, offer, "sent") == 0
+    assert place(hi, "a") == "queued"
+
+
+def test_who_waits_for_a_repetition_does_not_once_the_receiver_drops_none(project: Project) -> None:
+    project.message("hi", FREE, content=IDEMPOTENT)
+    for distinct_id in ("again", "first"):
+        project.set(distinct_id, plan="free")
+    offer = project.desk.offer("webhook", 1)
+    assert offer is not None
+    project.desk.begin(offer.batch_id, [0]).result()
+    project.desk.abandon([offer.batch_id]).result()
+    project.ask(commands.PauseMessages(["hi"]))
+    project.ask(commands.UpdateMessage("hi", {"content": WebhookSource("https://example.com/hook", body="[]")}))
+    project.ask(commands.ResumeMessage("hi"))
+    assert project.send_all("webhook") == ["first"]
+    assert project.places("hi") == {"again": "ambiguous", "first": "sent"}
+
+
 # Ends and deletions
 
 

@@ -1,0 +1,152 @@
+"""What became of hand-offs, and where that leaves their users: in one place, whoever tells of it."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+from pyroaring import BitMap
+
+from core import commands
+from core.messaging.definitions import MessageDefinition, WebhookSource
+from core.messaging.effects import DELETED, ENDED, ONCE, DeliveryState, Moved, Noted, is_open
+from core.messaging.keys import idempotency_key, read_key
+from core.messaging.work import Work
+
+DELIVERED: Final = "$campaign_delivery"
+FAILED: Final = "$campaign_failed"
+PROVIDER_REFUSED: Final = "provider_refused"
+
+
+class Word:
+    """What workers say became of hand-offs, gathered so that users of one fate move together."""
+
+    def __init__(self, work: Work) -> None:
+        self._work = work
+        self._users: dict[tuple[str, commands.Outcome, DeliveryState, str], BitMap] = {}
+        self._details: dict[tuple[str, int], str] = {}
+        self.count = 0
+
+    def take(self, ack: commands.Ack) -> None:
+        """Take one acknowledgement, which concerns the attempt that it names and no other.
+
+        Only that something was sent counts whichever attempt it was, and also where its hand-off lost a merge: it has
+        reached the person. It is not believed of who waits or was skipped without any attempt that may have been made.
+        """
+        found = read_key(ack.idempotency_key, self._work.settings.uid)
+        if found is None or found[0] not in self._work.messages:
+            return
+        key, ordinal = found[0], self._work.users.survivor(found[1])
+        if (key, ordinal) in self._details:
+            self.record()  # the second word on somebody is heard after the first
+        ledger = self._work.messages.ledger(key)
+        place = ledger.place(ordinal)
+        if place is None:
+            return
+        state, reason = place
+        if ack.outcome == "sent":
+            possible = ordinal in ledger.doubtful or ordinal in ledger.contested
+            counts = state in ("begun", "ambiguous", "failed") or (state in ("queued", "skipped") and possible)
+        else:
+            named = ledger.known_as(ordinal) == found[1] and ledger.attempt(ordinal) == ack.attempt
+            settles = ack.outcome == "failed" or (ack.outcome == "not_sent" and ordinal not in ledger.contested)
+            counts = named and (state == "begun" or (state == "ambiguous" and settles))
+        if counts:
+            self._users.setdefault((key, ack.outcome, state, reason), BitMap()).add(ordinal)
+            self._details[(key, ordinal)] = ack.detail if ack.outcome == "failed" else ""
+            self.count += 1
+
+    def record(self) -> None:
+        """Move everybody gathered, and note what was sent or refused."""
+        for (key, outcome, state, reason), users in self._users.items():
+            if outcome == "ambiguous":
+                lose_all(self._work, key, users)
+            elif outcome == "not_sent":
+                _take_back(self._work, key, users, state)
+            else:
+                self._work.do(
+                    Moved(key, users, state, reason, outcome, PROVIDER_REFUSED if outcome == "failed" else "")
+                )
+                details = [self._details[(key, ordinal)] for ordinal in users]
+                note(self._work, DELIVERED if outcome == "sent" else FAILED, key, list(users), details)
+        self._users, self._details = {}, {}
+
+
+def _returning(work: Work, key: str, users: BitMap) -> BitMap:
+    """Of users whose hand-off began, those who may be handed off to again: the message goes on, they exist, and no
+    other hand-off has reached them or may have."""
+    if work.messages.get(key).state == "ended":
+        return BitMap()
+    ledger = work.messages.ledger(key)
+    return (users & work.population.live) - ledger.marked - ledger.contested
+
+
+def _take_back(work: Work, key: str, users: BitMap, source: DeliveryState) -> None:
+    """Surely nothing was sent: back to the queue, or, who cannot return, out of it with the reason."""
+    ledger = work.messages.ledger(key)
+    back, contested = _returning(work, key, users), users & ledger.contested
+    rest = users - back - contested
+    deleted = rest - work.population.live
+    marked = (rest - deleted) & ledger.marked
+    moves: list[tuple[BitMap, DeliveryState, str]] = [
+        (back, "queued", ""),
+        (contested, "ambiguous", ""),  # another hand-off of theirs may have reached them
+        (deleted, "skipped", DELETED),
+        (marked, "skipped", ONCE),
+        (rest - deleted - marked, "skipped", ENDED),
+    ]
+    for group, target, reason in moves:
+        if group:
+            work.do(Moved(key, group, source, "", target, reason))
+
+
+def lose_all(work: Work, key: str, users: BitMap) -> None:
+    """What became of hand-offs that began is unknown: they are offered again only if the receiver drops repeated keys."""
+    again = _returning(work, key, users) if _drops_repeated(work.messages.get(key)) else BitMap()
+    if again:
+        work.do(Moved(key, again, "begun", "", "queued", "", doubt=True))
+    if users - again:
+        work.do(Moved(key, users - again, "begun", "", "ambiguous", ""))
+
+
+def note(work: Work, name: str, key: str, ordinals: list[int], details: list[str]) -> None:
+    """Note an event of Muster's own for users; those deleted since have no history to put it in."""
+    channel = work.messages.get(key).channel
+    known = [
+        (ordinal, detail) for ordinal, detail in zip(ordinals, details, strict=True) if ordinal in work.population.live
+    ]
+    if not known:
+        return
+    ledger = work.messages.ledger(key)
+    work.do(
+        Noted(
+            name,
+            np.array([ordinal for ordinal, _ in known], np.uint32),
+            work.now,
+            [idempotency_key(work.settings.uid, key, ledger.known_as(ordinal)) for ordinal, _ in known],
+            [
+                {"message_id": key, "message_type": channel, **({"detail": detail} if detail else {})}
+                for _, detail in known
+            ],
+        )
+    )
+
+
+def _drops_repeated(definition: MessageDefinition) -> str:
+    """The URL of a receiver that drops what comes under the same idempotency key once more; "" for any other."""
+    content = definition.content
+    return content.url if isinstance(content, WebhookSource) and content.idempotent else ""
+
+
+def repeat_only_to_who_drops(work: Work, before: MessageDefinition, now: MessageDefinition) -> None:
+    """A content was edited: whoever waits for a repetition does so no longer if the receiver is another now."""
+    if _drops_repeated(before) in ("", _drops_repeated(now)):
+        return
+    ledger = work.messages.ledger(now.key)
+    queued = ledger.state("queued") & ledger.doubtful
+    if queued:
+        work.do(Moved(now.key, queued, "queued", "", "ambiguous", ""))
+    for reason, skipped in ledger.reasons("skipped"):
+        users = skipped & ledger.doubtful
+        if users and is_open(reason):
+            work.do(Moved(now.key, users, "skipped", reason, "skipped", ONCE))

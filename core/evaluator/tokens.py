@@ -52,10 +52,11 @@ def tokens_of(text: str) -> list[Token]:
 
 
 def first_beyond(tokens: list[Token], limit: int) -> int | None:
-    """The offset where brackets and conditional operators first nest deeper than a limit, or None."""
+    """The offset where brackets, conditional operators and signs in a row first nest deeper than a limit, or None."""
     open_choices = [0]
-    depth = 0
+    depth = signs = 0
     for token in tokens:
+        signs = signs + 1 if token.text in ("!", "-") else 0
         if token.text in OPENING:
             open_choices.append(0)
             depth += 1
@@ -67,6 +68,6 @@ def first_beyond(tokens: list[Token], limit: int) -> int | None:
         elif token.text == ",":
             depth -= open_choices[-1]
             open_choices[-1] = 0
-        if depth > limit:
+        if depth + signs > limit:
             return token.start
     return None

@@ -134,6 +134,8 @@ def test_refusals(text: str, code: str, position: int) -> None:
         "true" + " == true" * 1000,
         "[1].all(x, " * 500 + "true" + ")" * 500,
         "{1: " * 1000 + "1" + "}" * 1000 + " == {}",
+        "!" * 1000 + "true",
+        "-" * 1000 + "1 == 1",
     ],
 )
 def test_too_deep(text: str) -> None:

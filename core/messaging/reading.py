@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import repeat
 from typing import Any, Final
 
 import numpy as np
 from pyroaring import BitMap
 
 from core.evaluator.asking import LeafCount, NameWarning, explain_user, leaf_counts, warnings
-from core.messaging.cause import latest_event
+from core.messaging.cause import causes_of, latest_event
 from core.messaging.compiled import compile_message
 from core.messaging.definitions import Asap, MessageDefinition, State
 from core.messaging.effects import STATES, InboxEntry, is_open
@@ -43,10 +44,15 @@ _REASONS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """What a launch would do now. `missing`: of the reachable, how many lack each property the template needs."""
+    """What a launch would do now.
+
+    `missing`: of the reachable, how many lack each property the template needs. `ready`: of the reachable, who lack
+    nothing, and so would be sent to.
+    """
 
     matching: int
     reachable: int
+    ready: int
     missing: dict[str, int]
     warnings: list[NameWarning]
     leaves: list[LeafCount]
@@ -156,12 +162,17 @@ def forecast(view: View, key: str) -> Forecast:
     compiled = compile_message(view, definition)
     matched = matching(view, compiled.targeting, None, view.now) - view.messages.ledger(key).closed_to
     reachable = matching(view, compiled.reachable, matched, view.now)
-    missing = {
-        name: len(reachable - matching(view, parsed, reachable, view.now)) for name, parsed in compiled.needs.items()
-    }
+    missing, ready = {}, reachable
+    for name, parsed in compiled.needs.items():
+        having = matching(view, parsed, reachable, view.now)
+        missing[name] = len(reachable) - len(having)
+        ready = ready & having
+    if compiled.content.requires_event and isinstance(definition.schedule, Asap):
+        ready = BitMap(causes_of(view, compiled, ready, repeat(view.now, len(ready))))
     return Forecast(
         len(matched),
         len(reachable),
+        len(ready),
         {name: count for name, count in missing.items() if count},
         warnings(view.population, compiled.targeting),
         leaf_counts(view.population, compiled.targeting, view.now),
@@ -212,9 +223,9 @@ def preview(view: View, key: str, distinct_id: str) -> Preview:
     rendered = result if isinstance(result, HandOff) else None
     place = ledger.place(ordinal)
     if place is not None:
-        return Preview(
-            rendered, False, "once", f"already selected: {place[0]} {describe(place[1])}".rstrip(), explained
-        )
+        state, reason = place
+        before = f"already selected, and {state}" + (f" because {describe(reason)}" if reason else "")
+        return Preview(rendered, False, "once", before, explained)
     if ordinal in ledger.marked:
         return Preview(rendered, False, "once", "an id of this user had it before its user was deleted", explained)
     if not matching(view, compiled.targeting, BitMap([ordinal]), view.now):

@@ -17,6 +17,7 @@ def forecast(found: Forecast) -> message_pb2.LaunchForecast:
     return message_pb2.LaunchForecast(
         matching=found.matching,
         reachable=found.reachable,
+        ready=found.ready,
         missing=[message_pb2.MissingProperty(name=name, users=users) for name, users in sorted(found.missing.items())],
         warnings=audiences.warnings(found.warnings),
         leaves=audiences.leaves(found.leaves),

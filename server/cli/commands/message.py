@@ -144,7 +144,10 @@ def update(
 @message.command("launch", epilog="Example: muster message launch welcome --existing send")
 @click.argument("key")
 @click.option(
-    "--existing", type=click.Choice(["send", "skip"]), help="what becomes of those who match an asap message already"
+    "--existing",
+    type=click.Choice(["send", "skip"]),
+    help="what becomes of those who match an asap message already: send it to them too, or skip them for good, "
+    "even if they come to match anew",
 )
 @click.option("--dry-run", is_flag=True, help="only tell what would happen")
 @_ETAG
@@ -168,7 +171,11 @@ def launch(call: Call, key: str, existing: Any, dry_run: bool, etag: str) -> Non
         return
     forecast = answer.forecast
     if dry_run:
-        call.out.say(f"{key} would go to {forecast.reachable:,} of the {forecast.matching:,} who match now")
+        call.out.say(f"{key} would go to {_going(forecast, existing)}")
+        if answer.message.max_recipients and forecast.ready > answer.message.max_recipients and existing != "skip":
+            call.out.warn(
+                f"that is more than max recipients, {answer.message.max_recipients:,}: it would pause instead"
+            )
     else:
         _launched(call, client, answer.message)
     if dry_run and forecast.missing:
@@ -179,6 +186,21 @@ def launch(call: Call, key: str, existing: Any, dry_run: bool, etag: str) -> Non
     show_warnings(call, forecast.warnings)
     if not dry_run:
         call.out.note(f"next: muster message report {key}", "dim")
+
+
+def _going(forecast: Any, existing: str | None) -> str:
+    """Whom a launch would send to now, and who of those who match would be left out."""
+    if existing == "skip" and forecast.matching:
+        return (
+            f"none of the {forecast.matching:,} who match now: they are skipped for good, and whoever comes to match "
+            "later gets it"
+        )
+    unreachable, lacking = forecast.matching - forecast.reachable, forecast.reachable - forecast.ready
+    left_out = [f"{unreachable:,} cannot be reached"] if unreachable else []
+    if lacking:
+        left_out.append(f"{lacking:,} {'lacks' if lacking == 1 else 'lack'} what the template needs")
+    reasons = f" ({', '.join(left_out)})" if left_out else ""
+    return f"{forecast.ready:,} of the {forecast.matching:,} who match now{reasons}"
 
 
 def _launched(call: Call, client: Any, found: Any) -> None:

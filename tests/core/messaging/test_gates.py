@@ -167,12 +167,27 @@ def test_explain_names_each_gate(project: Project) -> None:
 
 
 def test_a_forecast_counts_without_changing_anything(project: Project) -> None:
-    project.reach("a", "b")
-    project.set("a", plan="free", name="Ann")
+    project.reach("a", "b", "d")
+    project.set("a", plan="free", name="Ann", town="Bern")
     project.set("b", plan="free")
     project.set("c", plan="free")
-    project.message("hi", FREE, content=email(subject="Hey {{ user.name }}"), launch=None)
+    project.set("d", plan="free", name="Dan")
+    project.message("hi", FREE, content=email(subject="Hey {{ user.name }} of {{ user.town }}"), launch=None)
     found = reading.forecast(project.version, "hi")
-    assert (found.matching, found.reachable, found.missing) == (3, 2, {"name": 1})
+    assert (found.matching, found.reachable, found.missing, found.ready) == (4, 3, {"name": 1, "town": 2}, 1)
     assert project.places("hi") == {}
     assert project.state("hi") == "draft"
+    project.ask(commands.LaunchMessage("hi", "send"))
+    assert [user for user, place in project.places("hi").items() if place == "queued"] == ["a"]
+
+
+def test_a_forecast_counts_whom_an_event_makes_match_now(project: Project) -> None:
+    project.reach("a", "b")
+    project.track("a", "A")
+    project.move(project.now + HOUR)
+    project.track("b", "A")
+    project.message("hi", 'events["A"].size() > 0', content=email(subject="{{ event.name }}"), launch=None)
+    found = reading.forecast(project.version, "hi")
+    assert (found.reachable, found.ready) == (2, 1)
+    project.ask(commands.LaunchMessage("hi", "send"))
+    assert project.places("hi") == {"a": "skipped:missing_event", "b": "queued"}

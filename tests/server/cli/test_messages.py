@@ -106,6 +106,33 @@ def test_deliveries_explanations_and_previews_agree(played: Muster) -> None:
     assert len(limited.out.splitlines()) == 3 and "--limit 0" in limited.err
 
 
+def test_a_dry_run_says_to_how_many_it_would_really_go(muster: Muster, tmp_path: Path) -> None:
+    env = {"MUSTER_PROJECT": "dry"}
+    assert muster("project", "create", "dry").status == 0
+    users = "id,$email,name\nu1,u1@example.com,A\nu2,u2@example.com,B\nu3,u3@example.com,C\nu4,,D\nu5,u5@example.com,\n"
+    assert muster("import", "profiles", "-", "--format", "csv", env=env, stdin=users).status == 0
+    file = tmp_path / "em.toml"
+    assert muster("message", "new", "email", file).status == 0
+    edited(file, targeting="'true'", subject="'Hi {{ ${name} }}'")
+    assert muster("message", "create", file, env=env).status == 0
+    dry = muster("message", "launch", "em", "--dry-run", env=env)
+    assert dry.out.splitlines()[0] == (
+        "em would go to 3 of the 5 who match now (1 cannot be reached, 1 lacks what the template needs)"
+    )
+    assert muster("message", "launch", "em", "--dry-run", "--json", env=env).document["forecast"]["ready"] == 3
+    skipping = muster("message", "launch", "em", "--dry-run", "--existing", "skip", env=env)
+    assert skipping.out.startswith("em would go to none of the 5 who match now: they are skipped for good")
+    assert muster("message", "update", "em", "--max-recipients", 2, env=env).status == 0
+    assert "it would pause instead" in muster("message", "launch", "em", "--dry-run", env=env).err
+    assert muster("message", "update", "em", "--max-recipients", 0, env=env).status == 0
+    assert muster("message", "launch", "em", "--existing", "send", env=env).status == 0
+    shown = muster("message", "preview", "em", "u5", env=env).out
+    assert shown.splitlines()[0] == (
+        "would not be sent (once: already selected, and skipped because the template needs a property that the user "
+        "lacks: name)"
+    )
+
+
 def test_a_life(shop: Muster, tmp_path: Path) -> None:
     assert "`message create`" not in shop("message", "list", "--state", "live").err
     path = tmp_path / "life.toml"

@@ -167,7 +167,7 @@ async def test_validate_only_tells_what_a_launch_would_do_and_changes_nothing(sh
     await create(shop, email("welcome", targeting='!has(user.plan) || user.plan != "paid"'))
     answer = await ask(shop, "LaunchMessage", "welcome", validate_only=True)
     forecast = answer.forecast
-    assert (forecast.matching, forecast.reachable) == (9, 8)
+    assert (forecast.matching, forecast.reachable, forecast.ready) == (9, 8, 7)
     assert [(one.name, one.users) for one in forecast.missing] == [("name", 1)]
     assert len(forecast.leaves) == 2
     assert answer.message.state == message_pb2.MESSAGE_STATE_DRAFT
@@ -175,7 +175,7 @@ async def test_validate_only_tells_what_a_launch_would_do_and_changes_nothing(sh
     assert launched.message.state == message_pb2.MESSAGE_STATE_LIVE
     counts = await shop.counts("welcome")
     assert counts.selected == forecast.matching
-    assert counts.queued == forecast.reachable - 1
+    assert counts.queued == forecast.ready
     assert {one.reason: (one.open, one.users) for one in counts.skipped} == {
         "unreachable": (True, 1), "missing_property:name": (True, 1),
     }  # fmt: skip

@@ -90,6 +90,7 @@ _OPTIONS: Final[tuple[tuple[str, Any], ...]] = (
     # A worker that vanished without a word is noticed, and what it had begun is told to be ambiguous.
     ("grpc.keepalive_time_ms", 20_000),
     ("grpc.keepalive_timeout_ms", 10_000),
+    ("grpc.http2.ping_timeout_ms", 10_000),  # for the answer to a ping; a minute by default, whatever the line above
     ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
     ("grpc.max_send_message_length", -1),
 )

@@ -16,10 +16,11 @@ from typing import Any
 import muster
 import pytest
 from google.protobuf import message_factory
-from muster import worker
+from muster import connection, worker
 from muster.flow import Rpc
 from muster.v1 import audience_pb2, delivery_pb2, ingest_pb2, message_pb2, profile_pb2, project_pb2
 
+from server import main
 from tests.clients.conftest import QUICK
 from tests.clients.fakes import FakeServer
 
@@ -152,6 +153,11 @@ def test_tls_by_path_and_by_bytes(certificate: Path) -> None:
         ):
             client.profiles.get("u1")
     server.stop()
+
+
+def test_pings_come_no_more_often_than_the_server_allows() -> None:
+    ours, servers = dict(connection._OPTIONS), dict(main._OPTIONS)
+    assert ours["grpc.keepalive_time_ms"] > servers["grpc.http2.min_ping_interval_without_data_ms"]
 
 
 @pytest.mark.parametrize("option", ["queue_size", "queue_batch"])

@@ -25,10 +25,12 @@ _OPTIONS: Final[tuple[tuple[str, Any], ...]] = (
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.min_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 1_000),
-    # A peer that vanished without a word is noticed while a call waits for it. More often than every five minutes,
-    # a gRPC server by its defaults takes pings for abuse.
-    ("grpc.keepalive_time_ms", 310_000),
-    ("grpc.keepalive_timeout_ms", 20_000),
+    # A peer that vanished without a word is noticed within this time and the next while a call or a stream is open,
+    # a quiet one too. Muster's server allows a ping every 10 s; gRPC's own default would be one in five minutes.
+    ("grpc.keepalive_time_ms", 30_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
+    ("grpc.http2.ping_timeout_ms", 10_000),  # for the answer to a ping; a minute by default, whatever the line above
+    ("grpc.http2.max_pings_without_data", 0),
     # Channels of one process must not share a connection: closing or forking one would touch the other's calls.
     ("grpc.use_local_subchannel_pool", 1),
 )

@@ -20,8 +20,9 @@ from core.evaluator.window import mentions
 
 if TYPE_CHECKING:
     from core.bitmaps.population import Population
-    from core.evaluator.plan import Words
 
+Words = NDArray[np.uint64]
+"""uint64[n, 1024]: one row per block of the batch."""
 _FEW: Final = 65_536
 """A run over no more users than this cuts index bitmaps to them before it reads them."""
 

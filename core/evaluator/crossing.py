@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from core.bitmaps.cells import Ordinals
 from core.evaluator.calendar_steps import beginnings
 from core.evaluator.time_leaves import Calendar, TimeUse
 from core.evaluator.time_terms import Constant, EventSource, PropertySource
@@ -14,7 +15,6 @@ from core.evaluator.time_terms import Constant, EventSource, PropertySource
 if TYPE_CHECKING:
     from core.bitmaps.population import Population
 
-Ordinals = NDArray[np.uint32]
 Instants = NDArray[np.int64]
 
 

@@ -15,14 +15,14 @@ from numpy.typing import NDArray
 
 from core.evaluator import words
 from core.evaluator.event_scan import as_words, is_worth_it, judged, slots_of, visible_events, window_of
-from core.evaluator.plan import Split, Step, Want, Words
+from core.evaluator.plan import Split, Step, Want
 from core.evaluator.tally import count_into
 from core.evaluator.tree import Macro, Node
 from core.evaluator.vector import DOUBLE, INT, UINT, Vector, of_ints, truths
 
 if TYPE_CHECKING:
     from core.bitmaps.events import EventTable
-    from core.evaluator.batch import Batch
+    from core.evaluator.batch import Batch, Words
 
 
 @dataclass(frozen=True, slots=True)

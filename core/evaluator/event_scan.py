@@ -11,20 +11,18 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from core.bitmaps.cells import BLOCK_BITS, BLOCK_ROWS
 from core.bitmaps.rows import EventRows, concatenate
 from core.evaluator.frame import Frame
-from core.evaluator.plan import Words
 from core.evaluator.sources import BEFORE_ALL
 from core.evaluator.tree import Macro
 from core.evaluator.vector import BOOL, TIMESTAMP, Index, Tags, Vector, condition_errors
 from core.evaluator.window import earliest_that_matters
-from core.values import MICROS_PER_DAY
 
 if TYPE_CHECKING:
     from core.bitmaps.events import EventTable
-    from core.evaluator.batch import Batch
+    from core.evaluator.batch import Batch, Words
 
-USERS_PER_BLOCK: Final = 65_536
 _TOGETHER: Final = 65_536
 """Days are judged together up to about so many events: what a judgement costs besides its events is then little."""
 _EVENTS_PER_USER: Final = 24
@@ -38,7 +36,7 @@ def is_worth_it(table: EventTable | None, users: int) -> bool:
 
 def slots_of(batch: Batch) -> int:
     """How many slots a batch has."""
-    return len(batch.blocks) * USERS_PER_BLOCK
+    return len(batch.blocks) * BLOCK_ROWS
 
 
 def visible_events(
@@ -57,14 +55,14 @@ def visible_events(
     run = batch.run
     sources = run.sources
     upto = sources.latest()
-    first, last = int(batch.blocks[0]) << 16, (int(batch.blocks[-1]) << 16) + USERS_PER_BLOCK - 1
+    first, last = int(batch.blocks[0]) << BLOCK_BITS, (int(batch.blocks[-1]) << BLOCK_BITS) + BLOCK_ROWS - 1
     place_of = np.full(int(batch.blocks[-1]) + 1, -1, np.int64)
-    place_of[batch.blocks] = np.arange(len(batch.blocks)) * USERS_PER_BLOCK
+    place_of[batch.blocks] = np.arange(len(batch.blocks)) * BLOCK_ROWS
     nows = None if sources.instant() is not None else _now_of_slots(batch, place_of)
     for rows in _some_days(table, first, last, after, upto):
         ordinals = rows.ordinals.astype(np.int64)
-        places = place_of[ordinals >> 16]
-        slots = places + (ordinals & 0xFFFF)
+        places = place_of[ordinals >> BLOCK_BITS]
+        slots = places + (ordinals & (BLOCK_ROWS - 1))
         now: int | Index = upto if nows is None else nows[slots]
         kept = np.flatnonzero((rows.times <= now) & (rows.times > after) & (places >= 0))
         if not len(kept):
@@ -81,11 +79,7 @@ def _some_days(table: EventTable, first: int, last: int, after: int, upto: int) 
     """The rows of users from `first` to `last` on the days of a window, a large day or several small ones at a time."""
     parts: list[EventRows] = []
     size = 0
-    for day in table.days():
-        if (day + 1) * MICROS_PER_DAY <= after + 1:
-            continue
-        if day * MICROS_PER_DAY > upto:
-            break
+    for day in table.days_between(after, upto):
         rows = table.chunk(day).rows
         span = rows.between_users(first, last)
         if span.stop == span.start:
@@ -101,11 +95,11 @@ def _some_days(table: EventTable, first: int, last: int, after: int, upto: int) 
 
 def _now_of_slots(batch: Batch, place_of: Index) -> Index:
     """The instant of each slot's user, before all time for who has none."""
-    ordinals, instants = batch.run.sources.own_instants(len(place_of) * USERS_PER_BLOCK)
-    places = place_of[ordinals >> 16]
+    ordinals, instants = batch.run.sources.own_instants(len(place_of) * BLOCK_ROWS)
+    places = place_of[ordinals >> BLOCK_BITS]
     known = places >= 0
     nows = np.full(slots_of(batch), BEFORE_ALL, np.int64)
-    nows[places[known] + (ordinals[known] & 0xFFFF)] = instants[known]
+    nows[places[known] + (ordinals[known] & (BLOCK_ROWS - 1))] = instants[known]
     return nows
 
 

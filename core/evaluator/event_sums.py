@@ -14,12 +14,12 @@ import numpy as np
 from core.evaluator import words
 from core.evaluator.aggregates import Sums
 from core.evaluator.event_scan import as_words, is_worth_it, judged, slots_of, visible_events, window_of
-from core.evaluator.plan import Split, Step, Want, Words
+from core.evaluator.plan import Split, Step, Want
 from core.evaluator.tree import Macro, Node
 from core.evaluator.vector import Vector, falsehoods, is_error, truths
 
 if TYPE_CHECKING:
-    from core.evaluator.batch import Batch
+    from core.evaluator.batch import Batch, Words
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from core.evaluator import words
-from core.evaluator.plan import Split, Step, Want, Words
+from core.evaluator.plan import Split, Step, Want
 from core.evaluator.tree import Node
 from core.evaluator.vector import Index, Vector, falsehoods, truths
 
 if TYPE_CHECKING:
-    from core.evaluator.batch import Batch
+    from core.evaluator.batch import Batch, Words
 
 
 _MOST_ROWS: Final = 65_536

@@ -8,8 +8,9 @@ per distinct code; a heap that knows better (a user, an event, a list of events)
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Sequence
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import Any, Final, Protocol
 
 import numpy as np
 
@@ -21,22 +22,27 @@ from core.evaluator.vector import (
     Vector,
 )
 
-if TYPE_CHECKING:
-    from core.evaluator.space import Space
-
 HEAP_SHIFT: Final = 40
 CODE_MASK: Final = (1 << HEAP_SHIFT) - 1
 
 
-class Heap:
+class Home(Protocol):
+    """What a heap needs of the space it stands in, `core.evaluator.space.Space`."""
+
+    def encode(self, values: Sequence[Any], *, lasting: bool = False) -> Vector: ...
+    def decode(self, vector: Vector) -> list[Any]: ...
+    def by_code(self, heap: Heap, codes: Index, key: Hashable, compute: Callable[[Index], Vector]) -> Vector: ...
+
+
+class Heap(ABC):
     """Values that vectors refer to. Subclasses give at least `values`."""
 
-    def __init__(self, space: Space) -> None:
+    def __init__(self, space: Home) -> None:
         self.space = space
 
+    @abstractmethod
     def values(self, codes: Index) -> list[Any]:
         """The Python value of each code."""
-        raise NotImplementedError
 
     def find(self, text: str) -> int | None:
         """The code of a string, -1 where the heap has no such string, None where the heap cannot tell.
@@ -105,7 +111,7 @@ def ranges(starts: Index, counts: Data) -> Index:
 class ValueHeap(Heap):
     """Python values by number; equal strings have one code."""
 
-    def __init__(self, space: Space, *, lasting: bool) -> None:
+    def __init__(self, space: Home, *, lasting: bool) -> None:
         super().__init__(space)
         self._values: list[Any] = []
         self._texts: dict[str, int] = {}
@@ -143,7 +149,7 @@ class Texts(Protocol):
 class TextHeap(Heap):
     """The strings of a property's dictionary."""
 
-    def __init__(self, space: Space, table: Texts) -> None:
+    def __init__(self, space: Home, table: Texts) -> None:
         super().__init__(space)
         self._table = table
 
@@ -164,7 +170,7 @@ class BlobHeap(Heap):
         decode: Python values of codes (uint32[n]).
     """
 
-    def __init__(self, space: Space, decode: Callable[[Any], Sequence[Any]]) -> None:
+    def __init__(self, space: Home, decode: Callable[[Any], Sequence[Any]]) -> None:
         super().__init__(space)
         self._decode = decode
 
@@ -183,7 +189,7 @@ class SpanHeap(Heap):
         flat: the elements.
     """
 
-    def __init__(self, space: Space, starts: Index, counts: Data, flat: Vector) -> None:
+    def __init__(self, space: Home, starts: Index, counts: Data, flat: Vector) -> None:
         super().__init__(space)
         self.starts, self.counts, self.flat = starts, counts, flat
 

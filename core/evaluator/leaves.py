@@ -9,7 +9,7 @@ import numpy as np
 from pyroaring import BitMap
 
 from core.evaluator.membership import MANY, Wanted
-from core.evaluator.plan import Split, Step, Want, Words
+from core.evaluator.plan import Split, Step, Want
 from core.evaluator.ranges import Bounds, bounds_of
 from core.evaluator.scan import scan
 from core.evaluator.vector import BOOL, DOUBLE, DURATION, INT, MISSING, NULL, STRING, TIMESTAMP, UINT, Vector, is_error
@@ -18,7 +18,7 @@ from core.values import ValueType
 if TYPE_CHECKING:
     from core.bitmaps.block import Block
     from core.bitmaps.column import Column
-    from core.evaluator.batch import Batch
+    from core.evaluator.batch import Batch, Words
     from core.evaluator.tree import Node
 
 

@@ -14,13 +14,9 @@ from enum import IntFlag
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from core.evaluator.batch import Batch
-
-Words = NDArray[np.uint64]
-"""uint64[n, 1024]: one row per block of the batch."""
+    from core.evaluator.batch import Batch, Words
 
 
 class Want(IntFlag):

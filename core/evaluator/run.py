@@ -13,8 +13,8 @@ from pyroaring import BitMap
 
 from core.errors import InvalidInput
 from core.evaluator import words
-from core.evaluator.batch import Batch, Run
-from core.evaluator.plan import Step, Want, Words
+from core.evaluator.batch import Batch, Run, Words
+from core.evaluator.plan import Step, Want
 from core.evaluator.sources import Now
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
 
+from core.bitmaps.cells import Ordinals
 from core.evaluator.event_rows import rows_of_users
 from core.evaluator.heaps import BlobHeap, Heap, SpanHeap, TextHeap
 from core.evaluator.vector import (
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
 
 BEFORE_ALL: Final = MIN_MICROS - 1
 
-Ordinals = NDArray[np.uint32]
 Now = int | tuple[Ordinals, Data]
 """One instant for everybody, or sorted ordinals with an instant each; micros UTC."""
 

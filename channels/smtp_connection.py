@@ -291,6 +291,11 @@ class SmtpPool:
 
     async def _connect(self) -> Connection:
         config = self._config
+        place = f"{config.host}:{config.port}"
+        try:
+            context = None if config.security == "none" else self._tls_context()
+        except OSError as error:
+            raise Unreachable(f"{place}: {config.ca_file}: {_words(error)}") from error
         client = aiosmtplib.SMTP(
             hostname=config.host,
             port=config.port,
@@ -300,7 +305,7 @@ class SmtpPool:
             timeout=config.connect_timeout,
             use_tls=config.security == "tls",
             start_tls=config.security == "starttls",
-            tls_context=None if config.security == "none" else self._tls_context(),
+            tls_context=context,
         )
         try:
             await client.connect()
@@ -308,7 +313,7 @@ class SmtpPool:
                 await client.ehlo()
         except (SMTPException, OSError) as error:
             client.close()
-            raise Unreachable(f"{config.host}:{config.port}: {_words(error)}") from error
+            raise Unreachable(f"{place}: {_words(error)}") from error
         client.timeout = config.command_timeout
         self.connected += 1
         return Connection(client, config)

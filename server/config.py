@@ -37,11 +37,12 @@ def _about(
     *,
     choices: tuple[str, ...] = (),
     least: float | None = None,
+    most: float | None = None,
     secret: bool = False,
     side: Side = "server",
 ) -> dict[str, Any]:
     """What the table of options says of a field of `Config` beside its name, type and default."""
-    return {"help": help, "choices": choices, "least": least, "secret": secret, "side": side}
+    return {"help": help, "choices": choices, "least": least, "most": most, "secret": secret, "side": side}
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,16 +119,58 @@ class Config:
     smtp_host: str = field(
         default="", metadata=_about("SMTP server of the email worker; empty: the server embeds none")
     )
-    smtp_port: int = field(default=587, metadata=_about("its port", least=1))
+    smtp_port: int = field(default=587, metadata=_about("its port", least=1, most=65_535))
     smtp_security: str = field(
         default="starttls", metadata=_about("how the connection is secured", choices=("plain", "starttls", "tls"))
     )
     smtp_user: str = field(default="", metadata=_about("user name; empty: no authentication"))
     smtp_password_file: Path | None = field(default=None, metadata=_about("file that holds the password"))
+    smtp_ca_file: Path | None = field(
+        default=None, metadata=_about("PEM file of the roots to trust instead of the system's")
+    )
+    smtp_verify_certificate: bool = field(
+        default=True, metadata=_about("check the SMTP server's certificate; without, anybody can pass for the server")
+    )
+    smtp_local_hostname: str = field(
+        default="", metadata=_about("name by which this machine greets the SMTP server; empty: its own")
+    )
+    smtp_message_id_domain: str = field(
+        default="", metadata=_about("domain of the mails' Message-IDs; empty: the sender's")
+    )
+    smtp_connections: int = field(default=8, metadata=_about("most SMTP connections at once", least=1))
+    smtp_connect_timeout_seconds: float = field(
+        default=10.0, metadata=_about("longest wait for connecting, and for each step of greeting and login", least=0.1)
+    )
+    smtp_command_timeout_seconds: float = field(
+        default=30.0, metadata=_about("longest wait for a reply before a mail is handed over", least=0.1)
+    )
+    smtp_final_timeout_seconds: float = field(
+        default=300.0,
+        metadata=_about("longest wait for the reply to a mail handed over; then it is ambiguous", least=0.1),
+    )
+    smtp_attempts: int = field(
+        default=5, metadata=_about("tries at a mail that is refused for now or cut off", least=1)
+    )
     webhook: bool = field(default=False, metadata=_about("run the embedded webhook worker"))
     webhook_secret: str = field(
-        default="", metadata=_about("secret that signs webhook requests (`whsec_…`)", secret=True)
+        default="",
+        metadata=_about(
+            "secret that signs webhook requests (`whsec_…`); several with commas between them each sign, the present "
+            "one first",
+            secret=True,
+        ),
     )
+    webhook_connections: int = field(default=32, metadata=_about("most webhook requests at once", least=1))
+    webhook_connect_timeout_seconds: float = field(
+        default=10.0, metadata=_about("longest wait for a connection to the receiver", least=0.1)
+    )
+    webhook_timeout_seconds: float = field(
+        default=30.0, metadata=_about("longest wait for the answer to one request", least=0.1)
+    )
+    webhook_attempts: int = field(
+        default=5, metadata=_about("tries at a request that times out or is refused for now", least=1)
+    )
+    webhook_proxy: str = field(default="", metadata=_about("URL of an HTTP proxy to the receivers"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +184,7 @@ class Option:
         default: its value where nothing says otherwise.
         help: one line.
         choices: the words allowed; empty: any.
-        least: the least number allowed, None: any.
+        least, most: the least and the greatest number allowed, None: any.
         secret: must not be printed.
         side: who reads it.
     """
@@ -153,6 +196,7 @@ class Option:
     help: str
     choices: tuple[str, ...]
     least: float | None
+    most: float | None
     secret: bool
     side: Side
 
@@ -189,6 +233,8 @@ class Option:
             )
         if self.least is not None and isinstance(converted, int | float) and not converted >= self.least:
             raise self._refusal(f"{converted} is too small", source, f"at least {self.least:g}")
+        if self.most is not None and isinstance(converted, int | float) and not converted <= self.most:
+            raise self._refusal(f"{converted} is too large", source, f"at most {self.most:g}")
         return converted
 
     def _typed(self, value: object, source: str) -> object:
@@ -228,6 +274,7 @@ def _table() -> tuple[Option, ...]:
                 item.metadata["help"],
                 item.metadata["choices"],
                 item.metadata["least"],
+                item.metadata["most"],
                 item.metadata["secret"],
                 item.metadata["side"],
             )
@@ -378,11 +425,4 @@ def check(config: Config) -> None:
             field="tls_key" if config.tls_key is None else "tls_cert",
             mend="give both --tls-cert and --tls-key",
             code="TLS_INCOMPLETE",
-        )
-    if config.smtp_user and config.smtp_password_file is None:
-        raise InvalidInput(
-            "an SMTP user without a password",
-            field="smtp_password_file",
-            mend="give the file that holds it",
-            code="OPTION_VALUE",
         )

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-import binascii
 import logging
 import os
 import secrets
@@ -15,7 +13,7 @@ from contextlib import AsyncExitStack, suppress
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import grpc
 import uvloop
@@ -42,11 +40,12 @@ from prometheus_client import CollectorRegistry
 from channels.email import EmailProvider, SmtpConfig
 from channels.loop import LoopConfig, WorkerLoop
 from channels.provider import Provider
+from channels.retry import RetryPolicy
 from channels.webhook import WebhookConfig, WebhookProvider
 from core.engine import EngineConfig
 from core.errors import FailedPrecondition, InvalidInput
 from core.messaging.definitions import ChannelName
-from server import logs
+from server import logs, providers
 from server.auth import Caller, Tokens, read_tokens
 from server.background import Drainer, tick
 from server.blocking import Pool
@@ -72,8 +71,6 @@ _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 _FIRST_BACKOFF: Final = 0.5
 _LONGEST_BACKOFF: Final = 30.0
 _WATCH_SECONDS: Final = 0.5
-_LEAST_SECRET: Final = 24  # bytes, of Standard Webhooks
-_SMTP_SECURITY: Final = {"plain": "none", "starttls": "starttls", "tls": "tls"}
 
 _SERVICES: Final = (
     *audience_pb2.DESCRIPTOR.services_by_name.values(),
@@ -152,7 +149,7 @@ class Server:
         certificate = None
         if config.tls_cert is not None and config.tls_key is not None:
             certificate = Certificate(config.tls_cert, config.tls_key)
-        providers = _providers(config)
+        carried = _providers(config)
 
         projects = Projects(config.store, _engine_config(config), config.lease_seconds)
         stack.push_async_callback(asyncio.to_thread, projects.close)
@@ -191,7 +188,7 @@ class Server:
         await health.begin()
         reflection.enable_server_reflection([*names, HEALTH_NAME, reflection.SERVICE_NAME], server)
         self.grpc_address = _listen(server, config.listen, certificate)
-        inner = _inner_port(server, stack) if providers else ""
+        inner = _inner_port(server, stack) if carried else ""
         stack.push_async_callback(self._stop_calls, server, delivery)
         await server.start()
 
@@ -204,7 +201,7 @@ class Server:
                 make,
                 grace,
             )
-            for channel, make in providers.items()
+            for channel, make in carried.items()
         ]
         stack.push_async_callback(_stop_work, keepers)
         for keeper in keepers:
@@ -300,49 +297,12 @@ def _providers(config: Config) -> dict[ChannelName, Callable[[], Provider]]:
     """
     found: dict[ChannelName, Callable[[], Provider]] = {}
     if config.smtp_host:
-        password = ""
-        if config.smtp_password_file is not None:
-            try:
-                password = config.smtp_password_file.read_text(encoding="utf-8").strip()
-            except (OSError, UnicodeDecodeError) as error:
-                raise InvalidInput(
-                    "the file of the SMTP password cannot be read",
-                    field="smtp_password_file",
-                    mend="name a text file that this user may read",
-                    code="OPTION_VALUE",
-                ) from error
-        smtp = SmtpConfig(
-            host=config.smtp_host,
-            port=config.smtp_port,
-            security=cast(Any, _SMTP_SECURITY[config.smtp_security]),
-            username=config.smtp_user,
-            password=password,
-        )
+        smtp = SmtpConfig(**providers.smtp(config), retry=RetryPolicy(attempts=config.smtp_attempts))
         found["email"] = lambda: EmailProvider(smtp)
     if config.webhook:
-        _check_secret(config.webhook_secret)
-        webhook = WebhookConfig(secrets=(config.webhook_secret,))
+        webhook = WebhookConfig(**providers.webhook(config), retry=RetryPolicy(attempts=config.webhook_attempts))
         found["webhook"] = lambda: WebhookProvider(webhook)
     return found
-
-
-def _check_secret(secret: str) -> None:
-    """Refuse what Standard Webhooks knows no key in.
-
-    Raises:
-        InvalidInput: OPTION_VALUE.
-    """
-    try:
-        key = base64.b64decode(secret.removeprefix("whsec_"), validate=True)
-    except binascii.Error:
-        key = b""
-    if len(key) < _LEAST_SECRET:
-        raise InvalidInput(
-            "the webhook secret is none" if secret else "there is no webhook secret",
-            field="webhook_secret",
-            mend=f"`whsec_` and at least {_LEAST_SECRET} bytes in base64",
-            code="OPTION_VALUE",
-        )
 
 
 class _Keeper:

@@ -18,12 +18,8 @@ from server.names import nearest
 _CONFIG: Final = "config"
 _SHARED: Final = tuple(option for option in OPTIONS if option.side != "server")
 _SERVING: Final = tuple(option for option in OPTIONS if option.side != "client")
-# What a worker in a process of its own takes beside the shared ones: its provider's options, and how it logs and ends.
-_WORKING: Final = tuple(
-    option
-    for option in OPTIONS
-    if option.name.startswith(("smtp_", "webhook_", "log_")) or option.name == "stop_grace_seconds"
-)
+# What a worker in a process of its own takes beside the shared ones and its provider's: how it logs and ends.
+_WORKING: Final = ("log_", "stop_grace_seconds")
 # Before their names as parameters, and in a context's notes: no command has one of its own that begins so.
 _MARK: Final = "shared_"
 
@@ -123,10 +119,15 @@ class ServerCommand(Command):
 
 
 class WorkerCommand(Command):
-    """A command that speaks with a server and with a provider."""
+    """A command that speaks with a server and with a provider.
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, shared=(*_WORKING, *_SHARED), **kwargs)
+    Arguments:
+        provider: how the names of the provider's options begin.
+    """
+
+    def __init__(self, *args: Any, provider: str, **kwargs: Any) -> None:
+        own = [option for option in OPTIONS if option.name.startswith((provider, *_WORKING))]
+        super().__init__(*args, shared=(*own, *_SHARED), **kwargs)
 
 
 class LocalCommand(Command):

@@ -22,14 +22,18 @@ def channel() -> None:
     """Run a worker that carries messages, beside the server."""
 
 
-@channel.command("email", cls=WorkerCommand, epilog="Example: muster channel email --smtp-host smtp.example.com")
+@channel.command(
+    "email", cls=WorkerCommand, provider="smtp_", epilog="Example: muster channel email --smtp-host smtp.example.com"
+)
 @pass_call
 def email(call: Call) -> None:
     """Send emails by SMTP until SIGTERM or Ctrl-C; for one project, or for all where none is named."""
     _work(call, "email")
 
 
-@channel.command("webhook", cls=WorkerCommand, epilog="Example: muster channel webhook --webhook-secret whsec_…")
+@channel.command(
+    "webhook", cls=WorkerCommand, provider="webhook_", epilog="Example: muster channel webhook --webhook-secret whsec_…"
+)
 @pass_call
 def webhook(call: Call) -> None:
     """Call webhooks until SIGTERM or Ctrl-C; for one project, or for all where none is named."""

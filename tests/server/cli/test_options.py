@@ -14,6 +14,8 @@ from server.cli.app import cli
 from server.config import OPTIONS, Config, load
 from tests.server.cli.conftest import Muster, Server, run
 
+SECRET = "whsec_bXVzdGVyLXRlc3Qtc2VjcmV0LW11c3Rlci10ZXN0"
+
 
 def leaves(command: click.Command = cli, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], click.Command]]:
     """Every command that does something, with its words."""
@@ -35,9 +37,13 @@ OWN = [
 def test_the_tables_options_come_from_a_variable_and_from_a_file(tmp_path: Path) -> None:
     assert {option.side for option in OPTIONS} == {"server", "client", "both"}
     for option in OPTIONS:
-        wanted: Any = {str: "text", int: 70_000, float: 70_000.5, bool: True, Path: Path("some/path")}[option.type]
+        wanted: Any = {str: "text", int: 70_000, float: 70_000.5, bool: not option.default, Path: Path("some/path")}[
+            option.type
+        ]
         if option.choices:
             wanted = option.choices[-1]
+        if option.most is not None:
+            wanted = option.type(option.most)
         file = tmp_path / "muster.toml"
         word = (
             str(wanted).lower() if option.type is bool else repr(str(wanted)) if option.type in (str, Path) else wanted
@@ -87,6 +93,33 @@ def test_commands_own_options_have_keys(shop: Muster, tmp_path: Path) -> None:
         len(shop("audience", "select", "true", "--config", file, env={"MUSTER_AUDIENCE_SELECT_LIMIT": "4"}).lines) == 4
     )
     assert "400 of 400" in shop("audience", "count", "params.n == 5", "--config", file, "--no-json").out
+
+
+def test_a_worker_takes_the_options_of_its_provider_alone() -> None:
+    for channel, own, other in (("email", "--smtp-", "--webhook-"), ("webhook", "--webhook-", "--smtp-")):
+        told = run("channel", channel, "--help").out
+        flags = {option.flag for option in OPTIONS if option.flag.startswith(own)}
+        assert len(flags) > 4 and flags <= set(told.replace("/", " ").split()) and other not in told
+        assert "--log-level" in told and "--listen" not in told
+
+
+@pytest.mark.parametrize(
+    ("words", "field"),
+    [
+        (("email", "--smtp-port", "65536"), "--smtp-port"),
+        (("email", "--smtp-user", "muster"), "smtp_password_file"),
+        (("email", "--smtp-ca-file", __file__), "smtp_ca_file"),
+        (("email", "--smtp-message-id-domain", "bücher.example"), "smtp_message_id_domain"),
+        (("email", "--smtp-connections", "0"), "--smtp-connections"),
+        (("webhook", "--webhook-secret", "whsec_short"), "webhook_secret"),
+        (("webhook", "--webhook-secret", f"{SECRET},whsec_short"), "webhook_secret"),
+        (("webhook", "--webhook-secret", SECRET, "--webhook-proxy", "proxy:3128"), "webhook_proxy"),
+    ],
+)
+def test_what_a_worker_cannot_work_with_is_refused_at_the_start(words: tuple[str, ...], field: str) -> None:
+    answer = run("channel", *words, env={"MUSTER_SMTP_HOST": "127.0.0.1"})
+    assert answer.status == 2 and len(answer.err.splitlines()) == 1
+    assert answer.err.startswith(f"muster: {field}") or f"'{field}'" in answer.err or field in answer.err
 
 
 def test_unknown_keys_are_refused_with_the_nearest(shop: Muster, tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from core.messaging.effects import STATES, InboxEntry, is_open
 from core.messaging.judge import matching
 from core.messaging.keys import idempotency_key
 from core.messaging.ledger import Ledger
+from core.messaging.refusals import words_of_refusal
 from core.messaging.render import HandOff, Obstacle, is_allowed, render_users
 from core.messaging.work import View
 from core.profiles.reading import find
@@ -60,7 +61,10 @@ class Forecast:
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """Users by present state; `skipped` is (reason, open, users). They add up to `selected`."""
+    """Users by present state; `skipped` is (reason, open, users). They add up to `selected`.
+
+    `failures` splits `failed`: (reason, users).
+    """
 
     selected: int
     held_out: int
@@ -71,6 +75,7 @@ class Counts:
     sent: int
     failed: int
     ambiguous: int
+    failures: list[tuple[str, int]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,18 +103,25 @@ class Preview:
 
 @dataclass(frozen=True, slots=True)
 class DeliveryExplanation:
-    """Why one user did or did not get a message. `gates`: (name, passed, detail), in their order."""
+    """Why one user did or did not get a message. `gates`: (name, passed, detail), in their order.
+
+    `detail`: what the provider said where it refused.
+    """
 
     state: str
     reason: str
     decided_at: int | None
     gates: list[tuple[str, bool, str]]
     explanation: Any
+    detail: str
 
 
 @dataclass(frozen=True, slots=True)
 class DeliveryRow:
-    """One (message, user) pair with the instant of the decision and the present state."""
+    """One (message, user) pair with the instant of the decision and the present state.
+
+    `detail`: what the provider said where it refused.
+    """
 
     message_key: str
     distinct_id: str
@@ -117,6 +129,7 @@ class DeliveryRow:
     state: str
     reason: str
     idempotency_key: str
+    detail: str
 
 
 def message(view: View, key: str) -> MessageDefinition:
@@ -184,7 +197,8 @@ def counts(ledger: Ledger) -> Counts:
     sizes = {state: len(ledger.state(state)) for state in STATES}
     skipped = [(reason, is_open(reason), len(users)) for reason, users in ledger.reasons("skipped")]
     del sizes["skipped"]
-    return Counts(selected=len(ledger.selected), skipped=skipped, **sizes)
+    failures = [(reason, len(users)) for reason, users in ledger.reasons("failed")]
+    return Counts(selected=len(ledger.selected), skipped=skipped, failures=failures, **sizes)
 
 
 def report(view: View, key: str) -> Report:
@@ -283,7 +297,12 @@ def explain_delivery(view: View, key: str, distinct_id: str) -> DeliveryExplanat
     ]
     state, reason = place or ("none", "")
     return DeliveryExplanation(
-        state, reason, ledger.decided_at(ordinal), gates, explain_user(view, compiled.targeting, ordinal)
+        state,
+        reason,
+        ledger.decided_at(ordinal),
+        gates,
+        explain_user(view, compiled.targeting, ordinal),
+        words_of_refusal(view, key, user & ledger.state("failed")).get(ordinal, ""),
     )
 
 
@@ -307,6 +326,7 @@ def deliveries(view: View, key: str) -> Iterator[list[DeliveryRow]]:
                 inside = BitMap(part)
                 for state, reason, users in places:
                     of_row.update(dict.fromkeys(inside & users, (state, reason)))
+                words = words_of_refusal(view, definition.key, inside & ledger.state("failed"))
                 yield [
                     DeliveryRow(
                         definition.key,
@@ -314,6 +334,7 @@ def deliveries(view: View, key: str) -> Iterator[list[DeliveryRow]]:
                         int(instant),
                         *of_row[int(ordinal)],
                         idempotency_key(view.settings.uid, definition.key, ledger.known_as(int(ordinal))),
+                        words.get(int(ordinal), ""),
                     )
                     for ordinal, instant, distinct_id in zip(
                         part, times, view.users.names(np.asarray(part)), strict=True

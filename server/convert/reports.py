@@ -38,6 +38,7 @@ def counts(found: Counts) -> message_pb2.DeliveryCounts:
         sent=found.sent,
         failed=found.failed,
         ambiguous=found.ambiguous,
+        failures=[message_pb2.FailureCount(reason=reason, users=users) for reason, users in found.failures],
     )
 
 
@@ -66,6 +67,7 @@ def deliveries(rows: Iterable[DeliveryRow]) -> message_pb2.ListDeliveriesRespons
                 state=row.state,
                 reason=row.reason,
                 idempotency_key=row.idempotency_key,
+                detail=row.detail,
             )
             for row in rows
         ]

@@ -203,6 +203,7 @@ class MessageService(message_pb2_grpc.MessageServiceServicer):  # type: ignore[m
             decide_time=None if found.decided_at is None else timestamp(found.decided_at),
             gates=[message_pb2.Gate(name=name, passed=passed, detail=detail) for name, passed, detail in found.gates],
             explanation=audiences.explanation(found.explanation),
+            detail=found.detail,
         )
 
     async def ListDeliveries(  # noqa: N802

@@ -34,6 +34,7 @@ _DELIVERIES: Final[Columns] = {
     "decided": Kind.TIMESTAMP,
     "state": Kind.STRING,
     "reason": Kind.STRING,
+    "detail": Kind.STRING,
     "idempotency_key": Kind.STRING,
 }
 _WHERE = click.option(
@@ -126,6 +127,7 @@ def deliveries(call: Call, file: str, form: str | None, message: str) -> None:
             "decided": instant(one.decide_time),
             "state": one.state,
             "reason": one.reason,
+            "detail": one.detail,
             "idempotency_key": one.idempotency_key,
         }
         for one in call.client().messages.deliveries(message)

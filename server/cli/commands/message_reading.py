@@ -188,7 +188,11 @@ def _accounts(counts: Any) -> list[tuple[Any, ...]]:
         )
         for one in sorted(counts.skipped, key=lambda one: -one.users)
     ]
-    return rows + [(_indented(name), getattr(counts, name), "") for name in _AFTER_SKIPPED]
+    for name in _AFTER_SKIPPED:
+        rows.append((_indented(name), getattr(counts, name), ""))
+        if name == "failed":
+            rows += [(_indented(one.reason, 2), one.users, "") for one in counts.failures]
+    return rows
 
 
 def _indented(name: str, depth: int = 1) -> Text:
@@ -237,6 +241,8 @@ def explain(call: Call, key: str, user: str) -> None:
             (f", decided {cell(decided)}" if decided else "", "dim"),
         )
     )
+    if found.detail:
+        call.out.say(Text.assemble("the provider said: ", (found.detail, "yellow")))
     call.out.say()
     call.out.table(["gate", "now", ""], [(one.name, one.passed, one.detail) for one in found.gates])
     call.out.say()
@@ -262,7 +268,8 @@ def deliveries(call: Call, key: str, state: str | None, limit: int) -> None:
         if call.out.json:
             call.out.lines([plain(one)])
         else:
-            shown.append((one.message_key, one.distinct_id, instant(one.decide_time), one.state, one.reason or None))
+            reason = ": ".join(part for part in (one.reason, one.detail) if part)
+            shown.append((one.message_key, one.distinct_id, instant(one.decide_time), one.state, reason or None))
     if not call.out.json:
         call.out.table(["message", "user", "decided", "state", "reason"], shown, empty="there are no such deliveries")
     if more:

@@ -28,9 +28,9 @@ class PaceConfig:
 class Window:
     """Counts recipients that have begun and are not settled, and adapts how many there may be.
 
-    By Little's law a window of W recipients settled at a rate r is worked off in W/r seconds. So the window is
-    scaled by wanted time over observed time, at most by two each way, and never below the provider's own
-    concurrency: those calls run side by side, fewer would not be faster.
+    By Little's law W recipients under way that are worked off in t seconds are settled at the rate W/t. The window is
+    what that rate settles in the wanted time, at most twice or half of what it was, and never below the provider's
+    own concurrency: those calls run side by side, fewer would not be faster.
     """
 
     def __init__(self, concurrency: int, config: PaceConfig) -> None:
@@ -77,10 +77,12 @@ class Window:
             seconds: from the leave to begin until most of the slice was settled.
             begun: `used` when leave was given. A window that was mostly empty proves no need of a wider one.
         """
-        scale = min(2.0, max(0.5, self._config.slice_seconds / max(seconds, 1e-6)))
-        if scale > 1.0 and begun * 2 < self.size:
+        # Of what was under way then, not of the window now: slices begun side by side would each double it anew.
+        fitting = int(begun * self._config.slice_seconds / max(seconds, 1e-6))
+        if fitting > self.size and begun * 2 < self.size:
             return
-        self.size = min(self._config.largest_window, max(self._least, int(self.size * scale)))
+        fitting = min(self.size * 2, max(self.size // 2, fitting))
+        self.size = min(self._config.largest_window, max(self._least, fitting))
         self._freed.set()
 
     def narrow(self) -> None:

@@ -19,6 +19,7 @@ from core.messaging import reading
 from core.messaging.compiled import compile_message
 from core.messaging.definitions import Asap, EmailSource, MessageDefinition, Once, WebhookSource
 from core.messaging.desk import Offer
+from core.messaging.effects import DeliveryState
 from core.messaging.keys import idempotency_key
 from core.messaging.render import HandOff, render_users
 from core.profiles.records import EventRecord, Operation, ProfileChange
@@ -87,6 +88,7 @@ class World:
             self.work: 20,
             self.launch: 8,
             self.operate: 8,
+            self.end: 1,
             self.merge: 6,
             self.delete: 4,
             self.speak_late: 6,
@@ -198,16 +200,14 @@ class World:
         if not messages:
             return
         chance, message = self.chance, self.chance.choice(list(messages))
-        match chance.randrange(8):
+        match chance.randrange(7):
             case 0:
                 self.ask(commands.PauseMessages([message.key]))
             case 1 if chance.random() < 0.3:
                 self.ask(commands.PauseMessages(None))
             case 2 | 3:
                 self.ask(commands.ResumeMessage(message.key, chance.choice([0, 100])))
-            case 4 if chance.random() < 0.3:
-                self.ask(commands.EndMessage(message.key))
-            case 5 if message.state == "paused":
+            case 4 if message.state == "paused":
                 like = [one for one in CONTENT if type(one) is type(message.content)]
                 self.ask(commands.UpdateMessage(message.key, {"content": chance.choice(like)}))
             case _:
@@ -215,6 +215,15 @@ class World:
                 if resolution == "offer_again" and message.state != "ended":
                     self.forgive(message.key)
                 self.ask(commands.ResolveAmbiguous(message.key, [], resolution))
+
+    def end(self) -> None:
+        """A message ends, best of all in the middle of hand-offs; then workers tell of them."""
+        messages = list(self.project.version.messages.all())
+        busy = [one for one in messages if self.project.version.messages.ledger(one.key).state("begun")]
+        if messages:
+            self.ask(commands.EndMessage(self.chance.choice(busy or messages).key))
+            self.check()
+            self.say(self.receiver.under_way(offer.batch_id for offer in self.offers))
 
     def forgive(self, key: str) -> None:
         """An operator takes it upon himself that what is ambiguous may be handed off twice."""
@@ -224,7 +233,15 @@ class World:
                 one.forgiven = True
 
     def merge(self) -> None:
-        self.ask(commands.MergeUsers(*self.chance.sample(IDS, 2)))
+        chance, version = self.chance, self.project.version
+        pair = chance.sample(IDS, 2)
+        if version.messages.all() and chance.random() < 0.5:  # two of one state, best of all in flight
+            ledger = version.messages.ledger(chance.choice(list(version.messages.all())).key)
+            states: list[DeliveryState] = ["begun", "begun", "ambiguous", "queued", "sent", "skipped"]
+            alike = ledger.state(chance.choice(states)) & version.population.live
+            if len(alike) > 1:
+                pair = [version.users.name(ordinal) for ordinal in chance.sample(list(alike), 2)]
+        self.ask(commands.MergeUsers(*pair))
 
     def delete(self) -> None:
         distinct_id = self.chance.choice(IDS)
@@ -268,7 +285,7 @@ class World:
             indexes = [index for index in range(len(offer.recipients)) if chance.random() < 0.6]
             for index in desk.begin(offer.batch_id, indexes).result(timeout=60):
                 self.hand_off(offer, offer.recipients[index])
-            self.say([one for one in self.receiver.under_way([offer.batch_id]) if chance.random() < 0.7])
+            self.say([one for one in self.receiver.under_way([offer.batch_id]) if chance.random() < 0.5])
             match chance.randrange(6):
                 case 0:
                     desk.release(offer.batch_id)
@@ -285,7 +302,7 @@ class World:
         definition = version.messages.get(offer.message_key)
         assert definition.state == "live"
         assert render_users(version, definition, compile_message(version, definition), [given.ordinal]) == [given]
-        arrived, dropped = self.chance.random() < 0.6, self.drops_repeated(definition)
+        arrived, dropped = self.chance.random() < 0.5, self.drops_repeated(definition)
         fresh = HandedOff(definition.key, given.idempotency_key, given.attempt, offer.batch_id, arrived, dropped)
         self.receiver.take(version, given.ordinal, fresh)
 

@@ -151,11 +151,12 @@ class Session:
                     # Nothing was changed, so nobody may be sent to; they are offered again once commits succeed.
                     log.warning("no leave to begin in %s: %s", project.name, error)
                     self._retry(project.name)
-                else:
-                    if len(granted) < len(begin.indexes):
-                        self._commits.touch(project.name)  # who was refused may wait, to be rendered anew
             answer = delivery_pb2.Granted(batch_id=begin.batch_id, indexes=granted)
             await self._write(delivery_pb2.DeliverResponse(granted=answer))
+            if project is not None and len(granted) < len(begin.indexes):
+                self._commits.touch(
+                    project.name
+                )  # who was refused may wait, to be rendered anew: no commit tells of it
         finally:
             self._grants.release()
         self._check_settled()

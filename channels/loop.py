@@ -16,6 +16,8 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
+from muster.outage import Outage as Trouble
+
 from channels.pace import Outage, PaceConfig, Window
 from channels.progress import Progress
 from channels.provider import Batch, Outcome, Provider, Result
@@ -82,6 +84,9 @@ class WorkerLoop:
         self._batches: set[asyncio.Task[None]] = set()
         self._slices: set[asyncio.Task[None]] = set()
         self._fault: BaseException | None = None
+        # Of those without an answer and of those refused, each at most once a minute: the counts tell the rest.
+        self._away = Trouble(logger)
+        self._refused = Trouble(logger)
 
     def stop(self) -> None:
         """Begin nothing more and let `run` return once what has begun is settled. May be called twice."""
@@ -185,13 +190,19 @@ class WorkerLoop:
     async def _settle(self, batch: OfferedBatch, result: Result) -> None:
         self._window.give_back(1)
         self.progress.count(result.outcome)
+        detail = " ".join(result.detail.split())[:_LONGEST_DETAIL]
         if result.outcome is Outcome.NOT_SENT and not self._stopping.is_set():
             self._outage.failed()
             self._window.narrow()
+            self._away.say("the provider cannot be reached, and is tried again: %s", detail)
+        elif result.outcome is Outcome.AMBIGUOUS and not self._stopping.is_set():
+            self._away.say("the provider was called and gave no clear answer, so a hand-off is ambiguous: %s", detail)
         elif result.outcome in (Outcome.SENT, Outcome.FAILED):
             self._outage.answered()
+            self._away.over("the provider answers")
+        if result.outcome is Outcome.FAILED:
+            self._refused.say("the provider refused %d so far; the last: %s", self.progress.failed, detail)
         self.progress.outages = self._outage.failures
-        detail = " ".join(result.detail.split())[:_LONGEST_DETAIL]
         if result.outcome is not Outcome.SENT:
             self.progress.trouble = detail
         await batch.acknowledge(result.idempotency_key, result.outcome, detail, result.provider_id)

@@ -360,6 +360,9 @@ async def _stop_work(keepers: Iterable[_Keeper]) -> None:
 
 # The processes
 
+Watch = Callable[[Mapping[str, int | str], bool], None]
+"""Told what a worker has done, by outcome, and whether the server is connected."""
+
 
 def work(
     channel: ChannelName,
@@ -367,18 +370,21 @@ def work(
     *,
     token: str = "",
     tls: bool | bytes = False,
-    watch: Callable[[Mapping[str, int | str]], None] | None = None,
+    watch: Watch | None = None,
 ) -> dict[str, int | str]:
     """Carry one channel in a process of its own until SIGTERM or SIGINT; then settle what has begun.
+
+    What it works for, and when it is connected, it logs; what goes wrong with server or provider is logged by the
+    parts that speak with them.
 
     Arguments:
         channel: what to carry.
         config: names the server, the project ("": every one) and the provider.
         token, tls: as for `muster.Client`.
-        watch: told twice a second what was done so far, by outcome.
+        watch: told twice a second what was done so far, by outcome, and whether the server is connected.
 
     Returns:
-        What was done, as `watch` is told.
+        What was done, by outcome.
 
     Raises:
         InvalidInput: PROVIDER_MISSING, OPTION_VALUE.
@@ -392,9 +398,16 @@ def work(
         )
     wanted = replace(config, smtp_host=config.smtp_host if email else "", webhook=not email)
     provider = _providers(wanted)[channel]
+    log.info(
+        "%s of %s, from %s, is sent by %s",
+        channel,
+        f"the project {config.project}" if config.project else "every project",
+        config.server,
+        f"{config.smtp_host}:{config.smtp_port} ({config.smtp_security})" if email else config.webhook_proxy or "HTTP",
+    )
     connect = partial(Worker, config.server, channel=channel, project=config.project, token=token, tls=tls)
     done: dict[str, int | str] = uvloop.run(
-        _work(connect, provider, LoopConfig(grace=config.stop_grace_seconds), watch or (lambda _: None))
+        _work(connect, provider, LoopConfig(grace=config.stop_grace_seconds), watch or (lambda *_: None))
     )
     return done
 
@@ -403,14 +416,18 @@ async def _work(
     connect: Callable[[], Worker],
     make: Callable[[], Provider],
     config: LoopConfig,
-    watch: Callable[[Mapping[str, int | str]], None],
+    watch: Watch,
 ) -> dict[str, int | str]:
     async with connect() as worker:
         work = WorkerLoop(worker, make(), config)
 
         async def tell() -> None:
+            connected = False
             while True:
-                watch(asdict(work.progress))
+                if worker.connected and not connected:
+                    log.info("connected: batches are taken as they are offered")
+                connected = worker.connected
+                watch(asdict(work.progress), connected)
                 await asyncio.sleep(_WATCH_SECONDS)
 
         telling = asyncio.create_task(tell())

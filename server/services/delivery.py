@@ -58,6 +58,7 @@ class DeliveryService(delivery_pb2_grpc.DeliveryServiceServicer):  # type: ignor
         self._sessions.add(session)
         log.info("worker %r takes %s of %s", hello.worker_id, session.channel, hello.project or "every project")
         try:
+            await context.write(delivery_pb2.DeliverResponse(welcome=delivery_pb2.Welcome()))
             await session.run(requests)
         finally:
             self._sessions.discard(session)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import sys
+import time
 from collections.abc import Mapping
 from typing import Any, Final, Literal
 
@@ -14,6 +16,9 @@ from server.cli.context import Call, pass_call
 from server.cli.frame import Group, WorkerCommand
 from server.cli.output import cell
 
+log = logging.getLogger("muster.channel")
+
+_LOG_SECONDS: Final = 60.0
 _SHOWN: Final = ("sent", "failed", "ambiguous", "in flight")
 
 
@@ -44,13 +49,13 @@ def _work(call: Call, name: Literal["email", "webhook"]) -> None:
     from server.main import work
 
     notes = call.out.notes
-    with Live(console=notes, transient=True, refresh_per_second=4) if notes.is_terminal else _Still() as live:
+    with Live(console=notes, transient=True, refresh_per_second=4) if notes.is_terminal else _Log() as shown:
         done = work(
             name,
             call.config,
             token=call.token(),
             tls=call.tls(),
-            watch=lambda progress: live.update(_line(name, progress)),
+            watch=lambda progress, connected: shown.update(_line(name, progress, connected)),
         )
     if call.out.json:
         call.out.document(done)
@@ -59,22 +64,32 @@ def _work(call: Call, name: Literal["email", "webhook"]) -> None:
     sys.stdout.flush()
 
 
-class _Still:
-    """Stands in for a live line where there is no terminal."""
+class _Log:
+    """Stands in for a live line where there is no terminal: logs what changed, at most once a minute."""
 
-    def __enter__(self) -> _Still:
+    def __init__(self) -> None:
+        self._told = ""
+        self._next = time.monotonic() + _LOG_SECONDS
+
+    def __enter__(self) -> _Log:
         return self
 
     def __exit__(self, *failure: object) -> None:
         """Nothing is left to do."""
 
     def update(self, line: Text) -> None:
-        """Nobody watches."""
+        """Take note of the present line."""
+        now = time.monotonic()
+        if line.plain != self._told and now >= self._next:
+            self._told, self._next = line.plain, now + _LOG_SECONDS
+            log.info("%s", line.plain)
 
 
-def _line(name: str, progress: Mapping[str, Any]) -> Text:
-    """What a worker has done, in one line."""
+def _line(name: str, progress: Mapping[str, Any], connected: bool | None = None) -> Text:
+    """What a worker has done, in one line; while it works, also whether the server is connected."""
     line = Text(f"{name}: ")
+    if connected is not None:
+        line.append_text(Text("connected; ", "green") if connected else Text("not connected; ", "red"))
     begun = progress["begun"] - sum(progress[one] for one in ("sent", "failed", "ambiguous", "not_sent"))
     counts = {**progress, "in flight": begun}
     line.append_text(Text(", ").join(Text.assemble(cell(counts[one]), f" {one}") for one in _SHOWN))

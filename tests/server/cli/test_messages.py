@@ -192,6 +192,13 @@ def mail_server(tmp_path: Path) -> Iterator[tuple[str, Path]]:
     process.communicate(timeout=30)
 
 
+def edited_hello(muster: Muster, folder: Path) -> Path:
+    """A message `hello` to everybody."""
+    file = folder / "hello.toml"
+    assert muster("message", "new", "email", file).status == 0
+    return edited(file, targeting="'''true'''")
+
+
 def test_a_worker_of_its_own_sends_the_mails(
     muster: Muster, server: Server, mail_server: tuple[str, Path], tmp_path: Path
 ) -> None:
@@ -201,9 +208,7 @@ def test_a_worker_of_its_own_sends_the_mails(
     assert muster("project", "create", "mailing", "--allow", "u1@example.com").status == 0
     assert muster("import", "profiles", "-", "--format", "ndjson", env=env, stdin=users).status == 0
     assert muster("project", "live", env=env).status == 0
-    file = tmp_path / "hello.toml"
-    assert muster("message", "new", "email", file).status == 0
-    edited(file, targeting="'''true'''")
+    file = edited_hello(muster, tmp_path)
     assert muster("message", "create", file, env=env).status == 0
     assert muster("message", "launch", "hello", "--existing", "send", env=env).status == 0
 
@@ -225,6 +230,10 @@ def test_a_worker_of_its_own_sends_the_mails(
         text=True,
     )
     try:
+        assert worker.stderr is not None
+        begun = worker.stderr.readline()
+        assert f"email of the project mailing, from {server.address}, is sent by 127.0.0.1:{port} (plain)" in begun
+        assert "connected: batches are taken" in worker.stderr.readline()
         started = time.monotonic()
         while muster("message", "report", "hello", "--json", env=env).document["counts"]["sent"] < 30:
             assert worker.poll() is None and time.monotonic() - started < WAIT_SECONDS
@@ -235,6 +244,37 @@ def test_a_worker_of_its_own_sends_the_mails(
     assert worker.returncode == 0, err
     assert json.loads(out)["sent"] == 30
     assert len(record.read_text().splitlines()) == 30
+    assert err == ""
+
+
+def test_a_worker_says_that_server_or_provider_is_away(muster: Muster, server: Server, tmp_path: Path) -> None:
+    env = {"MUSTER_PROJECT": "away"}
+    assert muster("project", "create", "away", env=env).status == 0
+    assert muster("project", "live", env=env).status == 0
+    user = '{"id":"u","$email":"u@example.com"}\n'
+    assert muster("import", "profiles", "-", "--format", "ndjson", env=env, stdin=user).status == 0
+    file = edited_hello(muster, tmp_path)
+    assert muster("message", "create", file, env=env).status == 0
+    assert muster("message", "launch", "hello", "--existing", "send", env=env).status == 0
+    words = ("--project", "away", "--smtp-host", "127.0.0.1", "--smtp-port", "1", "--smtp-security", "plain")
+    for address, line in (
+        (server.address, "the provider cannot be reached, and is tried again: 127.0.0.1:1"),
+        ("127.0.0.1:1", "has no stream of 127.0.0.1:1, and tries again"),
+    ):
+        worker = subprocess.Popen(
+            [sys.executable, "-m", "server.cli", "channel", "email", "--server", address, *words],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        try:
+            assert worker.stderr is not None
+            warning = next(one for one in worker.stderr if "WARNING" in one)
+        finally:
+            worker.send_signal(signal.SIGTERM)
+            out, _ = worker.communicate(timeout=30)
+        assert line in warning and worker.returncode == 0
+        assert out.startswith("email: 0 sent")
 
 
 def test_a_worker_without_a_provider_says_so(muster: Muster) -> None:

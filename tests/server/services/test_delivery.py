@@ -34,6 +34,7 @@ class Stream:
     ) -> Stream:
         stream = cls(stubs)
         await stream.send(hello=delivery_pb2.Hello(project=project, channel=channel, worker_id=worker))
+        assert isinstance(await stream.next(), delivery_pb2.Welcome)
         if credit:
             await stream.give(credit)
         return stream

@@ -17,6 +17,7 @@ from jinja2 import nodes
 from core.errors import InvalidTemplate
 from core.render import rules
 from core.render.bind import bind
+from core.render.complaints import reworded
 from core.render.environment import PRINT, PRINT_JSON_TEXT, SANDBOX, RowContext
 from core.render.json_body import places_in, require_json
 from core.render.limits import MAX_OUTPUT
@@ -172,9 +173,7 @@ def _parse(scanned: Scanned) -> nodes.Template:
     try:
         return SANDBOX.parse(scanned.text)
     except jinja2.TemplateSyntaxError as error:
-        scanned.refuse(
-            error.lineno, error.message or "cannot be read", mend="see docs/templates.md", code="TEMPLATE_SYNTAX"
-        )
+        _refuse_syntax(scanned, error)
     except RecursionError:
         _refuse_complexity(scanned)
 
@@ -185,12 +184,15 @@ def _generate(tree: nodes.Template, scanned: Scanned) -> _Root:
         code = SANDBOX.compile(tree)
         template: Any = jinja2.Template.from_code(SANDBOX, code, {})
     except jinja2.TemplateSyntaxError as error:
-        scanned.refuse(
-            error.lineno, error.message or "cannot be compiled", mend="see docs/templates.md", code="TEMPLATE_SYNTAX"
-        )
+        _refuse_syntax(scanned, error)
     except (RecursionError, SyntaxError, MemoryError):  # bounds of Python's own compiler
         _refuse_complexity(scanned)
     return cast(_Root, template.root_render_func)
+
+
+def _refuse_syntax(scanned: Scanned, error: jinja2.TemplateSyntaxError) -> NoReturn:
+    message, mend = reworded(error.message or "")
+    scanned.refuse(error.lineno, message, mend=mend, code="TEMPLATE_SYNTAX")
 
 
 def _refuse_complexity(scanned: Scanned) -> NoReturn:

@@ -49,9 +49,7 @@ def report(error: Any, texts: dict[str, str] | None = None, server: str = "") ->
         _write(f"no server answers at {server}", "start one with `muster serve`, or name another with --server")
         return
     place = f"{error.field}: " if error.field else ""
-    line = getattr(error, "line", 0)
-    message = error.message + (f", line {line}, column {error.column}" if line else "")
-    _write(place + message, error.mend)
+    _write(place + error.message, error.mend)  # a template's error says line and column itself
     text = (texts or {}).get(error.field)
     position = getattr(error, "position", -1)
     if text is not None and position >= 0:

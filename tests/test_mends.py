@@ -22,16 +22,19 @@ KINDS: Final = {
     for name, kind in vars(module).items()
     if isinstance(kind, type) and issubclass(kind, MusterError) and not issubclass(kind, StoreError)
 } | {"Closed"}
-# Told to nobody: the peer is gone.
-UNHEARD: Final = {("server/session.py", "WORKER_GONE")}
+# Told to nobody, since the peer is gone; and constructs of CEL, named with their place, that nothing here replaces.
+WITHOUT: Final = {
+    ("server/session.py", "WORKER_GONE"),
+    ("core/evaluator/checked_expr.py", "UNSUPPORTED_CONSTRUCT"),
+    ("core/evaluator/checker.py", "UNSUPPORTED_CONSTRUCT"),
+    ("core/evaluator/macros.py", "UNSUPPORTED_CONSTRUCT"),
+}
 
 
 def errors_made() -> Iterator[tuple[str, ast.Call]]:
     """Each place that makes an error of ours, and where it stands."""
     for folder in ("core", "server"):
         for path in sorted((ROOT / folder).rglob("*.py")):
-            if path.parent.name == "evaluator":
-                continue  # EVALUATOR
             for node in ast.walk(ast.parse(path.read_text("utf-8"))):
                 if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in KINDS:
                     yield str(path.relative_to(ROOT)), node
@@ -51,7 +54,7 @@ def test_no_error_is_made_without_a_mend() -> None:
     silent = [
         f"{path}:{call.lineno}"
         for path, call in found
-        if said(call, "mend") == "" and (path, said(call, "code")) not in UNHEARD
+        if said(call, "mend") == "" and (path, said(call, "code")) not in WITHOUT
     ]
     assert silent == []
 

@@ -126,7 +126,7 @@ class Server:
         """Open the store and serve. What was started before something failed is taken down again.
 
         Raises:
-            StoreError: STORE_LOCKED, STORE_UNUSABLE.
+            StoreError: STORE_LOCKED, STORE_UNUSABLE, STORE_IS_PROJECT.
             InvalidInput: TOKEN_FILE, TLS_UNUSABLE, OPTION_VALUE.
             FailedPrecondition: ADDRESS_UNUSABLE.
         """

@@ -29,6 +29,7 @@ from core.errors import AlreadyExists, InvalidInput, MusterError, NotFound, Stor
 from core.messaging.desk import Desk
 from core.requests import KEPT
 from core.settings import Settings, check_settings
+from core.storage.folder import FORMAT_FILE
 from server.auth import CALLER
 from server.blocking import settled
 from server.names import nearest
@@ -79,7 +80,8 @@ class Projects:
         clock: the time of projects whose clock is real, in micros UTC.
 
     Raises:
-        StoreError: STORE_LOCKED, where another server has the folder; STORE_UNUSABLE, where it cannot be made.
+        StoreError: STORE_LOCKED, where another server has the folder; STORE_UNUSABLE, where it cannot be made;
+            STORE_IS_PROJECT, where it is a single project's.
     """
 
     def __init__(self, store: Path, config: EngineConfig, lease_seconds: float, clock: Clock = real_clock) -> None:
@@ -93,6 +95,13 @@ class Projects:
         self._listeners: list[Listener] = []
         self._creating = threading.Lock()
         self._closed = False
+        if (store / FORMAT_FILE).exists():
+            raise StoreError(
+                "the folder is one project's store or its backup, and not a folder of projects",
+                field=str(store),
+                mend="copy it to NEW/projects/NAME, under the project's name, and serve NEW",
+                code="STORE_IS_PROJECT",
+            )
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             self._lock = _locked(store / "lock")

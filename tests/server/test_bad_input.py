@@ -65,12 +65,6 @@ def double(number: float) -> value_pb2.Value:
     return value_pb2.Value(double_value=number)
 
 
-async def first_of(stream: Any) -> Any:
-    async for answer in stream:
-        return answer
-    return None
-
-
 def count(expression: str = "true", project: str = PROJECT, **params: value_pb2.Value) -> Call:
     request = audience_pb2.CountRequest(project=project, expression=expression, params=params)
     return lambda stubs: stubs.audiences.Count(request)
@@ -95,7 +89,7 @@ def sender(text: str) -> message_pb2.Message:
 
 def deliver(*requests: delivery_pb2.DeliverRequest) -> Call:
     async def call(stubs: Stubs) -> Any:
-        return await first_of(stubs.delivery.Deliver(iter(requests)))
+        return [answer async for answer in stubs.delivery.Deliver(iter(requests))]
 
     return call
 

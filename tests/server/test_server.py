@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import socket
 import threading
 from collections.abc import AsyncIterator
@@ -276,6 +277,7 @@ async def test_a_worker_serves_what_its_token_opens(guarded: Server, project: st
         if code:
             assert (await refused(call.read())).code == code
             return
+        assert (await call.read()).HasField("welcome")
         await call.write(delivery_pb2.DeliverRequest(begin=delivery_pb2.Begin(batch_id=1, indexes=[0])))
         assert list((await call.read()).granted.indexes) == []
         ack = delivery_pb2.Acknowledgement(idempotency_key="x", outcome=delivery_pb2.OUTCOME_SENT)
@@ -330,6 +332,27 @@ async def test_a_repeated_move_of_the_clock_answers_the_time_of_the_first(stubs:
         assert (await stubs.projects.MoveClock(move)).now.seconds == start + 100
     asked = project_pb2.GetProjectRequest(name=PROJECT)
     assert (await stubs.projects.GetProject(asked)).project.now.seconds == start + 100
+
+
+async def test_a_backup_is_served_from_a_folder_of_projects_and_not_as_one(config: Config, tmp_path: Path) -> None:
+    copy, restored = tmp_path / "copy", tmp_path / "restored"
+    async with Server(config) as server, grpc.aio.insecure_channel(server.grpc_address) as channel:
+        stubs = Stubs(channel)
+        await stubs.create()
+        await stubs.add_users(3)
+        await stubs.projects.Backup(project_pb2.BackupRequest(project=PROJECT, destination=str(copy)))
+    before = sorted(copy.rglob("*"))
+    with pytest.raises(StoreError) as caught:
+        await Server(replace(config, store=copy)).start()
+    assert caught.value.code == "STORE_IS_PROJECT" and "projects/NAME" in caught.value.mend
+    assert sorted(copy.rglob("*")) == before
+    shutil.copytree(copy, restored / "projects" / PROJECT)
+    async with (
+        Server(replace(config, store=restored)) as server,
+        grpc.aio.insecure_channel(server.grpc_address) as channel,
+    ):
+        asked = project_pb2.GetProjectRequest(name=PROJECT)
+        assert (await Stubs(channel).projects.GetProject(asked)).project.profiles == 3
 
 
 async def test_a_damaged_project_is_told_of_and_the_others_are_served(config: Config) -> None:

@@ -16,6 +16,7 @@ from server.cli.context import Call, pass_call
 from server.cli.frame import Command, LocalCommand, fail
 
 _PROJECTS: Final = "projects"
+_OF_A_STORE: Final = ("format", "log", "pages")
 
 
 @click.command("backup", cls=Command, epilog="Example: muster backup /var/backups/shop-monday")
@@ -45,9 +46,14 @@ def verify(call: Call, folder: Path) -> None:
 
     FOLDER is a server's store, or the copy of one project that `muster backup` made. Status 1 where anything is wrong.
     """
-    if not folder.is_dir():
-        raise InvalidInput("no folder", field=str(folder), mend="name a store's folder", code="STORE_NOT_FOUND")
     held = folder / _PROJECTS
+    if not held.is_dir() and not any((folder / name).exists() for name in _OF_A_STORE):
+        raise InvalidInput(
+            "there is no store" if folder.is_dir() else "no folder",
+            field=str(folder),
+            mend="name a server's folder, or a backup",
+            code="STORE_NOT_FOUND",
+        )
     stores = (
         sorted(one for one in held.iterdir() if one.is_dir() and not one.name.startswith("."))
         if held.is_dir()

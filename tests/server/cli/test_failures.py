@@ -41,7 +41,7 @@ WRONG = [
     (("schema", "--token-file", "nothing"), 2, "the token file cannot be read"),
     (("schema", "--config", "nothing.toml"), 2, "the configuration cannot be read"),
     (("backup", "relative", "--project", "nothing"), 1, "there is no project 'nothing'"),
-    (("verify", "nothing"), 2, "name a store's folder"),
+    (("verify", "nothing"), 2, "a server's folder, or a backup"),
     (("completion", "tcsh"), 2, "'tcsh' is not one of"),
     (("serve", "--listen", "0.0.0.0:7171"), 2, "there is no token file (give --token-file"),
     (("serve", "--listen", "nowhere"), 2, "host:port, such as"),

@@ -66,6 +66,12 @@ def test_an_empty_store_holds_nothing(tmp_path: Path) -> None:
     assert answer.status == 0 and "no project yet" in answer.err
 
 
+def test_what_is_no_store_is_not_called_damaged(tmp_path: Path) -> None:
+    for folder in (tmp_path, tmp_path / "absent"):
+        answer = run("verify", folder)
+        assert answer.status == 2 and answer.out == "" and "a server's folder, or a backup" in answer.err
+
+
 def test_benchmarks_get_their_words_and_keep_their_status() -> None:
     def muster(*words: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run([sys.executable, "-m", "server.cli", *words], capture_output=True, text=True, check=False)

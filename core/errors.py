@@ -94,6 +94,16 @@ class Exhausted(MusterError):
     code = "EXHAUSTED"
 
 
+class ExpressionTooCostly(Exhausted):
+    """A targeting expression that would take too long over these users. `position` is a 0-based code point offset."""
+
+    code = "EXPRESSION_TOO_COSTLY"
+
+    def __init__(self, message: str, *, position: int = -1, field: str = "expression", mend: str = "", code: str = ""):
+        super().__init__(message, field=field, mend=mend, code=code)
+        self.position = position
+
+
 class Unavailable(MusterError):
     """Not now; the same request may succeed later."""
 

@@ -16,6 +16,7 @@ from google.rpc import error_details_pb2, status_pb2
 from core.errors import (
     AlreadyExists,
     Exhausted,
+    ExpressionTooCostly,
     FailedPrecondition,
     InvalidExpression,
     InvalidInput,
@@ -83,7 +84,7 @@ def status_of(error: MusterError) -> grpc.StatusCode:
 def error_info(error: MusterError) -> error_details_pb2.ErrorInfo:
     """The error's code, field, mend and position as `google.rpc.ErrorInfo`."""
     metadata = {"field": _short(error.field), "mend": _short(error.mend)}
-    if isinstance(error, InvalidExpression) and error.position >= 0:
+    if isinstance(error, InvalidExpression | ExpressionTooCostly) and error.position >= 0:
         metadata["position"] = str(error.position)
     if isinstance(error, InvalidTemplate) and error.line > 0:
         metadata["line"] = str(error.line)

@@ -6,12 +6,14 @@ by the row matcher's own function.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from core.evaluator.heaps import ranges
+from core.evaluator.limits import CELLS_PER_PORTION
 from core.evaluator.operators import REDO
 from core.evaluator.space import Space
 from core.evaluator.tally import sum_into
@@ -39,11 +41,23 @@ def folded(fold: Fold) -> Callable[[Space, Vector], Vector]:
     def kernel(space: Space, lists: Vector) -> Vector:
         builder = Builder(len(lists))
         for heap, rows, codes in space.groups(lists, LIST):
-            counts, flat = heap.expand(codes)
-            builder.put(rows, fold(counts, flat))
+            starts, counts, flat = heap.spans(codes)
+            for some in _portions(counts):
+                builder.put(rows[some], fold(counts[some], flat.take(ranges(starts[some], counts[some]))))
         return builder.done()
 
     return kernel
+
+
+def _portions(counts: Data) -> Iterator[slice]:
+    """Consecutive lists with no more elements together than are unfolded at once, or one list."""
+    ends = np.cumsum(counts)
+    first = 0
+    while first < len(counts):
+        before = int(ends[first - 1]) if first else 0
+        last = max(first + 1, int(np.searchsorted(ends, before + CELLS_PER_PORTION, "right")))
+        yield slice(first, last)
+        first = last
 
 
 def total(counts: Data, flat: Vector) -> Vector:

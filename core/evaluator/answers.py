@@ -13,6 +13,7 @@ from core.evaluator.asking import LeafCount, NameWarning, explain_user, leaf_cou
 from core.evaluator.audience import Audiences
 from core.evaluator.bind import bind
 from core.evaluator.explain import Explanation
+from core.evaluator.limits import CELLS_PER_QUESTION
 from core.values import Value
 
 
@@ -46,11 +47,12 @@ def count(view: View, expression: str, params: Mapping[str, Value], explain: boo
 
     Raises:
         InvalidExpression: see `core.evaluator.parse.parse`.
+        ExpressionTooCostly: EXPRESSION_TOO_COSTLY.
     """
     parsed = view.audiences.parse(expression, params)
     population = view.population
     plan = bind(parsed, population)
-    matched = plan.select(population, now=view.now)
+    matched = plan.select(population, now=view.now, most=CELLS_PER_QUESTION)
     return Count(
         len(matched),
         len(population.live),
@@ -66,8 +68,10 @@ def select(view: View, expression: str, params: Mapping[str, Value]) -> BitMap:
 
     Raises:
         InvalidExpression: see `core.evaluator.parse.parse`.
+        ExpressionTooCostly: EXPRESSION_TOO_COSTLY.
     """
-    return bind(view.audiences.parse(expression, params), view.population).select(view.population, now=view.now)
+    plan = bind(view.audiences.parse(expression, params), view.population)
+    return plan.select(view.population, now=view.now, most=CELLS_PER_QUESTION)
 
 
 def explain(

@@ -35,6 +35,7 @@ from core.evaluator.vector import (
     UINT,
     WRONG_TYPE,
     Builder,
+    Data,
     Index,
     Tags,
     Vector,
@@ -44,6 +45,11 @@ from core.evaluator.vector import (
 )
 
 Function = Callable[..., CelValue]
+JOINED: Final = (STRING, BYTES, LIST)
+"""What `+` puts together."""
+_MAP: Final = "{}"
+_GROWING: Final = ("_+_", _MAP)
+"""Functions whose results are larger than their arguments."""
 _NUMBERS: Final = frozenset((INT, UINT, DOUBLE))
 _ORDERED: Final = frozenset((BOOL, STRING, BYTES, TIMESTAMP, DURATION))
 _TYPE_OF_TAG: Final[dict[int, str]] = {
@@ -87,11 +93,19 @@ class Applier:
         """`container[key]`."""
         return self.call("_[_]", [container, key], size)
 
+    def sizes(self, values: Vector) -> Data:
+        """The length of each string, bytes or list; 0 of anything else."""
+        sizes = np.zeros(len(values), np.int64)
+        for tag in JOINED:
+            for heap, rows, codes in self._space.groups(values, tag):
+                sizes[rows] = heap.sizes(codes)
+        return sizes
+
     def make_map(self, parts: Sequence[Vector], size: int) -> Vector:
         """`{key: value, …}` from keys and values in turn."""
         if not parts:
             return self.empty_map()
-        return self._strict(parts, size, lambda given, count: self._each("{}", _map_of, given, count))
+        return self._strict(parts, size, lambda given, count: self._each(_MAP, _map_of, given, count))
 
     def _lasting(self, key: Hashable, value: CelValue) -> Vector:
         found = self._constants.get(key)
@@ -170,7 +184,7 @@ class Applier:
         """The matcher's function, once per distinct combination of arguments."""
         varying = [place for place, part in enumerate(parts) if not part.constant]
         if not varying:
-            return self._computed(function, parts, 1)
+            return self._computed(name, function, parts, 1)
         if len(varying) == 1 and REFERENCES[parts[varying[0]].tag()]:
             return self._by_code(name, function, parts, varying[0])
         combined = np.zeros(count, np.int64)
@@ -180,13 +194,13 @@ class Applier:
             _, firsts, combined = np.unique(
                 combined * (int(inverse.max()) + 1) + inverse, return_index=True, return_inverse=True
             )
-        return self._computed(function, [part.take(firsts) for part in parts], len(firsts)).take(combined)
+        return self._computed(name, function, [part.take(firsts) for part in parts], len(firsts)).take(combined)
 
     def _by_code(self, name: str, function: Function, parts: list[Vector], place: int) -> Vector:
         """The same where one argument varies and refers to heaps: kept by code where heap and constants last."""
         others = [part for at, part in enumerate(parts) if at != place]
         key = ("call", name, place, *((part.tag(), int(part.data[0])) for part in others))
-        lasting = all(_lasts(part) for part in others)
+        lasting = name not in _GROWING and all(_lasts(part) for part in others)
         builder = Builder(len(parts[place]))
         for heap, rows, codes in self._space.groups(parts[place]):
             tag, base = parts[place].tag(), int(parts[place].data[rows[0]]) >> HEAP_SHIFT << HEAP_SHIFT
@@ -194,7 +208,7 @@ class Applier:
             def compute(distinct: Index, heap: Heap = heap, tag: int = tag, base: int = base) -> Vector:
                 given = list(parts)
                 given[place] = Vector(np.full(len(distinct), tag, np.uint8), distinct + base)
-                return self._computed(function, given, len(distinct), lasting=lasting and heap.lasting())
+                return self._computed(name, function, given, len(distinct), lasting=lasting and heap.lasting())
 
             if lasting:
                 builder.put(rows, self._space.by_code(heap, codes, key, compute))
@@ -203,8 +217,14 @@ class Applier:
                 builder.put(rows, compute(distinct).take(inverse))
         return builder.done()
 
-    def _computed(self, function: Function, parts: list[Vector], size: int, *, lasting: bool = False) -> Vector:
+    def _computed(
+        self, name: str, function: Function, parts: list[Vector], size: int, *, lasting: bool = False
+    ) -> Vector:
         """The function on each of `size` rows, in Python."""
+        cells = size * len(parts)
+        if name in _GROWING:
+            cells += sum(int(self.sizes(part).sum()) * (size if part.constant else 1) for part in parts) // 8
+        self._space.meter.take(cells)
         columns = [self._space.decode(part) * (size if part.constant else 1) for part in parts]
         try:
             values: list[CelValue] = list(map(function, *columns))

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from core.evaluator.cel_values import INT_MAX, INT_MIN, UINT_MAX, CelError, CelValue, Uint, no_overload
+from core.evaluator.limits import MOST_JOINED, joined_too_much
 from core.evaluator.time_texts import shift
 
 Binary = Callable[[CelValue, CelValue], CelValue]
@@ -67,6 +68,12 @@ def _divide(left: float, right: float) -> float:
     return math.copysign(math.inf, left) * math.copysign(1.0, right)
 
 
+def _join(left: CelValue, right: CelValue) -> CelValue:
+    if len(left) + len(right) > MOST_JOINED:
+        raise joined_too_much()
+    return left + right
+
+
 def _plain_uint(function: Callable[[int, int], int]) -> Binary:
     return lambda left, right: to_uint(function(int(left), int(right)))
 
@@ -90,9 +97,9 @@ _OVERLOADS: Final[dict[tuple[str, type, type], Binary]] = {
     ("_-_", float, float): lambda left, right: left - right,
     ("_*_", float, float): lambda left, right: left * right,
     ("_/_", float, float): _divide,
-    ("_+_", str, str): lambda left, right: left + right,
-    ("_+_", bytes, bytes): lambda left, right: left + right,
-    ("_+_", list, list): lambda left, right: left + right,
+    ("_+_", str, str): _join,
+    ("_+_", bytes, bytes): _join,
+    ("_+_", list, list): _join,
     ("_+_", datetime, timedelta): shift,
     ("_+_", timedelta, datetime): lambda left, right: shift(right, left),
     ("_-_", datetime, timedelta): lambda left, right: shift(left, -right),

@@ -12,6 +12,7 @@ from core.evaluator.batch import Run
 from core.evaluator.bind import Binder
 from core.evaluator.costs import Schema
 from core.evaluator.explain import Explanation, explain
+from core.evaluator.limits import CELLS_PER_QUESTION
 from core.evaluator.outline import Part, outline
 from core.evaluator.parse import Parsed
 from core.evaluator.plan import Want
@@ -77,6 +78,9 @@ def leaf_counts(population: Population, parsed: Parsed, now: int) -> list[LeafCo
 
     Arguments:
         now: micros UTC.
+
+    Raises:
+        ExpressionTooCostly: EXPRESSION_TOO_COSTLY.
     """
     binder = Binder(Schema.of(parsed, population))
     return [_counted(population, binder, leaf, now) for leaf in outline(parsed).leaves()]
@@ -88,7 +92,7 @@ def _counted(population: Population, binder: Binder, leaf: Part, now: int) -> Le
     matched = not_matched = 0
     lost = {MISSING: 0, WRONG_TYPE: 0}
     judged = users_to_judge(population, None, now)
-    run = Run(population, now, judged)
+    run = Run(population, now, judged, CELLS_PER_QUESTION)
     for batch, within in batches(run):
         split = step.judge(batch, within, Want.BOTH)
         true, false = split.true & within, split.false & within

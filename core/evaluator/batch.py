@@ -12,6 +12,7 @@ from core.evaluator import words
 from core.evaluator.apply import Applier
 from core.evaluator.frame import Frame
 from core.evaluator.interpret import Interpreter
+from core.evaluator.meter import Meter
 from core.evaluator.sources import Now, Sources
 from core.evaluator.space import Space
 from core.evaluator.tree import Node
@@ -32,12 +33,13 @@ class Run:
 
     Arguments:
         judged: the users asked about.
+        most: how many elements macros inside macros may unfold, of all users together; None for any number.
     """
 
-    def __init__(self, population: Population, now: Now, judged: BitMap) -> None:
+    def __init__(self, population: Population, now: Now, judged: BitMap, most: int | None = None) -> None:
         self.population = population
         self.judged = judged
-        self.space = Space()
+        self.space = Space(Meter(most))
         self.sources = Sources(population, now, self.space)
         self.interpreter = Interpreter(self.sources, Applier(self.space))
         self._few = len(judged) <= _FEW

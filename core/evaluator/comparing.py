@@ -8,6 +8,7 @@ from operator import ge, gt, le, lt
 from typing import Final
 
 from core.evaluator.cel_values import CelError, CelType, CelValue, Uint, no_overload, plain_type
+from core.evaluator.limits import MOST_COMPARED, compared_too_much
 
 NUMBERS: Final = frozenset((int, Uint, float))
 _ORDERED: Final = frozenset((bool, str, bytes, datetime, timedelta))
@@ -17,7 +18,19 @@ ORDERS: Final[dict[str, Callable[[CelValue, CelValue], bool]]] = {"_<_": lt, "_<
 
 
 def equal(left: CelValue, right: CelValue) -> bool:
-    """`left == right`. Values of different types differ, but numbers compare as numbers; NaN equals nothing."""
+    """`left == right`. Values of different types differ, but numbers compare as numbers; NaN equals nothing.
+
+    Raises:
+        CelError: `other` where lists and maps have too many elements to compare.
+    """
+    kind = type(left)
+    if kind is not list and kind is not dict:
+        return _equal(left, right, [])
+    return _equal(left, right, [MOST_COMPARED])
+
+
+def _equal(left: CelValue, right: CelValue, left_over: list[int]) -> bool:
+    """The same, with at most `left_over[0]` elements to compare."""
     kind, other = type(left), type(right)
     if kind in NUMBERS:
         return other in NUMBERS and bool(left == right)  # Python compares int and float exactly
@@ -27,9 +40,12 @@ def equal(left: CelValue, right: CelValue) -> bool:
         return bool(left == right)
     if len(left) != len(right):
         return False
+    left_over[0] -= len(left)
+    if left_over[0] < 0:
+        raise compared_too_much()
     if kind is list:
-        return all(equal(one, two) for one, two in zip(left, right, strict=True))
-    return all(has_key(right, key) and equal(value, right[key]) for key, value in left.items())
+        return all(_equal(one, two, left_over) for one, two in zip(left, right, strict=True))
+    return all(has_key(right, key) and _equal(value, right[key], left_over) for key, value in left.items())
 
 
 def ordered(function: str, left: CelValue, right: CelValue) -> bool:

@@ -11,14 +11,19 @@ from typing import Final
 
 from core.evaluator import functions, tree
 from core.evaluator.cel_values import TYPES_BY_NAME, CelError, CelValue, Uint, plain_type
+from core.evaluator.limits import MOST_JOINED, MOST_UNFOLDED, joined_too_much, unfolded_too_much
 from core.evaluator.row import Row
 from core.values import from_micros
 
 
 class Frame:
-    """A row's variables, and the macro variables in slots."""
+    """A row's variables, and the macro variables in slots.
 
-    __slots__ = ("context", "events", "now", "row", "slots", "user")
+    `around` is the lengths of the lists of the macros around, multiplied; 0 outside of macros. `members` keeps what saved
+    audiences say of the row, by a number that each mention of one has.
+    """
+
+    __slots__ = ("around", "context", "events", "members", "now", "row", "slots", "user")
 
     def __init__(self, row: Row) -> None:
         self.row = row
@@ -27,6 +32,8 @@ class Frame:
         self.events = row.events
         self.now: datetime = from_micros(row.now)
         self.slots: list[CelValue] = []
+        self.around = 0
+        self.members: dict[int, bool] = {}
 
 
 Evaluate = Callable[[Frame], CelValue]
@@ -46,8 +53,7 @@ def compile_node(node: tree.Node, slots: Slots = _NO_SLOTS) -> Evaluate:
         case tree.Has():
             return _has(node, slots)
         case tree.ListOf():
-            parts = [compile_node(part, slots) for part in node.elements]
-            return lambda frame: [part(frame) for part in parts]
+            return _list_of(node, slots)
         case tree.MapOf():
             return _map_of(node, slots)
         case tree.Macro():
@@ -150,13 +156,34 @@ def _placed(error: CelError, position: int) -> CelError:
     return error
 
 
+def _fits(frame: Frame, length: int, position: int) -> None:
+    """Refuse what is put together too long inside macros. Raises CelError `other`."""
+    if frame.around * length > MOST_JOINED:
+        raise _placed(joined_too_much(), position)
+
+
+def _list_of(node: tree.ListOf, slots: Slots, *, kept: bool = True) -> Evaluate:
+    """A list literal; `kept` is False where it is only looked through, as in `x in [a, b]`."""
+    parts = [compile_node(part, slots) for part in node.elements]
+    length, position = len(parts) if kept else 0, node.position
+
+    def evaluate(frame: Frame) -> list[CelValue]:
+        made = [part(frame) for part in parts]
+        _fits(frame, length, position)
+        return made
+
+    return evaluate
+
+
 def _map_of(node: tree.MapOf, slots: Slots) -> Evaluate:
     entries = [(compile_node(key, slots), compile_node(value, slots)) for key, value in node.entries]
     position = node.position
 
     def evaluate(frame: Frame) -> CelValue:
         try:
-            return functions.make_map([(key(frame), value(frame)) for key, value in entries])
+            made = [(key(frame), value(frame)) for key, value in entries]
+            _fits(frame, len(made), position)
+            return functions.make_map(made)
         except CelError as error:
             raise _placed(error, position) from None
 
@@ -164,7 +191,11 @@ def _map_of(node: tree.MapOf, slots: Slots) -> Evaluate:
 
 
 def _strict(node: tree.Call, slots: Slots) -> Evaluate:
-    parts = tuple(compile_node(part, slots) for part in node.args)
+    return _applied(node, tuple(compile_node(part, slots) for part in node.args))
+
+
+def _applied(node: tree.Call, parts: tuple[Evaluate, ...]) -> Evaluate:
+    """A function on its computed arguments."""
     function, position = functions.FUNCTIONS[node.function], node.position
     if all(isinstance(part, tree.Const) for part in node.args) and node.function in ("timestamp", "duration"):
         return _once(node, function, parts)
@@ -212,6 +243,32 @@ def _index(node: tree.Call, slots: Slots) -> Evaluate:
     return _strict(node, slots)
 
 
+def _in(node: tree.Call, slots: Slots) -> Evaluate:
+    value, container = node.args
+    if not isinstance(container, tree.ListOf):
+        return _strict(node, slots)
+    return _applied(node, (compile_node(value, slots), _list_of(container, slots, kept=False)))
+
+
+_JOINED: Final = (str, bytes, list)
+
+
+def _add(node: tree.Call, slots: Slots) -> Evaluate:
+    left, right = (compile_node(part, slots) for part in node.args)
+    add, position = functions.FUNCTIONS["_+_"], node.position
+
+    def evaluate(frame: Frame) -> CelValue:
+        one, two = left(frame), right(frame)
+        if type(one) is type(two) and type(one) in _JOINED:
+            _fits(frame, len(one) + len(two), position)
+        try:
+            return add(one, two)
+        except CelError as error:
+            raise _placed(error, position) from None
+
+    return evaluate
+
+
 def _connective(node: tree.Call, slots: Slots, decisive: bool) -> Evaluate:
     """`||` (decisive true) or `&&` (decisive false): a decisive operand decides, whatever the other does."""
     left, right = (compile_node(part, slots) for part in node.args)
@@ -252,6 +309,8 @@ _LAZY: Final[dict[str, Callable[[tree.Call, Slots], Evaluate]]] = {
     "_||_": _or,
     "_?_:_": _choice,
     "_[_]": _index,
+    "_+_": _add,
+    "@in": _in,
 }
 
 
@@ -262,16 +321,22 @@ def _audience(node: tree.AudienceRef) -> Evaluate:
         return lambda frame: bool(
             frame.row.audiences.get(name, frame.row.ordinal in listed if frame.row.ordinal >= 0 else False)
         )
-    root = compile_node(node.parsed.root)
+    root, number = compile_node(node.parsed.root), id(node)
 
     def evaluate(frame: Frame) -> bool:
-        slots, frame.slots = frame.slots, []
+        found = frame.members.get(number)
+        if found is not None:
+            return found
+        slots, around = frame.slots, frame.around
+        frame.slots, frame.around = [], 0
         try:
-            return root(frame) is True
+            found = root(frame) is True
         except CelError:
-            return False  # by definition: an audience's expression that errs does not match
+            found = False  # by definition: an audience's expression that errs does not match
         finally:
-            frame.slots = slots
+            frame.slots, frame.around = slots, around
+        frame.members[number] = found
+        return found
 
     return evaluate
 
@@ -279,33 +344,42 @@ def _audience(node: tree.AudienceRef) -> Evaluate:
 def _macro(node: tree.Macro, slots: Slots) -> Evaluate:
     slot = len(set(slots.values()))
     within = {**slots, node.variable: slot}
-    items = _elements(node, slots)
     predicate = None if node.predicate is None else _predicate(node.predicate, within)
     transform = None if node.transform is None else compile_node(node.transform, within)
     if predicate is None:
         assert transform is not None
-        return _mapped(items, slot, transform)
+        return _over(node, slots, _mapped(slot, transform))
     if node.kind == "exists":
-        return _quantified(items, slot, predicate, True)
+        return _over(node, slots, _quantified(slot, predicate, True))
     if node.kind == "all":
-        return _quantified(items, slot, predicate, False)
+        return _over(node, slots, _quantified(slot, predicate, False))
     if node.kind == "exists_one":
-        return _counted(items, slot, predicate)
-    return _filtered(items, slot, predicate, transform)
+        return _over(node, slots, _counted(slot, predicate))
+    return _over(node, slots, _filtered(slot, predicate, transform))
 
 
-Items = Callable[[Frame], list[CelValue]]
+Fold = Callable[[Frame, list[CelValue]], CelValue]
 Predicate = Callable[[Frame], bool]
 
 
-def _elements(node: tree.Macro, slots: Slots) -> Items:
+def _over(node: tree.Macro, slots: Slots, fold: Fold) -> Evaluate:
+    """The fold of a macro over its list, which inside macros may be too long."""
     source, position = compile_node(node.range, slots), node.position
 
-    def evaluate(frame: Frame) -> list[CelValue]:
+    def evaluate(frame: Frame) -> CelValue:
         try:
-            return functions.elements(source(frame))
+            values = functions.elements(source(frame))
         except CelError as error:
             raise _placed(error, position) from None
+        above = frame.around
+        around = (above or 1) * len(values)
+        if above and around > MOST_UNFOLDED:
+            raise _placed(unfolded_too_much(), position)
+        frame.around = around
+        try:
+            return fold(frame, values)
+        finally:
+            frame.around = above
 
     return evaluate
 
@@ -321,11 +395,10 @@ def _bind(frame: Frame, slot: int) -> list[CelValue]:
     return frame.slots
 
 
-def _quantified(items: Items, slot: int, predicate: Predicate, decisive: bool) -> Evaluate:
+def _quantified(slot: int, predicate: Predicate, decisive: bool) -> Fold:
     """`exists` (decisive true) or `all`: a decisive element decides, else the first error, else the opposite."""
 
-    def evaluate(frame: Frame) -> bool:
-        values = items(frame)
+    def fold(frame: Frame, values: list[CelValue]) -> bool:
         variables = _bind(frame, slot)
         first: CelError | None = None
         for value in values:
@@ -339,12 +412,11 @@ def _quantified(items: Items, slot: int, predicate: Predicate, decisive: bool) -
             raise first
         return not decisive
 
-    return evaluate
+    return fold
 
 
-def _counted(items: Items, slot: int, predicate: Predicate) -> Evaluate:
-    def evaluate(frame: Frame) -> bool:
-        values = items(frame)
+def _counted(slot: int, predicate: Predicate) -> Fold:
+    def fold(frame: Frame, values: list[CelValue]) -> bool:
         variables = _bind(frame, slot)
         count = 0
         for value in values:
@@ -352,12 +424,11 @@ def _counted(items: Items, slot: int, predicate: Predicate) -> Evaluate:
             count += predicate(frame)
         return count == 1
 
-    return evaluate
+    return fold
 
 
-def _mapped(items: Items, slot: int, transform: Evaluate) -> Evaluate:
-    def evaluate(frame: Frame) -> list[CelValue]:
-        values = items(frame)
+def _mapped(slot: int, transform: Evaluate) -> Fold:
+    def fold(frame: Frame, values: list[CelValue]) -> list[CelValue]:
         variables = _bind(frame, slot)
         made: list[CelValue] = []
         for value in values:
@@ -365,12 +436,11 @@ def _mapped(items: Items, slot: int, transform: Evaluate) -> Evaluate:
             made.append(transform(frame))
         return made
 
-    return evaluate
+    return fold
 
 
-def _filtered(items: Items, slot: int, predicate: Predicate, transform: Evaluate | None) -> Evaluate:
-    def evaluate(frame: Frame) -> list[CelValue]:
-        values = items(frame)
+def _filtered(slot: int, predicate: Predicate, transform: Evaluate | None) -> Fold:
+    def fold(frame: Frame, values: list[CelValue]) -> list[CelValue]:
         variables = _bind(frame, slot)
         made: list[CelValue] = []
         for value in values:
@@ -379,4 +449,4 @@ def _filtered(items: Items, slot: int, predicate: Predicate, transform: Evaluate
                 made.append(value if transform is None else transform(frame))
         return made
 
-    return evaluate
+    return fold

@@ -7,13 +7,14 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from core.evaluator.heaps import SpanHeap
+from core.evaluator.heaps import SpanHeap, ranges
 from core.evaluator.space import Space
 from core.evaluator.tree import MacroKind
 from core.evaluator.vector import (
     BOOL,
     LIST,
     MAP,
+    OTHER_ERROR,
     WRONG_TYPE,
     Data,
     Index,
@@ -26,6 +27,8 @@ from core.evaluator.vector import (
 )
 
 Counts = NDArray[np.int64]
+Admit = Callable[[Counts], NDArray[np.bool_] | None]
+"""Told how many elements each row has, counts them before they are unfolded; gives the rows that have too many."""
 
 
 class Unfolded:
@@ -38,26 +41,36 @@ class Unfolded:
         tags: uint8[rows], LIST where the row has elements to speak of, else the row's error.
     """
 
-    def __init__(self, space: Space, lists: Vector) -> None:
+    def __init__(self, space: Space, lists: Vector, admit: Admit) -> None:
         size = len(lists)
         self.size = size
         self.starts: Index = np.zeros(size, np.int64)
         self.counts: Counts = np.zeros(size, np.int64)
         self.tags: Tags = np.where(is_error(lists.tags), lists.tags, np.uint8(WRONG_TYPE))
+        found: list[tuple[Index, Index, Vector]] = []
+        for tag in (LIST, MAP):
+            for heap, rows, codes in space.groups(lists, tag):
+                starts, counts, flat = heap.spans(codes)
+                found.append((rows, starts, flat))
+                self.counts[rows] = counts
+                self.tags[rows] = LIST
+        refused = admit(self.counts)
+        if refused is not None:
+            refused &= self.tags == LIST
+            self.tags[refused] = OTHER_ERROR
+            self.counts[refused] = 0
         tags: list[Tags] = [np.zeros(0, np.uint8)]
         data: list[Data] = [np.zeros(0, np.int64)]
         parents: list[Index] = [np.zeros(0, np.int64)]
         total = 0
-        for tag in (LIST, MAP):
-            for heap, rows, codes in space.groups(lists, tag):
-                counts, flat = heap.expand(codes)
-                self.starts[rows] = total + np.cumsum(counts) - counts
-                self.counts[rows] = counts
-                self.tags[rows] = LIST
-                parents.append(np.repeat(rows, counts))
-                tags.append(flat.tags)
-                data.append(flat.data)
-                total += len(flat)
+        for rows, starts, flat in found:
+            counts = self.counts[rows]
+            self.starts[rows] = total + np.cumsum(counts) - counts
+            elements = flat.take(ranges(starts, counts))
+            parents.append(np.repeat(rows, counts))
+            tags.append(elements.tags)
+            data.append(elements.data)
+            total += len(elements)
         self.elements = Vector(np.concatenate(tags), np.concatenate(data))
         self.parents: Index = np.concatenate(parents)
 

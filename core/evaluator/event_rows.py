@@ -9,7 +9,8 @@ import numpy as np
 from core.bitmaps.cells import Ordinals
 from core.bitmaps.rows import EventRows, concatenate, empty_rows
 from core.evaluator.heaps import ranges
-from core.evaluator.vector import Index
+from core.evaluator.vector import Data, Index
+from core.values import MIN_MICROS
 
 if TYPE_CHECKING:
     from core.bitmaps.events import EventTable
@@ -45,6 +46,26 @@ def rows_of_users(table: EventTable, users: Index, after: int, upto: int) -> Eve
     # Days follow one another and each is in order, so that a stable sort by user leaves a user's events in order.
     rows = concatenate(parts)
     return rows.take(np.argsort(rows.ordinals, kind="stable"))
+
+
+def count_visible(table: EventTable, users: Index, nows: Data) -> Data:
+    """How many events each user has up to the user's instant.
+
+    Arguments:
+        users: int64[n], ascending, each once; n > 0.
+        nows: int64[n] instants, or int64[1] for everybody; micros UTC.
+    """
+    counts = np.zeros(len(users), np.int64)
+    upto = int(nows.max())
+    for day in table.days_between(MIN_MICROS - 1, upto):
+        rows = table.chunk(day).rows
+        span = rows.between_users(int(users[0]), int(users[-1]))
+        ordinals = rows.ordinals[span].astype(np.int64)
+        nearest = np.searchsorted(users, ordinals)
+        counted = users[nearest] == ordinals
+        counted &= rows.times[span] <= (nows if len(nows) == 1 else nows[nearest])
+        counts += np.bincount(nearest[counted], minlength=len(users))
+    return counts
 
 
 def _places(ordinals: Ordinals, users: Index) -> Index:

@@ -5,7 +5,8 @@ An event's user is a *slot*: its place among the users of a batch, block by bloc
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cache, partial
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -59,6 +60,13 @@ def visible_events(
     place_of = np.full(int(batch.blocks[-1]) + 1, -1, np.int64)
     place_of[batch.blocks] = np.arange(len(batch.blocks)) * BLOCK_ROWS
     nows = None if sources.instant() is not None else _now_of_slots(batch, place_of)
+
+    @cache
+    def counts() -> Index:
+        """How many events each slot's user sees; only macros inside a macro over events ask."""
+        everybody = (batch.blocks.astype(np.int64)[:, None] << BLOCK_BITS) + np.arange(BLOCK_ROWS)
+        return sources.event_counts(table.name, everybody.reshape(-1))
+
     for rows in _some_days(table, first, last, after, upto):
         ordinals = rows.ordinals.astype(np.int64)
         places = place_of[ordinals >> BLOCK_BITS]
@@ -72,7 +80,11 @@ def visible_events(
         if nows is not None:
             instants = Vector(np.full(len(kept), TIMESTAMP, np.uint8), nows[slots[kept]])
         names = {variable: sources.rows_of(table, rows, kept), "now": instants}
-        yield slots[kept], Frame(len(kept), names)
+        yield slots[kept], Frame(len(kept), names, lengths=partial(_lengths, counts, slots[kept]))
+
+
+def _lengths(counts: Callable[[], Index], slots: Index) -> Index:
+    return counts()[slots]
 
 
 def _some_days(table: EventTable, first: int, last: int, after: int, upto: int) -> Iterator[EventRows]:
@@ -111,7 +123,7 @@ def window_of(batch: Batch, macro: Macro | None) -> int:
 def judged(batch: Batch, macro: Macro, frame: Frame) -> tuple[NDArray[np.bool_], NDArray[np.bool_], Tags]:
     """Which events of a frame satisfy a macro's condition, which fail it, and the errors of the others (1 for none)."""
     assert macro.predicate is not None
-    value = batch.run.interpreter.rows_of(macro.predicate, frame)
+    value = batch.run.interpreter.judged(macro.predicate, frame)
     decided = value.tags == BOOL
     return decided & (value.data == 1), decided & (value.data == 0), condition_errors(value)
 

@@ -16,7 +16,7 @@ from core.evaluator.aggregates import Sums
 from core.evaluator.event_scan import as_words, is_worth_it, judged, slots_of, visible_events, window_of
 from core.evaluator.plan import Split, Step, Want
 from core.evaluator.tree import Macro, Node
-from core.evaluator.vector import Vector, falsehoods, is_error, truths
+from core.evaluator.vector import Data, Vector, falsehoods, is_error, truths
 
 if TYPE_CHECKING:
     from core.evaluator.batch import Batch, Words
@@ -41,6 +41,14 @@ class EventSum:
     limit: Node
 
 
+class _LengthUnknown(Exception):
+    """A term has macros inside, and how many events a filter lets through is not known until all are judged."""
+
+
+def _unknown() -> Data:
+    raise _LengthUnknown
+
+
 class EventSums(Step):
     """Sums over events per user, compared.
 
@@ -60,7 +68,10 @@ class EventSums(Step):
             return self._general.judge(batch, within, want)
         if not is_worth_it(run.population.events(test.name), words.count(within)):
             return self._general.judge(batch, within, want)
-        sums, failed = self._sums(batch)
+        try:
+            sums, failed = self._sums(batch)
+        except _LengthUnknown:
+            return self._general.judge(batch, within, want)
         slots = len(sums)
         outcome = run.interpreter.applier.call(test.function, [sums, limit], slots).spread(slots)
         return Split(as_words(truths(outcome) & ~failed), as_words(falsehoods(outcome) & ~failed))
@@ -78,7 +89,9 @@ class EventSums(Step):
                 if not len(chosen):
                     continue
                 users, frame = users[chosen], frame.narrow(chosen)
-            terms = batch.run.interpreter.rows_of(test.term, frame)
+                if test.filter.kind == "filter":
+                    frame = frame.narrow(np.arange(frame.size, dtype=np.int64), _unknown)
+            terms = batch.run.interpreter.judged(test.term, frame)
             failed[users[is_error(terms.tags)]] = True
             sums.add(users, terms)
         return sums.done(), failed

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from core.evaluator.vector import Index, Vector
+from core.evaluator.vector import Data, Index, Vector
+
+Lengths = Callable[[], Data]
+"""int64[n]: for each row of a frame of elements, the length of the list that the element is of."""
 
 
 class Frame:
@@ -17,15 +20,33 @@ class Frame:
         names: the variables bound here, each a vector of this frame's rows (or a constant).
         parent: the frame around this one, None for the outermost.
         rows: int64[size], the parent's row of each row; needed where there is a parent.
+        lengths: where the rows are elements of lists.
     """
 
     def __init__(
-        self, size: int, names: Mapping[str, Vector], parent: Frame | None = None, rows: Index | None = None
+        self,
+        size: int,
+        names: Mapping[str, Vector],
+        parent: Frame | None = None,
+        rows: Index | None = None,
+        lengths: Lengths | None = None,
     ) -> None:
         self.size = size
         self._names = dict(names)
         self._parent = parent
         self._rows = rows
+        self._lengths = lengths
+        self._around: Data | None = None
+
+    def around(self) -> Data | None:
+        """int64[size]: the lengths of the lists of all macros around, multiplied; None outside of macros."""
+        if self._around is None:
+            above = None if self._parent is None else self._parent.around()
+            if above is not None:
+                above = above[self._rows]
+            own = None if self._lengths is None else self._lengths()
+            self._around = above if own is None else own if above is None else above * own
+        return self._around
 
     def find(self, name: str) -> Vector | None:
         """A variable's value on every row; None for a name that nothing binds."""
@@ -56,13 +77,13 @@ class Frame:
         return (
             self
             if name == other
-            else Frame(self.size, {**self._names, other: self.lookup(name)}, self._parent, self._rows)
+            else Frame(self.size, {**self._names, other: self.lookup(name)}, self._parent, self._rows, self._lengths)
         )
 
-    def narrow(self, rows: Index) -> Frame:
-        """A frame of some of the rows (int64 positions)."""
-        return Frame(len(rows), {}, self, rows)
+    def narrow(self, rows: Index, lengths: Lengths | None = None) -> Frame:
+        """A frame of some of the rows (int64 positions), which may be elements of other lists there."""
+        return Frame(len(rows), {}, self, rows, lengths)
 
-    def within(self, variable: str, elements: Vector, parents: Index) -> Frame:
+    def within(self, variable: str, elements: Vector, parents: Index, lengths: Lengths) -> Frame:
         """A frame of elements bound to `variable`, each with its row here."""
-        return Frame(len(parents), {variable: elements}, self, parents)
+        return Frame(len(parents), {variable: elements}, self, parents, lengths)

@@ -46,7 +46,7 @@ class General(Step):
 
     def _values(self, batch: Batch, ordinals: Index) -> Vector:
         batch.run.next_rows()
-        return batch.run.interpreter.rows_of(self._node, batch.run.frame(ordinals))
+        return batch.run.interpreter.judged(self._node, batch.run.frame(ordinals))
 
 
 def _frames(batch: Batch, within: Words) -> Iterator[tuple[list[int], Index, Index]]:

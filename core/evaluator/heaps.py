@@ -14,6 +14,7 @@ from typing import Any, Final, Protocol
 
 import numpy as np
 
+from core.evaluator.meter import Meter
 from core.evaluator.vector import (
     MISSING,
     Builder,
@@ -28,6 +29,8 @@ CODE_MASK: Final = (1 << HEAP_SHIFT) - 1
 
 class Home(Protocol):
     """What a heap needs of the space it stands in, `core.evaluator.space.Space`."""
+
+    meter: Meter
 
     def encode(self, values: Sequence[Any], *, lasting: bool = False) -> Vector: ...
     def decode(self, vector: Vector) -> list[Any]: ...
@@ -63,15 +66,14 @@ class Heap(ABC):
 
         return self._by_distinct(codes, ("field", name), field)
 
-    def expand(self, codes: Index) -> tuple[Data, Vector]:
-        """The elements of each list, or the keys of each map: their number per code, and all in a row."""
+    def spans(self, codes: Index) -> tuple[Index, Data, Vector]:
+        """The elements of each list, or the keys of each map: where they start, how many they are, and in what."""
         distinct, inverse = np.unique(codes, return_inverse=True)
         elements = [list(value) for value in self.values(distinct)]
         counts = np.fromiter((len(element) for element in elements), np.int64, len(elements))
         flat = self.space.encode([item for element in elements for item in element])
         starts = np.cumsum(counts) - counts
-        each = counts[inverse]
-        return each, flat.take(ranges(starts[inverse], each))
+        return starts[inverse], counts[inverse], flat
 
     def sizes(self, codes: Index) -> Data:
         """How many elements or entries each list or map has."""
@@ -126,6 +128,16 @@ class ValueHeap(Heap):
 
     def find(self, text: str) -> int | None:
         return self._texts.get(text, -1)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def cut(self, size: int) -> None:
+        """Forget all values but the first `size`."""
+        for value in self._values[size:]:
+            if type(value) is str:
+                self._texts.pop(value, None)
+        del self._values[size:]
 
     def add(self, value: Any) -> int:
         """The code of a value that is now in the heap."""
@@ -194,15 +206,14 @@ class SpanHeap(Heap):
         self.starts, self.counts, self.flat = starts, counts, flat
 
     def values(self, codes: Index) -> list[Any]:
-        counts, flat = self.expand(codes)
-        items = self.space.decode(flat)
+        starts, counts, flat = self.spans(codes)
+        self.space.meter.take(int(counts.sum()))
+        items = self.space.decode(flat.take(ranges(starts, counts)))
         ends = np.cumsum(counts)
         return [items[end - count : end] for end, count in zip(ends.tolist(), counts.tolist(), strict=True)]
 
-    def expand(self, codes: Index) -> tuple[Data, Vector]:
-        counts = self.counts[codes]
-        positions = ranges(self.starts[codes], counts)
-        return counts, Vector(self.flat.tags[positions], self.flat.data[positions])
+    def spans(self, codes: Index) -> tuple[Index, Data, Vector]:
+        return self.starts[codes], self.counts[codes], self.flat
 
     def sizes(self, codes: Index) -> Data:
         sizes: Data = self.counts[codes]
@@ -211,13 +222,11 @@ class SpanHeap(Heap):
 
 def element_at(heap: Heap, codes: Index, positions: Data) -> Vector:
     """The element of each list at a position; MISSING outside it."""
-    counts, flat = heap.expand(codes)
-    starts = np.cumsum(counts) - counts
+    starts, counts, flat = heap.spans(codes)
     inside = (positions >= 0) & (positions < counts)
     result = Builder(len(codes))
     result.fail(~inside, np.full(int((~inside).sum()), MISSING, np.uint8))
     rows = np.flatnonzero(inside)
     if len(rows):
-        at = starts[rows] + positions[rows]
-        result.put(rows, Vector(flat.tags[at], flat.data[at]))
+        result.put(rows, flat.take(starts[rows] + positions[rows]))
     return result.done()

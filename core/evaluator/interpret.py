@@ -3,6 +3,9 @@
 `&&`, `||` and `?:` compute an operand only on the rows that it can still change, a macro unfolds lists into a frame of
 their elements and folds the answers back, everything else is a kernel or the row matcher's own function applied once
 per distinct combination of arguments.
+
+Rows that would take too much memory together are computed in portions (`judged`), and what a macro or a list literal made
+is released as soon as the bool that it was made for is known. What one row may take is held by `core.evaluator.limits`.
 """
 
 from __future__ import annotations
@@ -15,11 +18,13 @@ from numpy.typing import NDArray
 from pyroaring import BitMap
 
 from core.evaluator import tree
-from core.evaluator.apply import Applier
+from core.evaluator.apply import JOINED, Applier
 from core.evaluator.comprehend import Unfolded, fold
 from core.evaluator.frame import Frame
 from core.evaluator.heaps import CODE_MASK, SpanHeap
+from core.evaluator.limits import CELLS_PER_PORTION, MOST_JOINED, MOST_UNFOLDED
 from core.evaluator.membership import MANY, among
+from core.evaluator.meter import TooMuch
 from core.evaluator.scoping import distinct_variables
 from core.evaluator.sources import BEFORE_ALL, Sources
 from core.evaluator.vector import (
@@ -27,8 +32,10 @@ from core.evaluator.vector import (
     LIST,
     MAP,
     MISSING,
+    OTHER_ERROR,
     WRONG_TYPE,
     Builder,
+    Data,
     Index,
     Tags,
     Vector,
@@ -50,9 +57,46 @@ class Interpreter:
         self.sources = sources
         self.space = sources.space
         self.applier = applier
+        self._fitting: dict[int, int] = {}  # by node: how many rows fitted into a portion when not all did
+
+    def judged(self, node: tree.Node, frame: Frame) -> Vector:
+        """An expression's bools, numbers or errors, a row for each row of the frame, in portions of bounded memory.
+
+        What refers to a heap (a text, a list) has its tag here, but no meaning any more.
+
+        Raises:
+            ExpressionTooCostly: where the run may not unfold so much.
+        """
+        parts: list[Vector] = []
+        start, mark = 0, self.space.mark()
+        size = self._fitting.get(id(node), max(frame.size, 1))
+        while not parts or start < frame.size:
+            end = min(start + size, frame.size)
+            rows = frame if end - start == frame.size else frame.narrow(np.arange(start, end, dtype=np.int64))
+            try:
+                with self.space.meter.portion(CELLS_PER_PORTION if rows.size > 1 else None):
+                    parts.append(self.rows_of(node, rows))
+            except TooMuch:
+                size = self._fitting[id(node)] = (end - start) // 2
+                continue
+            finally:
+                self.sources.next_block()
+                self.space.release(mark, block=True)
+            start = end
+        if len(parts) == 1:
+            return parts[0]
+        return Vector(np.concatenate([part.tags for part in parts]), np.concatenate([part.data for part in parts]))
 
     def compute(self, node: tree.Node, frame: Frame) -> Vector:
         """The value of an expression: a row for each row of the frame, or a constant."""
+        if not _gives_bool(node):
+            return self._compute(node, frame)
+        mark = self.space.mark()
+        value = self._compute(node, frame)
+        self.space.release(mark)
+        return value
+
+    def _compute(self, node: tree.Node, frame: Frame) -> Vector:
         match node:
             case tree.Const():
                 return self.applier.constant(node)
@@ -67,8 +111,10 @@ class Interpreter:
             case tree.ListOf():
                 return self._list(node, frame)
             case tree.MapOf():
-                flat = [part for entry in node.entries for part in entry]
-                return self.applier.make_map([self.compute(part, frame) for part in flat], frame.size)
+                flat = [self.compute(part, frame) for entry in node.entries for part in entry]
+                if flat:
+                    flat[0] = _refused(flat[0], frame, np.full(1, len(node.entries)))
+                return self.applier.make_map(flat, frame.size)
             case tree.Macro():
                 return self._macro(node, frame)
             case tree.AudienceRef():
@@ -97,10 +143,11 @@ class Interpreter:
         name = event_name(node)
         if name is None:
             return None
-        maps = frame.lookup("events").spread(frame.size)
-        for _, _, codes in self.space.groups(maps, MAP):
-            return self.sources.events_of(name, codes, after)
-        return Vector(np.zeros(0, np.uint8), np.zeros(0, np.int64))
+        return self.sources.events_of(name, self._ordinals(frame), after)
+
+    def _ordinals(self, frame: Frame) -> Index:
+        """The user of each row."""
+        return frame.lookup("events").spread(frame.size).data & CODE_MASK
 
     def _has(self, node: tree.Has, frame: Frame) -> Vector:
         maps = self.compute(node.operand, frame)
@@ -130,28 +177,56 @@ class Interpreter:
     def _list(self, node: tree.ListOf, frame: Frame) -> Vector:
         parts = [self.compute(element, frame) for element in node.elements]
         width = len(parts)
+        if parts:
+            parts[0] = _refused(parts[0], frame, np.full(1, width))
         constant = all(part.constant for part in parts)
         size = 1 if constant else frame.size
-        tags = np.zeros((size, width), np.uint8)
-        data = np.zeros((size, width), np.int64)
-        for column, part in enumerate(parts):
-            tags[:, column] = part.tags
-            data[:, column] = part.data
-        starts = np.arange(size, dtype=np.int64) * width
-        counts = np.full(size, width, np.int64)
-        base = self.space.register(SpanHeap(self.space, starts, counts, Vector(tags.reshape(-1), data.reshape(-1))))
         own: Tags = np.full(size, LIST, np.uint8)
         for part in reversed(parts):
             own = np.where(is_error(part.tags), part.tags, own)
-        return Vector(own, np.where(own == LIST, np.arange(size, dtype=np.int64) + base, 0), constant=constant)
+        rows = np.flatnonzero(own == LIST)
+        self.space.meter.take(len(rows) * width)
+        tags = np.zeros((len(rows), width), np.uint8)
+        data = np.zeros((len(rows), width), np.int64)
+        for column, part in enumerate(parts):
+            chosen = part.take(rows)
+            tags[:, column] = chosen.tags
+            data[:, column] = chosen.data
+        places = np.arange(len(rows), dtype=np.int64)
+        counts = np.full(len(rows), width, np.int64)
+        flat = Vector(tags.reshape(-1), data.reshape(-1))
+        base = self.space.register(SpanHeap(self.space, places * width, counts, flat))
+        codes = np.zeros(size, np.int64)
+        codes[rows] = places + base
+        return Vector(own, codes, constant=constant)
 
     def _macro(self, node: tree.Macro, frame: Frame) -> Vector:
         after = earliest_that_matters(node, lambda bound: self.compute(bound, frame))
-        lists = self._events(node.range, frame, after)
-        if lists is None:
+        name = event_name(node.range)
+        if name is None:
             lists = self.compute(node.range, frame).spread(frame.size)
-        unfolded = Unfolded(self.space, lists)
-        elements = frame.within(node.variable, unfolded.elements, unfolded.parents)
+        else:
+            lists = self.sources.events_of(name, self._ordinals(frame), after)
+
+        def lengths(counts: Data) -> Data:
+            """The lengths of the lists, of which `counts` may leave out events that do not matter."""
+            if name is None or after == BEFORE_ALL:
+                return counts
+            return self.sources.event_counts(name, self._ordinals(frame))
+
+        def admit(counts: Data) -> NDArray[np.bool_] | None:
+            around = frame.around()
+            if around is None:
+                self.space.meter.take(int(counts.sum()))
+                return None
+            refused: NDArray[np.bool_] = around * lengths(counts) > MOST_UNFOLDED
+            self.space.meter.take_nested(int(counts[~refused].sum()), node.position)
+            return refused
+
+        unfolded = Unfolded(self.space, lists, admit)
+        elements = frame.within(
+            node.variable, unfolded.elements, unfolded.parents, lambda: lengths(unfolded.counts)[unfolded.parents]
+        )
 
         def judge(body: tree.Node) -> Callable[[Index | None], Vector]:
             def compute(positions: Index | None) -> Vector:
@@ -172,6 +247,41 @@ def event_name(node: tree.Node) -> str | None:
         case tree.Call(function="_[_]", args=(tree.Ident(name="events"), tree.Const(value=str() as name))):
             return name
     return None
+
+
+_BOOLS: Final = frozenset(("_&&_", "_||_", "!_", "_==_", "_!=_", "_<_", "_<=_", "_>_", "_>=_", "@in"))
+
+
+def _gives_bool(node: tree.Node) -> bool:
+    """Whether an expression gives a bool or an error, and never anything that refers to a heap."""
+    match node:
+        case tree.Macro():
+            return node.kind in ("exists", "all", "exists_one")
+        case tree.Call():
+            return node.function in _BOOLS
+    return False
+
+
+def _refused(part: Vector, frame: Frame, lengths: Data) -> Vector:
+    """A part of what is put together, in error where the whole (of such lengths, one or one per row) is too long."""
+    around = frame.around()
+    if around is None:
+        return part
+    refused = (around * lengths > MOST_JOINED) & ~is_error(part.tags)
+    if not bool(refused.any()):
+        return part
+    part = part.spread(frame.size)
+    return Vector(np.where(refused, np.uint8(OTHER_ERROR), part.tags), np.where(refused, 0, part.data))
+
+
+def _add(interpreter: Interpreter, node: tree.Call, frame: Frame) -> Vector:
+    """`+`; inside macros, what it puts together may be too long there."""
+    left, right = (interpreter.compute(part, frame) for part in node.args)
+    if bool(np.isin(left.tags, list(JOINED)).any()) and frame.around() is not None:
+        sizes = interpreter.applier.sizes
+        joined = np.where(left.tags == right.tags, sizes(left) + sizes(right), 0)
+        left = _refused(left, frame, joined)
+    return interpreter.applier.call("_+_", [left, right], frame.size)
 
 
 def _connect(interpreter: Interpreter, node: tree.Call, frame: Frame, *, conjunction: bool) -> Vector:
@@ -241,20 +351,24 @@ def _in(interpreter: Interpreter, node: tree.Call, frame: Frame) -> Vector:
     elements = [interpreter.compute(element, frame) for element in container.elements]
     constant = left.constant and all(element.constant for element in elements)
     size = 1 if constant else frame.size
+    tags = np.full(size, BOOL, np.uint8)
     found: NDArray[np.bool_] | None = None
     if len(elements) > MANY and all(isinstance(element, tree.Const) for element in container.elements):
         found = among(interpreter.space, left, elements)
     if found is None:
         found = np.zeros(size, bool)
         for element in elements:
-            found = found | truths(interpreter.applier.call("_==_", [left, element], frame.size))
-    tags = np.full(size, BOOL, np.uint8)
+            equal = interpreter.applier.call("_==_", [left, element], frame.size)
+            # Lists may have too many elements to compare; an element that is equal before that decides.
+            tags = np.where(is_error(equal.tags) & ~found & (tags == BOOL), equal.tags, tags)
+            found = found | truths(equal)
     for operand in (*reversed(elements), left):
         tags = np.where(is_error(operand.tags), operand.tags, tags)
     return Vector(tags, np.where(tags == BOOL, found, False).astype(np.int64), constant=constant)
 
 
 _HANDLERS: Final[dict[str, Handler]] = {
+    "_+_": _add,
     "_&&_": _and,
     "_||_": _or,
     "!_": _not,

@@ -50,7 +50,13 @@ class Plan:
         self.parsed = parsed
         self.root = root
 
-    def run(self, population: Population, among: BitMap | None = None, now: Now | None = None) -> Outcome:
+    def run(
+        self,
+        population: Population,
+        among: BitMap | None = None,
+        now: Now | None = None,
+        most: int | None = None,
+    ) -> Outcome:
         """Judge users.
 
         Arguments:
@@ -58,26 +64,36 @@ class Plan:
             among: the users to judge; None for all that exist. Users that do not exist are left out.
             now: micros UTC, one for everybody or (ordinals uint32[n] ascending, instants int64[n]), in which case only
                 the users named there are judged. An event later than a user's instant is invisible.
+            most: how many elements macros inside macros may unfold, of all users together; None for any number.
 
         Raises:
             InvalidInput: NOW_MISSING or NOW_INVALID.
+            ExpressionTooCostly: where more would be unfolded.
         """
-        return self._run(population, among, now, Want.BOTH)
+        return self._run(population, among, now, most, Want.BOTH)
 
-    def select(self, population: Population, among: BitMap | None = None, now: Now | None = None) -> BitMap:
+    def select(
+        self,
+        population: Population,
+        among: BitMap | None = None,
+        now: Now | None = None,
+        most: int | None = None,
+    ) -> BitMap:
         """The users who match: `run(...).true`, faster, as nobody asks who is false and who erred."""
-        return self._run(population, among, now, Want.TRUE).true
+        return self._run(population, among, now, most, Want.TRUE).true
 
     def describe(self) -> str:
         """The steps as an indented text with their estimated costs."""
         return self.root.describe()
 
-    def _run(self, population: Population, among: BitMap | None, now: Now | None, want: Want) -> Outcome:
+    def _run(
+        self, population: Population, among: BitMap | None, now: Now | None, most: int | None, want: Want
+    ) -> Outcome:
         judged = users_to_judge(population, among, now)
         true: list[bytes] = []
         false: list[bytes] = []
         if judged and now is not None:
-            run = Run(population, now, judged)
+            run = Run(population, now, judged, most)
             for batch, within in batches(run):
                 split = self.root.judge(batch, within, want)
                 true.append(words.collapse(batch.blocks, split.true & within))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from core.bitmaps.cells import Ordinals
-from core.evaluator.event_rows import rows_of_users
+from core.evaluator.event_rows import count_visible, rows_of_users
 from core.evaluator.heaps import BlobHeap, Heap, SpanHeap, TextHeap
 from core.evaluator.vector import (
     LIST,
@@ -37,6 +37,9 @@ if TYPE_CHECKING:
     from core.evaluator.space import Space
 
 BEFORE_ALL: Final = MIN_MICROS - 1
+_PROFILE_CELLS: Final = 64
+_EVENT_CELLS: Final = 32
+"""What a whole profile and a whole event count for, as Python values, in the meter."""
 
 Now = int | tuple[Ordinals, Data]
 """One instant for everybody, or sorted ordinals with an instant each; micros UTC."""
@@ -173,6 +176,14 @@ class Sources:
         base = self.space.register(SpanHeap(self.space, starts, counts, flat))
         return Vector(np.full(len(ordinals), LIST, np.uint8), np.arange(len(ordinals), dtype=np.int64) + base)
 
+    def event_counts(self, name: str, ordinals: Index) -> Data:
+        """How many visible events of one name each user has; repeats allowed."""
+        table = self.population.events(name)
+        if table is None or not len(ordinals):
+            return np.zeros(len(ordinals), np.int64)
+        users = distinct(ordinals)
+        return count_visible(table, users, self.now_of(users))[np.searchsorted(users, ordinals)]
+
     def rows_of(self, table: EventTable, rows: EventRows, places: Index) -> Vector:
         """Some events (int64 positions in the rows) as maps."""
         base = self.space.register(EventHeap(self, table, rows))
@@ -185,7 +196,7 @@ class Sources:
         if found is None:
             rows = rows_of_users(table, users, after, int(self.now_of(users).max()))
             size = len(rows.ordinals)
-            base = self.space.register(EventHeap(self, table, rows))
+            base = self.space.register_for_block(EventHeap(self, table, rows))
             flat = Vector(np.full(size, MAP, np.uint8), np.arange(size, dtype=np.int64) + base)
             found = self._read[key] = (rows, flat)
         return found
@@ -202,6 +213,7 @@ class UserHeap(Heap):
         return self._sources.property_of(name, codes)
 
     def values(self, codes: Index) -> list[Any]:
+        self.space.meter.take(_PROFILE_CELLS * len(codes))
         maps: list[dict[str, Any]] = [{} for _ in range(len(codes))]
         for name, column in self._sources.population.columns.items():
             tags = self._sources.property_of(name, codes).tags
@@ -256,6 +268,7 @@ class EventHeap(Heap):
         return self._sources.referring(tags, data, ("events", table.name, name), table.strings(name), table.blobs(name))
 
     def values(self, codes: Index) -> list[Any]:
+        self.space.meter.take(_EVENT_CELLS * len(codes))
         maps: list[dict[str, Any]] = [{} for _ in range(len(codes))]
         for name in self._table.property_names():
             vector = self.fields(codes, name)

@@ -9,10 +9,13 @@ import numpy as np
 
 from core.evaluator.cells import from_cell, to_cell
 from core.evaluator.heaps import CODE_MASK, HEAP_SHIFT, Heap, ValueHeap
+from core.evaluator.meter import Meter
 from core.evaluator.vector import BOOL, DOUBLE, INT, REFERENCES, STRING, Data, Index, Tags, Vector, distinct
 
 LASTING_HEAPS: Final = 1 << 20
 """Heaps numbered below this live as long as the run; those from here on, as long as a block's rows."""
+PASSING_HEAPS: Final = 1 << 21
+"""Heaps from here on may be released sooner: what macros, list literals and functions make on the way to a bool."""
 _PLAIN: Final[dict[type, tuple[int, type]]] = {
     bool: (BOOL, np.int64),
     int: (INT, np.int64),
@@ -46,20 +49,50 @@ class _Memo:
         self.data[codes] = own.data
 
 
-class Space:
-    """Heaps by number, for one run in one thread."""
+Mark = tuple[int, int, int]
+"""How many heaps of the block, how many passing ones, and how many passing values there are."""
 
-    def __init__(self) -> None:
+
+class Space:
+    """Heaps by number, for one run in one thread.
+
+    Arguments:
+        meter: counts what is unfolded.
+    """
+
+    def __init__(self, meter: Meter) -> None:
+        self.meter = meter
         self._lasting: list[Heap] = [ValueHeap(self, lasting=True)]
-        self._of_block: list[Heap] = [ValueHeap(self, lasting=False)]
+        self._of_block: list[Heap] = []
+        self._made = ValueHeap(self, lasting=False)
+        self._passing: list[Heap] = [self._made]
         self._by_owner: dict[Hashable, int] = {}
         self._memos: dict[Hashable, _Memo] = {}
 
     def next_block(self) -> None:
         """Forget what belonged to the rows of one block only; references into it mean nothing any more."""
-        self._of_block = [ValueHeap(self, lasting=False)]
+        self._of_block = []
+        self._made = ValueHeap(self, lasting=False)
+        self._passing = [self._made]
+
+    def mark(self) -> Mark:
+        """What there is now, for `release`."""
+        return len(self._of_block), len(self._passing), len(self._made)
+
+    def release(self, mark: Mark, *, block: bool = False) -> None:
+        """Forget the passing heaps (and with `block` those of the block) that came since the mark."""
+        of_block, passing, made = mark
+        if block:
+            del self._of_block[of_block:]
+        del self._passing[passing:]
+        self._made.cut(made)
 
     def register(self, heap: Heap) -> int:
+        """The reference of code 0 of a heap that may pass before the block does."""
+        self._passing.append(heap)
+        return (PASSING_HEAPS + len(self._passing) - 1) << HEAP_SHIFT
+
+    def register_for_block(self, heap: Heap) -> int:
         """The reference of code 0 of a heap of the present block."""
         self._of_block.append(heap)
         return (LASTING_HEAPS + len(self._of_block) - 1) << HEAP_SHIFT
@@ -74,6 +107,8 @@ class Space:
 
     def heap(self, number: int) -> Heap:
         """The heap of a number (the upper bits of a reference)."""
+        if number >= PASSING_HEAPS:
+            return self._passing[number - PASSING_HEAPS]
         return self._lasting[number] if number < LASTING_HEAPS else self._of_block[number - LASTING_HEAPS]
 
     def groups(self, vector: Vector, tag: int | None = None) -> Iterator[tuple[Heap, Index, Index]]:
@@ -117,16 +152,16 @@ class Space:
         return Vector(memo.tags[codes], memo.data[codes])
 
     def encode(self, values: Sequence[Any], *, lasting: bool = False) -> Vector:
-        """Python values as a vector; strings, lists and maps go to a heap of the run or of the block."""
+        """Python values as a vector; strings, lists and maps go to a heap of the run, or to a passing one."""
         kinds = set(map(type, values))
         if len(kinds) == 1:
             plain = _PLAIN.get(kinds.pop())
             if plain is not None:
                 tag, width = plain
                 return Vector(np.full(len(values), tag, np.uint8), np.array(values, width).view(np.int64))
-        store = self._lasting[0] if lasting else self._of_block[0]
+        store = self._lasting[0] if lasting else self._made
         assert isinstance(store, ValueHeap)
-        base = 0 if lasting else LASTING_HEAPS << HEAP_SHIFT
+        base = 0 if lasting else PASSING_HEAPS << HEAP_SHIFT
         tags = np.empty(len(values), np.uint8)
         data = np.empty(len(values), np.int64)
         for row, value in enumerate(values):
@@ -175,8 +210,7 @@ class Space:
         return self._interned(left), self._interned(right)
 
     def _interned(self, texts: Vector) -> Data:
-        store = self._of_block[0]
-        assert isinstance(store, ValueHeap)
+        store = self._made
         result = np.zeros(len(texts), np.int64)
         for heap, rows, codes in self.groups(texts, STRING):
             once, inverse = np.unique(codes, return_inverse=True)

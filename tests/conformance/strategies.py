@@ -379,7 +379,13 @@ class _Writer:
                  "{0}.map(x, {1}.map(y, [x, y])) == {0}.map(y, {1}.map(x, [y, x]))",
                  'events["A"].exists(x, {0}.exists(y, x.i == y))', 'events["A"].exists(x, x.l.exists(y, y in {1}))',
                  'events["A"].exists(x, events["A"].exists(y, y == x.l))', 'events["A"].exists(x, events["B"].all(y, y.time < x.time))',
-                 'events["B"].filter(x, x.time > now - duration("36h") && x.l.all(y, y != x.s)).size() > 0')  # fmt: skip
+                 'events["B"].filter(x, x.time > now - duration("36h") && x.l.all(y, y != x.s)).size() > 0',
+                 '{0}.exists(x, events["A"].exists(y, y.time > now - duration("36h") && y.i == x))',
+                 'events["A"].filter(x, has(x.l)).map(x, x.l.filter(y, y == x.i).size()).sum() > 1',
+                 'events["A"].map(x, x.time < now, size(x.l.map(y, [y, x.i]))).sum() > 1',
+                 'events["A"].exists(x, x.s + x.s == "abab")', "{0}.map(x, x + x) == {1}.map(x, x + x)",
+                 "{0}.map(x, {1} + [x]).exists(x, x == {1})", '{0}.all(x, {{"k": x, "j": 1}}.k == x)',
+                 "{0}.exists(x, {1}.exists(y, {0}.exists(z, z == x && z == y)))")  # fmt: skip
         return str(self.pick(*forms)).format(self.term("l"), self.term("l"), self.any())
 
     def _flag(self, depth: int) -> str:

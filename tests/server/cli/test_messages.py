@@ -107,8 +107,8 @@ def test_deliveries_explanations_and_previews_agree(played: Muster) -> None:
 
 
 def test_a_dry_run_says_to_how_many_it_would_really_go(muster: Muster, tmp_path: Path) -> None:
-    env = {"MUSTER_PROJECT": "dry"}
-    assert muster("project", "create", "dry").status == 0
+    env = {"MUSTER_PROJECT": "forecast"}
+    assert muster("project", "create", "forecast").status == 0
     users = "id,$email,name\nu1,u1@example.com,A\nu2,u2@example.com,B\nu3,u3@example.com,C\nu4,,D\nu5,u5@example.com,\n"
     assert muster("import", "profiles", "-", "--format", "csv", env=env, stdin=users).status == 0
     file = tmp_path / "em.toml"

@@ -19,11 +19,12 @@ class RetryPolicy:
     Arguments:
         attempts: calls in all, at least 1.
         first_wait: upper bound in seconds of the first wait; each further bound is twice the one before. A wait is
-            drawn evenly from zero to its bound ("full jitter"), so that many workers do not come back in step.
+            drawn evenly from zero to its bound ("full jitter"), so that many workers do not come back in step. By
+            the defaults all waits together take about half a minute, in which a receiver can restart.
         longest_wait: upper bound in seconds of every wait, also of one that the receiver asked for.
     """
 
-    attempts: int = 5
+    attempts: int = 8
     first_wait: float = 0.5
     longest_wait: float = 30.0
 

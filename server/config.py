@@ -149,7 +149,13 @@ class Config:
         metadata=_about("longest wait for the reply to a mail handed over; then it is ambiguous", least=0.1),
     )
     smtp_attempts: int = field(
-        default=5, metadata=_about("tries at a mail that is refused for now or cut off", least=1)
+        default=8, metadata=_about("tries at a mail that is refused for now or cut off", least=1)
+    )
+    smtp_longest_wait_seconds: float = field(
+        default=30.0,
+        metadata=_about(
+            "longest wait between tries, which grow from half a second; 8 tries take half a minute", least=0.5
+        ),
     )
     webhook: bool = field(default=False, metadata=_about("run the embedded webhook worker"))
     webhook_secret: str = field(
@@ -168,7 +174,13 @@ class Config:
         default=30.0, metadata=_about("longest wait for the answer to one request", least=0.1)
     )
     webhook_attempts: int = field(
-        default=5, metadata=_about("tries at a request that times out or is refused for now", least=1)
+        default=8, metadata=_about("tries at a request that times out or is refused for now", least=1)
+    )
+    webhook_longest_wait_seconds: float = field(
+        default=30.0,
+        metadata=_about(
+            "longest wait between tries, which grow from half a second; 8 tries take half a minute", least=0.5
+        ),
     )
     webhook_proxy: str = field(default="", metadata=_about("URL of an HTTP proxy to the receivers"))
 

@@ -297,10 +297,12 @@ def _providers(config: Config) -> dict[ChannelName, Callable[[], Provider]]:
     """
     found: dict[ChannelName, Callable[[], Provider]] = {}
     if config.smtp_host:
-        smtp = SmtpConfig(**providers.smtp(config), retry=RetryPolicy(attempts=config.smtp_attempts))
+        patience = RetryPolicy(attempts=config.smtp_attempts, longest_wait=config.smtp_longest_wait_seconds)
+        smtp = SmtpConfig(**providers.smtp(config), retry=patience)
         found["email"] = lambda: EmailProvider(smtp)
     if config.webhook:
-        webhook = WebhookConfig(**providers.webhook(config), retry=RetryPolicy(attempts=config.webhook_attempts))
+        patience = RetryPolicy(attempts=config.webhook_attempts, longest_wait=config.webhook_longest_wait_seconds)
+        webhook = WebhookConfig(**providers.webhook(config), retry=patience)
         found["webhook"] = lambda: WebhookProvider(webhook)
     return found
 

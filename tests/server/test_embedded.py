@@ -178,7 +178,9 @@ def test_every_option_of_a_provider_reaches_it() -> None:
     # What is told nothing is as it is there.
     assert SmtpConfig(**providers.smtp(Config(smtp_host="h"))) == SmtpConfig(host="h", port=587, security="starttls")
     assert WebhookConfig(**providers.webhook(Config(webhook_secret=SECRET))) == WebhookConfig(secrets=(SECRET,))
-    assert (Config().smtp_attempts, Config().webhook_attempts) == (RetryPolicy().attempts,) * 2
+    usual = RetryPolicy()
+    assert (Config().smtp_attempts, Config().smtp_longest_wait_seconds) == (usual.attempts, usual.longest_wait)
+    assert (Config().webhook_attempts, Config().webhook_longest_wait_seconds) == (usual.attempts, usual.longest_wait)
 
 
 async def test_embedded_workers_need_no_token_of_the_file_and_no_certificate(config: Config, tmp_path: Path) -> None:
@@ -269,6 +271,26 @@ async def test_a_mail_server_that_is_away_delays_and_loses_nothing(config: Confi
             await stubs.launch("welcome")
             await sent(stubs, "welcome", 3)
         assert mail.records.tally == once(3)
+
+
+async def test_how_often_a_webhook_is_tried_is_an_option(config: Config) -> None:
+    down = Faults([Fault("HEAD", reply="503", times=1_000)])
+    async with HttpDouble(secret=SECRET, faults=down) as web:
+        embedded = replace(
+            config, webhook=True, webhook_secret=SECRET, webhook_attempts=2, webhook_longest_wait_seconds=0.5
+        )
+        async with Server(embedded) as server, grpc.aio.insecure_channel(server.grpc_address) as channel:
+            stubs = Stubs(channel)
+            await stubs.create()
+            await stubs.add_users(1)
+            hook = message_pb2.WebhookContent(url=f"{web.url}/hook", properties=["name"])
+            await stubs.launch("hook", asap=message_pb2.AsapSchedule(), webhook=hook)
+
+            async def failed() -> bool:
+                return (await stubs.counts("hook")).failed == 1
+
+            await until(failed)
+        assert web.requests == 2
 
 
 @pytest.mark.parametrize("secret", ["", "whsec_", "whsec_!", "whsec_x"])

@@ -157,7 +157,9 @@ def launch(call: Call, key: str, existing: Any, dry_run: bool, etag: str) -> Non
     from server.cli.plain import plain
 
     client = call.client()
-    if existing is None and not dry_run and client.messages.get(key).WhichOneof("schedule") == "asap":
+    draft = client.messages.get(key)
+    _remember(call, draft.targeting)
+    if existing is None and not dry_run and draft.WhichOneof("schedule") == "asap":
         raise InvalidInput(
             "some may match already",
             field="--existing",

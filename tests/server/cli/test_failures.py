@@ -89,6 +89,17 @@ def test_carets_in_long_and_in_broken_texts() -> None:
     assert caret("a", 99) == ("a", " ^")
 
 
+def test_targeting_that_cannot_be_launched_is_shown_with_a_caret(shop: Muster, tmp_path: Path) -> None:
+    file = tmp_path / "unknown-time.toml"
+    assert shop("message", "new", "email", file).status == 0
+    file.write_text(file.read_text().replace('user.plan == "free"', "timestamp(user.when) < now"))
+    assert shop("message", "create", file).status == 0
+    answer = shop("message", "launch", "unknown-time", "--existing", "send")
+    lines = answer.err.splitlines()
+    assert answer.status == 2 and len(lines) == 3 and lines[2].strip() == "^"
+    assert lines[1][lines[2].index("^") :].startswith(("now", "timestamp", "<"))
+
+
 def test_a_template_that_does_not_parse_is_placed(shop: Muster, tmp_path: Path) -> None:
     file = tmp_path / "wrong.toml"
     assert shop("message", "new", "email", file).status == 0

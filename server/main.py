@@ -212,7 +212,11 @@ class Server:
         await health.serve()
         if config.ready_file is not None:
             _write_whole(config.ready_file, f"{self.grpc_address}\n{self.http_address}\n")
-        log.info("serving gRPC on %s and HTTP on %s", self.grpc_address, self.http_address or "nothing")
+        log.info(
+            "serving gRPC on %s, %s",
+            self.grpc_address,
+            f"HTTP on {self.http_address}" if self.http_address else "no HTTP",
+        )
 
     async def _stop_calls(self, server: grpc.aio.Server, delivery: DeliveryService) -> None:
         """Workers first, since their streams would never end by themselves; then whatever else runs."""

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -59,6 +60,23 @@ def test_a_second_server_on_the_folder_says_so_in_one_line_and_harms_nothing(tmp
         assert f"process {server.pid}" in second.stderr
         assert "Traceback" not in second.stderr
         assert names(server.target) == []
+
+
+def test_a_port_in_use_is_told_in_one_line(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        refused = subprocess.run(
+            [*COMMAND, "--store", str(tmp_path / "store"), "--listen", address, "--http-listen", ""],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert refused.returncode != 0
+    assert refused.stderr.startswith("muster: ") and address in refused.stderr
+    assert len(refused.stderr.splitlines()) == 1
 
 
 def test_an_address_beyond_loopback_needs_tokens(tmp_path: Path) -> None:

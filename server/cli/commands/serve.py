@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Any, cast
@@ -27,6 +28,8 @@ def serve(call: Call) -> None:
     Without a token file only loopback addresses are served.
     """
     check(call.config)
+    # What gRPC itself would write to standard error, such as of a port in use, we say in a line of our own.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     from server.main import serve as run
 
     run(call.config)

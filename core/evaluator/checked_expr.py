@@ -185,7 +185,10 @@ class _Decoder:
         parts = dict(_fields(body))
         if 8 in parts:
             raise InvalidExpression(
-                "macros over two variables are not supported", position=position, code="UNSUPPORTED_CONSTRUCT"
+                "macros over two variables are not supported",
+                position=position,
+                mend="name one variable: list.exists(e, condition)",
+                code="UNSUPPORTED_CONSTRUCT",
             )
         shape = macros.Comprehension(
             position=position,

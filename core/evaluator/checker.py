@@ -194,7 +194,10 @@ def _undeclared(text: str, position: int, name: str) -> InvalidExpression:
         )
     if text[position + len(name) : position + len(name) + 1] == "{":
         return InvalidExpression(
-            f"{brief(name)}{{…}} is not supported", position=position, code="UNSUPPORTED_CONSTRUCT"
+            f"{brief(name)}{{…}} is not supported",
+            position=position,
+            mend='a map is {"key": value}',
+            code="UNSUPPORTED_CONSTRUCT",
         )
     if "." in name:
         # Of a whole path the compiler points at the last dot; the unknown variable is its beginning.

@@ -33,7 +33,12 @@ def recognise(fold: Comprehension) -> Macro:
     """
     macro = _boolean(fold) or _counting(fold) or _growing(fold)
     if macro is None:
-        raise InvalidExpression("this macro is not supported", position=fold.position, code="UNSUPPORTED_CONSTRUCT")
+        raise InvalidExpression(
+            "this macro is not supported",
+            position=fold.position,
+            mend="there are exists, all, exists_one, filter and map",
+            code="UNSUPPORTED_CONSTRUCT",
+        )
     return macro
 
 

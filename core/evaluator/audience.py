@@ -12,7 +12,7 @@ from typing import Final
 from pyroaring import BitMap
 
 from core.codec import decode, encode, record
-from core.errors import FailedPrecondition, InvalidInput, NotFound
+from core.errors import FailedPrecondition, InvalidExpression, InvalidInput, NotFound
 from core.evaluator.parse import Parsed, parse
 from core.values import Value
 
@@ -227,7 +227,12 @@ class _Sources(Mapping[str, Parsed | BitMap]):
 
     def __getitem__(self, name: str) -> Parsed | BitMap:
         if name in self._above:
-            raise KeyError(name)
+            way = " → ".join((*self._above[self._above.index(name) :], name))
+            raise InvalidExpression(
+                f"it would be defined by way of itself: {way}",
+                mend="leave one of them out",
+                code="AUDIENCE_CIRCLE",
+            )
         definition = self._by_name[name]
         if definition.members is not None:
             return definition.members

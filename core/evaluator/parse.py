@@ -43,7 +43,7 @@ def parse(
     root, named = _compiled(text)
     if not named:
         return _plain(text)
-    return _made(text, root, params or {}, audiences or {})
+    return _made(text, root, params or {}, {} if audiences is None else audiences)
 
 
 @lru_cache(maxsize=CACHED_TEXTS)

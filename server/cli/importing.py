@@ -108,6 +108,11 @@ class Import:
         ]
         self.name = how.name or import_id(self.found, settings)
 
+    @property
+    def subject(self) -> Subject:
+        """What the records are."""
+        return self._how.subject
+
     def run(self, client: muster.Client, progress: Callable[[int], None]) -> muster.Imported:
         """Send the records; goes on where an earlier run of the same import stopped.
 

@@ -263,7 +263,7 @@ def _send(call: Call, job: Import, refusals: Refusals, name: str, place: str) ->
 
 
 def _told(call: Call, job: Import, done: Any, seconds: float) -> None:
-    out, subject = call.out, "events" if job.mapper.time.places else "profiles"
+    out, subject = call.out, job.subject
     sent = done.offset - done.resumed_at
     if done.resumed_at and not sent:
         out.say(f"imported before: all {done.offset:,} records ({job.name})")

@@ -191,7 +191,7 @@ class Mapper:
 
     def _needed(self, flag: str, asked: str, candidates: tuple[str, ...]) -> Role:
         role = self._role(flag, asked, candidates)
-        if not role.places and self._found.records:
+        if not role.places and (self._found.records or self._found.fields):
             columns = ", ".join(list({**self._found.fields, **self._found.nested})[:8])
             other = " (or --event NAME for all)" if flag == "name" else ""
             raise InvalidInput(

@@ -40,7 +40,8 @@ def test_no_audience_names_itself_however_far() -> None:
     for name, text in (("one", "audiences.one"), ("one", "true && audiences.three")):
         with pytest.raises(InvalidExpression) as refused:
             audiences.check(_definition(name, text))
-        assert refused.value.code == "UNKNOWN_AUDIENCE"
+        assert refused.value.code == "AUDIENCE_CIRCLE"
+        assert "one" in refused.value.message
     assert refused.value.position == 17, "where this text names the audience that leads back"
     audiences.check(_definition("one", "user.x == 2"))
 

@@ -49,7 +49,7 @@ BAD = [
     ({"name": "x", "ids": ["a", ""]}, "EMPTY_ID", "audience.ids.distinct_ids[1]"),
     ({"name": "x", "ids": ["a", "nobody"]}, "UNKNOWN_IDS", "audience.ids.distinct_ids[1]"),
     ({"name": "x", "expression": "user."}, "EXPRESSION_SYNTAX", "expression"),
-    ({"name": "x", "expression": 'audiences["x"]'}, "UNKNOWN_AUDIENCE", "expression"),
+    ({"name": "x", "expression": 'audiences["x"]'}, "AUDIENCE_CIRCLE", "expression"),
     ({"name": "used", "expression": "timestamp(user.when) < now"}, "TIME_USE_UNKNOWN", "audience.expression"),
 ]
 

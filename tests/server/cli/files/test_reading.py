@@ -123,6 +123,7 @@ def test_texts_that_mean_no_value(tmp_path: Path) -> None:
         ("id,,x\n", "column 2 has no name"),
         ("id,a,a\n", "two columns are named 'a'"),
         ("a,b\n1,2\n", "no column is known as the distinct id"),
+        ("a,b\n", "no column is known as the distinct id"),
     ],
 )
 def test_a_heading_that_does_not_do(tmp_path: Path, text: str, what: str) -> None:

@@ -214,7 +214,14 @@ def _no_overload(position: int, function: str, kinds: str) -> InvalidExpression:
     parts = _OPERATOR.match(function)
     name = next((part for part in parts.groups() if part), function) if parts else function
     kinds = kinds.replace("google.protobuf.Timestamp", "timestamp").replace("google.protobuf.Duration", "duration")
-    mend = ""
+    mend = "convert one of them, or compare other things"
+    if function == "_?_:_":
+        return InvalidExpression(
+            f"both answers of `?:` must be of one type, and its condition true or false: ({brief(kinds)})",
+            position=position,
+            mend="convert one of the answers, as double(1) or string(1)",
+            code="NO_OVERLOAD",
+        )
     if function.startswith("_") and "int" in kinds and "double" in kinds:
         mend = "write both sides as the same type, 1.0 rather than 1, or convert with int() or double()"
     elif "timestamp" in kinds and "string" in kinds:

@@ -192,10 +192,10 @@ def forecast(view: View, key: str) -> Forecast:
     )
 
 
-def counts(ledger: Ledger) -> Counts:
-    """A ledger's users by present state."""
+def counts(ledger: Ledger, *, ended: bool = False) -> Counts:
+    """A ledger's users by present state. Once a message has `ended`, no skip is open any more."""
     sizes = {state: len(ledger.state(state)) for state in STATES}
-    skipped = [(reason, is_open(reason), len(users)) for reason, users in ledger.reasons("skipped")]
+    skipped = [(reason, is_open(reason) and not ended, len(users)) for reason, users in ledger.reasons("skipped")]
     del sizes["skipped"]
     failures = [(reason, len(users)) for reason, users in ledger.reasons("failed")]
     return Counts(selected=len(ledger.selected), skipped=skipped, failures=failures, **sizes)
@@ -210,7 +210,14 @@ def report(view: View, key: str) -> Report:
     definition = view.messages.get(key)
     ledger = view.messages.ledger(key)
     problems = ledger.problems()
-    return Report(definition, counts(ledger), not problems, problems, ledger.per_day(), view.now)
+    return Report(
+        definition,
+        counts(ledger, ended=definition.state == "ended"),
+        not problems,
+        problems,
+        ledger.per_day(),
+        view.now,
+    )
 
 
 def describe(reason: str) -> str:

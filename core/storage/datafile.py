@@ -60,6 +60,18 @@ def _read_meta(path: Path, number: int, data: bytes) -> Meta:
     return Meta(page_size, last_page, transaction)
 
 
+def _check_turns(path: Path, first: Meta, second: Meta) -> None:
+    """Two meta pages are written in turns: transaction n goes to page n mod 2, so that they hold n and n - 1.
+
+    Were the number of the newer one changed, LMDB would take the older for it and forget the last commit in silence.
+    """
+    if first.transaction == second.transaction == 0:
+        return  # as made, nothing was committed yet
+    in_turn = first.transaction % 2 == 0 and second.transaction % 2 == 1
+    if not in_turn or abs(first.transaction - second.transaction) != 1:
+        raise damaged(path, f"its meta pages are of transactions {first.transaction} and {second.transaction}")
+
+
 def check_data_file(path: Path) -> Meta:
     """Make sure that a data file may be mapped.
 
@@ -71,7 +83,7 @@ def check_data_file(path: Path) -> Meta:
 
     Raises:
         StoreError: STORE_TRUNCATED where the file is shorter than its meta page says, STORE_DAMAGED where a meta
-            page is not one.
+            page is not one, or the two do not follow each other.
     """
     if not path.is_file():
         raise damaged(path, "the file is missing")
@@ -86,6 +98,7 @@ def check_data_file(path: Path) -> Meta:
         if len(second_page) < _META_BYTES:
             raise _truncated(path, length, 2 * first.page_size)
         second = _read_meta(path, 1, second_page)
+    _check_turns(path, first, second)
     newer = max(first, second, key=lambda meta: meta.transaction)
     if length < newer.bytes_needed:
         raise _truncated(path, length, newer.bytes_needed)

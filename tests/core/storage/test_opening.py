@@ -122,6 +122,18 @@ def test_a_broken_meta_page_is_refused(folder: Path, offset: int) -> None:
     assert refused(folder).code == "STORE_DAMAGED"
 
 
+def test_a_commit_is_not_forgotten_because_its_number_was_damaged(folder: Path) -> None:
+    """LMDB takes the older of its two meta pages where the newer one's transaction number has become a smaller one."""
+    path = made(folder) / "log" / "data.mdb"
+    newest = check_data_file(path).transaction
+    data = bytearray(path.read_bytes())
+    place = 4096 * (newest % 2) + 144
+    assert int.from_bytes(data[place : place + 8], "little") == newest, "where a meta page has its transaction's number"
+    data[place : place + 8] = bytes(8)
+    path.write_bytes(data)
+    assert refused(folder).code == "STORE_DAMAGED"
+
+
 def flip(path: Path, offset: int) -> None:
     with path.open("r+b") as file:
         file.seek(offset)

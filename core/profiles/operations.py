@@ -12,7 +12,7 @@ from typing import Final
 
 from core.errors import InvalidInput
 from core.profiles.records import Operation, ProfileChange
-from core.values import ABSENT, INT_MAX, INT_MIN, Value
+from core.values import ABSENT, INT_MAX, INT_MIN, Value, type_of
 
 Read = Callable[[str], Value]
 
@@ -34,7 +34,7 @@ def _add(present: Value, given: Value, name: str) -> Value:
     start = 0 if present is ABSENT or present is None else present
     if type(start) not in (int, float):
         raise InvalidInput(
-            f"{name} holds a {type(start).__name__}, to which nothing can be added",
+            f"{name} holds a {type_of(start).name.lower()}, to which nothing can be added",
             field=f"properties.{name}",
             mend="add to a number, or set the property first",
             code="NOT_A_NUMBER",

@@ -70,7 +70,7 @@ def plainly(users: dict[str, dict[str, Any]], change: ProfileChange) -> bool:
             case Operation.ADD:
                 if there and present is not None and type(present) not in (int, float):
                     return False
-                user[name] = (present or 0) + sent
+                user[name] = (0 if present is None else present) + sent
             case Operation.APPEND if not there or isinstance(present, list):
                 user[name] = [*(present or []), sent]
             case Operation.UNION if not there or isinstance(present, list):

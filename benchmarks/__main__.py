@@ -123,7 +123,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             args=None if argv is None else list(argv), prog_name="python -m benchmarks", standalone_mode=False
         )
     except click.ClickException as error:
-        error.show()
+        click.echo(f"benchmarks: {error.format_message().rstrip('.')} (see `--help`)", err=True)
         return error.exit_code
     except click.Abort:
         click.echo("stopped", err=True)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -11,12 +13,13 @@ from typing import Any, Final, TypeVar
 import click
 from rich.console import Console
 
+from benchmarks import everything, results
 from benchmarks.corpora import FOLDER
 from benchmarks.options import Options
 from benchmarks.people import MAX_PROFILES
 from benchmarks.progress import Bar
 from benchmarks.question import MAX_ROUND
-from benchmarks.report import Report
+from benchmarks.report import ALL_HOLD, FALLS_SHORT, Report
 from core.errors import FailedPrecondition, MusterError
 
 FAILED: Final = 1
@@ -57,12 +60,78 @@ def _common(rounds: int) -> Callable[[_Command], _Command]:
     return add
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
-def commands() -> None:
-    """Measure Muster's whole paths, beside their peers where they have any.
+@click.group(context_settings={"help_option_names": ["-h", "--help"]}, invoke_without_command=True)
+@click.pass_context
+def commands(ctx: click.Context) -> int | None:
+    """Measure Muster's whole paths, beside their peers where they have any. Without a name: all of them.
 
     Exit status: 0 where every target holds, 3 where one falls short or cannot be told, 1 where the run failed.
     """
+    if ctx.invoked_subcommand is not None:
+        return None
+    status: int = ctx.invoke(_all)
+    return status
+
+
+def _benchmarks() -> dict[str, click.Command]:
+    """The commands that give a report, by name, in the order in which they stand here."""
+    return {name: one for name, one in commands.commands.items() if name not in _TOOLS}
+
+
+def _runs() -> list[str]:
+    """All that `all` runs: each benchmark, and each of its sweeps after it."""
+    found = []
+    for name, command in _benchmarks().items():
+        found.append(name)
+        found += [f"{name} --{one.name}" for one in command.params if one.name == _SWEEP]
+    return found
+
+
+_TOOLS: Final = ("all",)
+_SWEEP: Final = "sweep"
+
+
+@commands.command("all")
+@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object instead of a table.")
+@click.option(
+    "--results",
+    "folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=results.FOLDER,
+    help="Folder of results; other benchmarks' results in it stay.",
+)
+@click.option("--corpora", type=click.Path(path_type=Path, file_okay=False), help="Passed on, as the next ones.")
+@click.option("--seed", type=click.IntRange(0))
+@click.option("--rounds", type=click.IntRange(1, MAX_ROUND))
+@click.option("--profiles", type=click.IntRange(1, MAX_PROFILES))
+def _all(names: tuple[str, ...] = (), as_json: bool = False, folder: Path = results.FOLDER, **passed: Any) -> int:
+    """Run all benchmarks, or those of some names, and write results.json, results.md and plots.
+
+    Each runs in a process of its own. One that fails is a row that says so.
+    """
+    order = _runs()
+    for name in names:
+        if name not in _benchmarks():
+            raise click.UsageError(f"there is no benchmark {name!r}: {', '.join(_benchmarks())}")
+    _require("matplotlib")
+    known = results.read(folder)
+    options = [word for key, value in passed.items() if value is not None for word in (f"--{key}", str(value))]
+    wanted = [one for one in order if not names or one.split()[0] in names]
+    with Bar("benchmarks") as bar:
+        fresh = everything.run(wanted, options, bar)
+    together = results.merged(known, fresh, order)
+    written = results.write(folder, together)
+    if folder == results.FOLDER:
+        results.refresh_readme(results.README, together)
+    if as_json:
+        click.echo(json.dumps({"runs": {name: asdict(ran) for name, ran in fresh.items()}}, ensure_ascii=False))
+    else:
+        results.print_table(fresh, Console())
+        click.echo(f"wrote {', '.join(file.name for file in written)} to {folder}")
+    if any(ran.report is None for ran in fresh.values()):
+        return FAILED
+    return ALL_HOLD if all(ran.holds for ran in fresh.values()) else FALLS_SHORT
 
 
 @commands.command("audience")
@@ -74,6 +143,17 @@ def _audience(as_json: bool, **options: Any) -> int:
 
     with Bar(audience.NAME) as bar:
         report = audience.run(Options(**options), bar)
+    return _show(report, as_json)
+
+
+@commands.command("select")
+@_common(rounds=5)
+def _select(as_json: bool, **options: Any) -> int:
+    """Matched users a second out through the gRPC stream, as ordinals and as distinct ids."""
+    from benchmarks import select
+
+    with Bar(select.NAME) as bar:
+        report = select.run(Options(**options), bar)
     return _show(report, as_json)
 
 

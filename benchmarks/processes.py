@@ -31,8 +31,8 @@ def cores() -> tuple[int, int] | None:
 
 
 @contextmanager
-def _held_to(core: int | None) -> Iterator[None]:
-    """Processes started within stay on the core."""
+def held_to(core: int | None) -> Iterator[None]:
+    """This thread, and the threads and processes started within, stay on the core."""
     if core is None:
         yield
         return
@@ -55,7 +55,7 @@ class Server:
     def __init__(self, store: Path, scratch: Path, core: int | None) -> None:
         self._ready = scratch / "ready"
         self._log = scratch / "server.log"
-        with _held_to(core), self._log.open("wb") as log:
+        with held_to(core), self._log.open("wb") as log:
             self._process = subprocess.Popen(
                 [
                     *(sys.executable, "-m", "server.cli", "serve", "--store", str(store), "--listen", "127.0.0.1:0"),
@@ -109,7 +109,7 @@ class Client:
     """The process of `benchmarks.ingest_client`. A context manager that ends it."""
 
     def __init__(self, address: str, core: int | None) -> None:
-        with _held_to(core):
+        with held_to(core):
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "benchmarks.ingest_client", address],
                 stdin=subprocess.PIPE,

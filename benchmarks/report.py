@@ -25,12 +25,15 @@ class Target:
         bound: the issue's words.
         ok: whether it holds; None where the run cannot tell, which counts as falling short.
         why: why it cannot tell.
+        most, least: what the bound's words mean for the figure, both included.
     """
 
     figure: str
     bound: str
     ok: bool | None
     why: str = ""
+    most: float | None = None
+    least: float | None = None
 
 
 def target(
@@ -44,8 +47,35 @@ def target(
     """
     value = figures[figure]
     if value is None:
-        return Target(figure, bound, None, why)
-    return Target(figure, bound, (most is None or value <= most) and (least is None or value >= least))
+        return Target(figure, bound, None, why, most, least)
+    ok = (most is None or value <= most) and (least is None or value >= least)
+    return Target(figure, bound, ok, "", most, least)
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One system's points in a panel: x ascending, and y in the panel's unit, None where there is none."""
+
+    name: str
+    x: Sequence[float]
+    y: Sequence[float | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """One plot of a report, both axes logarithmic.
+
+    Arguments:
+        title: what it shows.
+        x, y: the axes' names, with units.
+        mark: an x that is drawn as a vertical line; None for none.
+    """
+
+    title: str
+    x: str
+    y: str
+    lines: Sequence[Line]
+    mark: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +89,7 @@ class Report:
         targets: the issue's bounds.
         aims: bounds that the issue calls an aim: judged alike, without a say in the exit status.
         notes: what a reader must know to read the figures.
+        panels: plots of the run, for one that goes through sizes.
     """
 
     name: str
@@ -70,6 +101,7 @@ class Report:
     targets: Sequence[Target]
     aims: Sequence[Target] = field(default=())
     notes: Sequence[str] = field(default=())
+    panels: Sequence[Panel] = field(default=())
 
     @property
     def exit_status(self) -> int:
@@ -82,24 +114,19 @@ class Report:
 
     def print_tables(self, console: Console) -> None:
         """The report for a reader."""
-        size = ", ".join(
-            f"{key} {value:,}" if isinstance(value, int) else str(value) for key, value in self.corpus.items()
-        )
-        console.print(f"[bold]{self.name}[/bold]  {size}, seed {self.seed}")
-        console.print("machine: " + ", ".join(f"{key} {value}" for key, value in self.machine.items()), highlight=False)
-        console.print(
-            "versions: " + ", ".join(f"{key} {value}" for key, value in self.versions.items()), highlight=False
-        )
+        console.print(f"[bold]{self.name}[/bold]  {listed(self.corpus)}, seed {self.seed}")
+        console.print(f"machine: {listed(self.machine)}", highlight=False)
+        console.print(f"versions: {listed(self.versions)}", highlight=False)
         figures = Table("figure", "value", title=None)
         figures.columns[1].justify = "right"
         for key, value in self.figures.items():
-            figures.add_row(key, _number(value))
+            figures.add_row(key, number(value))
         console.print(figures)
         judged = Table("", "figure", "measured", "bound")
         for mark, targets in (("", self.targets), ("aim", self.aims)):
             for one in targets:
                 judged.add_row(
-                    f"{_verdict(one)} {mark}".rstrip(), one.figure, _number(self.figures[one.figure]), _bound(one)
+                    f"{_verdict(one)} {mark}".rstrip(), one.figure, number(self.figures[one.figure]), _bound(one)
                 )
         console.print(judged)
         for note in self.notes:
@@ -116,7 +143,16 @@ def _bound(one: Target) -> str:
     return f"{one.bound} ({one.why})" if one.why else one.bound
 
 
-def _number(value: int | float | None) -> str:
+def listed(facts: Mapping[str, Any]) -> str:
+    """Facts in one line: `cores 2, cpu …`."""
+    return ", ".join(
+        f"{key} {value:,}" if isinstance(value, int) and not isinstance(value, bool) else f"{key} {value}"
+        for key, value in facts.items()
+    )
+
+
+def number(value: int | float | None) -> str:
+    """A figure for a reader, – for None."""
     if value is None:
         return "–"
     return f"{value:,}" if isinstance(value, int) else f"{value:,.4g}" if abs(value) < 1000 else f"{value:,.0f}"

@@ -159,4 +159,4 @@ def _explain(
 
 
 def _ordinals(users: BitMap) -> np.ndarray[tuple[int], np.dtype[np.uint32]]:
-    return np.fromiter(users, np.uint32, len(users))
+    return np.frombuffer(users.to_array(), np.uint32)

@@ -64,6 +64,8 @@ def test_json_is_one_object_on_one_line() -> None:
         "bound": "1/30",
         "ok": None,
         "why": "the peer is not installed",
+        "most": None,
+        "least": None,
     }
 
 

@@ -53,3 +53,31 @@ def test_damaged_pages_are_refused(damage) -> None:  # type: ignore[no-untyped-d
 def test_codes_are_checked() -> None:
     with pytest.raises(IndexError):
         StringTable().text(0)
+
+
+@given(st.lists(st.text(max_size=6), max_size=150), st.lists(st.text(max_size=6), max_size=20))
+def test_spans_are_strings(texts: list[str], known: list[str]) -> None:
+    table, twin = StringTable(), StringTable()
+    table.intern_many(known)
+    twin.intern_many(known)
+    parts = [text.encode() for text in texts]
+    lengths = np.array([len(part) for part in parts], np.uint32)
+    starts = (np.cumsum(lengths) - lengths).astype(np.uint32)
+    assert table.find_spans(b"".join(parts), starts, lengths).tolist() == twin.find_many(texts).tolist()
+    assert table.intern_spans(b"".join(parts), starts, lengths).tolist() == twin.intern_many(texts).tolist()
+    assert table.find_spans(b"".join(parts), starts, lengths).tolist() == twin.find_many(texts).tolist()
+    assert len(table) == len(twin)
+
+
+@pytest.mark.parametrize(("start", "length"), [(0, 4), (3, 1), (4, 0), (2**63, 1), (1, 2**64 - 1), (2**64 - 1, 2)])
+def test_spans_lie_in_their_buffer(start: int, length: int) -> None:
+    table = StringTable()
+    for call in (table.intern_spans, table.find_spans):
+        with pytest.raises(IndexError):
+            call(b"abc", np.array([0, start], np.uint64), np.array([1, length], np.uint64))
+    assert len(table) == 0
+
+
+def test_spans_have_a_start_and_a_length() -> None:
+    with pytest.raises(ValueError):
+        StringTable().find_spans(b"abc", np.array([0, 1], np.uint64), np.array([1], np.uint64))

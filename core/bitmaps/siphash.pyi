@@ -1,0 +1,3 @@
+from typing_extensions import Buffer
+
+def siphash_of(key: bytes, data: Buffer) -> int: ...

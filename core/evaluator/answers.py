@@ -49,18 +49,18 @@ def count(view: View, expression: str, params: Mapping[str, Value], explain: boo
         InvalidExpression: see `core.evaluator.parse.parse`.
         ExpressionTooCostly: EXPRESSION_TOO_COSTLY.
     """
-    parsed = view.audiences.parse(expression, params)
     population = view.population
-    plan = bind(parsed, population)
-    matched = plan.select(population, now=view.now, most=CELLS_PER_QUESTION)
-    return Count(
-        len(matched),
-        len(population.live),
-        view.now,
-        warnings(population, parsed),
-        leaf_counts(population, parsed, view.now) if explain else [],
-        plan.describe() if explain else "",
-    )
+    prepared = view.audiences.prepare(expression, params)
+    plan = bind(prepared.parsed, population)
+    count = plan.count(population, now=view.now, most=CELLS_PER_QUESTION, given=prepared.given)
+    names = warnings(population, prepared.parsed)
+    leaves, described = [], ""
+    if names or explain:  # these tell of the text itself, which may be another than the one prepared
+        parsed = view.audiences.parse(expression, params)
+        names = warnings(population, parsed)
+        if explain:
+            leaves, described = leaf_counts(population, parsed, view.now), bind(parsed, population).describe()
+    return Count(count, len(population.live), view.now, names, leaves, described)
 
 
 def select(view: View, expression: str, params: Mapping[str, Value]) -> BitMap:
@@ -70,8 +70,9 @@ def select(view: View, expression: str, params: Mapping[str, Value]) -> BitMap:
         InvalidExpression: see `core.evaluator.parse.parse`.
         ExpressionTooCostly: EXPRESSION_TOO_COSTLY.
     """
-    plan = bind(view.audiences.parse(expression, params), view.population)
-    return plan.select(view.population, now=view.now, most=CELLS_PER_QUESTION)
+    prepared = view.audiences.prepare(expression, params)
+    plan = bind(prepared.parsed, view.population)
+    return plan.select(view.population, now=view.now, most=CELLS_PER_QUESTION, given=prepared.given)
 
 
 def explain(

@@ -64,16 +64,22 @@ _TYPE_OF_TAG: Final[dict[int, str]] = {
 
 class Applier:
     """Applies functions for one run. Arguments are vectors of `size` rows or constants; results are constants where all
-    arguments are, and may be where the types alone decide.
+    arguments are, and may be where the types alone decide. `given` are the run's values of `tree.Given`.
     """
 
-    def __init__(self, space: Space) -> None:
+    def __init__(self, space: Space, given: Sequence[CelValue] = ()) -> None:
         self._space = space
+        self._given = given
         self._constants: dict[Hashable, Vector] = {}
 
     def constant(self, node: Const) -> Vector:
         """A literal."""
         value = Uint(node.value) if node.unsigned and isinstance(node.value, int) else node.value
+        return self._lasting((type(value), repr(value)), value)
+
+    def given(self, number: int) -> Vector:
+        """A value that came with the run."""
+        value = self._given[number]
         return self._lasting((type(value), repr(value)), value)
 
     def empty_map(self) -> Vector:

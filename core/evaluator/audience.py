@@ -14,11 +14,14 @@ from pyroaring import BitMap
 from core.codec import decode, encode, record
 from core.errors import FailedPrecondition, InvalidExpression, InvalidInput, NotFound
 from core.evaluator.parse import Parsed, parse
+from core.evaluator.prepare import Prepared, Statements
 from core.values import Value
 
 _NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_. -]{0,62}\Z")
 _PREFIX: Final = b"audiences/"
 _MOST_PARSED: Final = 256
+_STATEMENTS: Final = Statements()
+"""Of texts that name no audience, whose meaning is the same in every project."""
 
 
 @record("audience")
@@ -61,13 +64,14 @@ class Audiences:
         self._by_name: dict[str, AudienceDefinition] = {}
         self._dirty: frozenset[str] = frozenset()
         self._parsed: dict[str, Parsed] = {}  # of expressions that name audiences, as these are now
+        self._statements = Statements(_MOST_PARSED)  # likewise
         self.revision = 0
 
     def fork(self) -> Audiences:
         """A copy that may be written."""
         twin = Audiences.__new__(Audiences)
         twin._by_name, twin._dirty, twin.revision = dict(self._by_name), self._dirty, self.revision
-        twin._parsed = self._parsed
+        twin._parsed, twin._statements = self._parsed, self._statements
         return twin
 
     def get(self, name: str) -> AudienceDefinition:
@@ -113,6 +117,15 @@ class Audiences:
             if len(known) < _MOST_PARSED:
                 known[expression] = found
         return found
+
+    def prepare(self, expression: str, params: Mapping[str, Value] | None = None) -> Prepared:
+        """The prepared statement of a question that may name saved audiences.
+
+        Raises:
+            InvalidExpression: with the position.
+        """
+        statements = self._statements if "audiences" in expression else _STATEMENTS
+        return statements.prepare(expression, params or {}, self.sources)
 
     def check(self, definition: AudienceDefinition) -> None:
         """Refuse what cannot be saved.
@@ -181,7 +194,7 @@ class Audiences:
 
     def _touch(self, name: str) -> None:
         self._dirty |= {name}
-        self._parsed = {}
+        self._parsed, self._statements = {}, Statements(_MOST_PARSED)
         self.revision += 1
 
     def dirty_pages(self) -> Iterator[tuple[bytes, bytes | None]]:

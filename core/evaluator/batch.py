@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -10,6 +11,7 @@ from pyroaring import BitMap
 
 from core.evaluator import words
 from core.evaluator.apply import Applier
+from core.evaluator.cel_values import CelValue
 from core.evaluator.frame import Frame
 from core.evaluator.interpret import Interpreter
 from core.evaluator.meter import Meter
@@ -34,14 +36,23 @@ class Run:
     Arguments:
         judged: the users asked about.
         most: how many elements macros inside macros may unfold, of all users together; None for any number.
+        given: the values of a prepared statement, see `core.evaluator.prepare`.
     """
 
-    def __init__(self, population: Population, now: Now, judged: BitMap, most: int | None = None) -> None:
+    def __init__(
+        self,
+        population: Population,
+        now: Now,
+        judged: BitMap,
+        most: int | None = None,
+        given: Sequence[CelValue] = (),
+    ) -> None:
         self.population = population
         self.judged = judged
+        self.given = given
         self.space = Space(Meter(most))
         self.sources = Sources(population, now, self.space)
-        self.interpreter = Interpreter(self.sources, Applier(self.space))
+        self.interpreter = Interpreter(self.sources, Applier(self.space, given))
         self._few = len(judged) <= _FEW
         self._serialized: dict[int, tuple[BitMap, bytes]] = {}
 

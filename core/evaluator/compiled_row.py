@@ -5,7 +5,7 @@ A closure takes a `Frame` and gives the node's CEL value or raises CelError with
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
@@ -20,12 +20,12 @@ class Frame:
     """A row's variables, and the macro variables in slots.
 
     `around` is the lengths of the lists of the macros around, multiplied; 0 outside of macros. `members` keeps what saved
-    audiences say of the row, by a number that each mention of one has.
+    audiences say of the row, by a number that each mention of one has. `given` are the values of `tree.Given`.
     """
 
-    __slots__ = ("around", "context", "events", "members", "now", "row", "slots", "user")
+    __slots__ = ("around", "context", "events", "given", "members", "now", "row", "slots", "user")
 
-    def __init__(self, row: Row) -> None:
+    def __init__(self, row: Row, given: Sequence[CelValue] = ()) -> None:
         self.row = row
         self.user = row.user if type(row.user) is dict else dict(row.user)
         self.context = row.context if type(row.context) is dict else dict(row.context)
@@ -34,6 +34,7 @@ class Frame:
         self.slots: list[CelValue] = []
         self.around = 0
         self.members: dict[int, bool] = {}
+        self.given = given
 
 
 Evaluate = Callable[[Frame], CelValue]
@@ -46,6 +47,9 @@ def compile_node(node: tree.Node, slots: Slots = _NO_SLOTS) -> Evaluate:
     match node:
         case tree.Const():
             return _constant(node)
+        case tree.Given():
+            number = node.number
+            return lambda frame: frame.given[number]
         case tree.Ident():
             return _variable(node, slots)
         case tree.Select():

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from core.evaluator.interpret import event_name
 from core.evaluator.reads import user_property
 from core.evaluator.resolve import children
-from core.evaluator.tree import Call, Const, Ident, Macro, Node
+from core.evaluator.tree import Call, Const, Given, Ident, Macro, Node
 
 if TYPE_CHECKING:
     from core.bitmaps.population import Population
@@ -82,7 +82,7 @@ class Costs:
         if name is not None:
             return _ROW + _EVENT * self.events_per_user(name)
         match node:
-            case Const():
+            case Const() | Given():
                 return 0.0
             case Ident():
                 return _WHOLE_PROFILE if node.name == "user" else 0.0

@@ -100,6 +100,8 @@ class Interpreter:
         match node:
             case tree.Const():
                 return self.applier.constant(node)
+            case tree.Given():
+                return self.applier.given(node.number)
             case tree.Ident():
                 found = frame.find(node.name)
                 return self.applier.type_named(node.name) if found is None else found
@@ -353,7 +355,7 @@ def _in(interpreter: Interpreter, node: tree.Call, frame: Frame) -> Vector:
     size = 1 if constant else frame.size
     tags = np.full(size, BOOL, np.uint8)
     found: NDArray[np.bool_] | None = None
-    if len(elements) > MANY and all(isinstance(element, tree.Const) for element in container.elements):
+    if len(elements) > MANY and all(isinstance(element, tree.Const | tree.Given) for element in container.elements):
         found = among(interpreter.space, left, elements)
     if found is None:
         found = np.zeros(size, bool)

@@ -20,12 +20,13 @@ _MENDS: Final = {
 Check = tuple[int, Callable[[str], object] | None]
 """Which argument to look at, and what raises CelError where it is malformed."""
 _NO_CHECK: Final[Check] = (0, None)
-_CHECKS: Final[dict[str, Check]] = {
+LITERAL_CHECKS: Final[dict[str, Check]] = {
     "duration": (0, parse_duration),
     "timestamp": (0, parse_timestamp),
     "matches": (1, pattern),
     **{name: (1, zone_of) for name in TIMESTAMP_GETTERS},
 }
+"""By function, what its literals must be."""
 
 
 def check_literal(call: Call) -> None:
@@ -34,7 +35,7 @@ def check_literal(call: Call) -> None:
     Raises:
         InvalidExpression: INVALID_LITERAL.
     """
-    place, check = _CHECKS.get(call.function, _NO_CHECK)
+    place, check = LITERAL_CHECKS.get(call.function, _NO_CHECK)
     if check is None or len(call.args) <= place:
         return
     given = call.args[place]

@@ -40,14 +40,14 @@ def parse(
             EXPRESSION_TOO_DEEP, EXPRESSION_SYNTAX, UNKNOWN_VARIABLE, UNKNOWN_PARAMETER, UNKNOWN_AUDIENCE, NO_OVERLOAD,
             NOT_A_CONDITION, INVALID_LITERAL, UNSUPPORTED_CONSTRUCT.
     """
-    root, named = _compiled(text)
+    root, named = compiled(text)
     if not named:
         return _plain(text)
-    return _made(text, root, params or {}, {} if audiences is None else audiences)
+    return made(text, root, params or {}, {} if audiences is None else audiences)
 
 
 @lru_cache(maxsize=CACHED_TEXTS)
-def _compiled(text: str) -> tuple[Node, bool]:
+def compiled(text: str) -> tuple[Node, bool]:
     """The tree as written, and whether it names parameters or audiences."""
     serialized, kind = check(text)
     if kind not in ("bool", "dyn"):
@@ -63,10 +63,11 @@ def _compiled(text: str) -> tuple[Node, bool]:
 
 @lru_cache(maxsize=CACHED_TEXTS)
 def _plain(text: str) -> Parsed:
-    return _made(text, _compiled(text)[0], {}, {})
+    return made(text, compiled(text)[0], {}, {})
 
 
-def _made(text: str, root: Node, params: Mapping[str, Value], audiences: Mapping[str, Parsed | BitMap]) -> Parsed:
+def made(text: str, root: Node, params: Mapping[str, Value], audiences: Mapping[str, Parsed | BitMap]) -> Parsed:
+    """A compiled text with its parameters and audiences put in. Raises InvalidExpression."""
     resolution = Resolution(params, audiences)
     resolved = resolve(root, resolution)
     return Parsed(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from difflib import get_close_matches
 from typing import Final
@@ -298,7 +299,9 @@ def _variable_of(node: Node, bound: Bound) -> str | None:
 
 
 def literal(value: Value, position: int) -> Node:
-    """The node that stands for a value; a timestamp is `timestamp("…")`."""
+    """The node that stands for a value; a timestamp is `timestamp("…")`, a literal itself."""
+    if isinstance(value, Const):
+        return replace(value, position=position)
     if isinstance(value, datetime):
         text = value.astimezone(UTC).replace(tzinfo=None).isoformat() + "Z"
         return Call(position, "timestamp", (Const(position, text),))

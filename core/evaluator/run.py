@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -14,7 +14,8 @@ from pyroaring import BitMap
 from core.errors import InvalidInput
 from core.evaluator import words
 from core.evaluator.batch import Batch, Run, Words
-from core.evaluator.plan import Step, Want
+from core.evaluator.cel_values import CelValue
+from core.evaluator.plan import Split, Step, Want
 from core.evaluator.sources import Now
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ class Plan:
         among: BitMap | None = None,
         now: Now | None = None,
         most: int | None = None,
+        given: Sequence[CelValue] = (),
     ) -> Outcome:
         """Judge users.
 
@@ -65,12 +67,19 @@ class Plan:
             now: micros UTC, one for everybody or (ordinals uint32[n] ascending, instants int64[n]), in which case only
                 the users named there are judged. An event later than a user's instant is invisible.
             most: how many elements macros inside macros may unfold, of all users together; None for any number.
+            given: the values of a prepared statement, see `core.evaluator.prepare`.
 
         Raises:
             InvalidInput: NOW_MISSING or NOW_INVALID.
             ExpressionTooCostly: where more would be unfolded.
         """
-        return self._run(population, among, now, most, Want.BOTH)
+        judged = users_to_judge(population, among, now)
+        true: list[bytes] = []
+        false: list[bytes] = []
+        for batch, split in self._splits(population, judged, now, most, given, Want.BOTH):
+            true.append(words.collapse(batch.blocks, split.true))
+            false.append(words.collapse(batch.blocks, split.false))
+        return Outcome(_united(true), _united(false), judged)
 
     def select(
         self,
@@ -78,28 +87,48 @@ class Plan:
         among: BitMap | None = None,
         now: Now | None = None,
         most: int | None = None,
+        given: Sequence[CelValue] = (),
     ) -> BitMap:
         """The users who match: `run(...).true`, faster, as nobody asks who is false and who erred."""
-        return self._run(population, among, now, most, Want.TRUE).true
+        judged = users_to_judge(population, among, now)
+        splits = self._splits(population, judged, now, most, given, Want.TRUE)
+        return _united([words.collapse(batch.blocks, split.true) for batch, split in splits])
+
+    def count(
+        self,
+        population: Population,
+        among: BitMap | None = None,
+        now: Now | None = None,
+        most: int | None = None,
+        given: Sequence[CelValue] = (),
+    ) -> int:
+        """How many users match: `len(select(...))`, faster, as nobody asks who."""
+        judged = users_to_judge(population, among, now)
+        splits = self._splits(population, judged, now, most, given, Want.TRUE)
+        return sum(words.count(split.true) for _, split in splits)
 
     def describe(self) -> str:
         """The steps as an indented text with their estimated costs."""
         return self.root.describe()
 
-    def _run(
-        self, population: Population, among: BitMap | None, now: Now | None, most: int | None, want: Want
-    ) -> Outcome:
-        judged = users_to_judge(population, among, now)
-        true: list[bytes] = []
-        false: list[bytes] = []
-        if judged and now is not None:
-            run = Run(population, now, judged, most)
-            for batch, within in batches(run):
-                split = self.root.judge(batch, within, want)
-                true.append(words.collapse(batch.blocks, split.true & within))
-                if want & Want.FALSE:
-                    false.append(words.collapse(batch.blocks, split.false & within))
-        return Outcome(_united(true), _united(false), judged)
+    def _splits(
+        self,
+        population: Population,
+        judged: BitMap,
+        now: Now | None,
+        most: int | None,
+        given: Sequence[CelValue],
+        want: Want,
+    ) -> Iterator[tuple[Batch, Split]]:
+        """The judged users' answers, a batch at a time: the sets that are wanted."""
+        if not judged or now is None:
+            return
+        run = Run(population, now, judged, most, given)
+        for batch, within in batches(run):
+            split = self.root.judge(batch, within, want)
+            for words_of in (split.true, split.false):
+                words_of &= within
+            yield batch, split
 
 
 def users_to_judge(population: Population, among: BitMap | None, now: Now | None) -> BitMap:

@@ -6,7 +6,7 @@ later stage can point at it. Nodes are immutable and compare by identity of stru
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -31,6 +31,13 @@ class Const(Node):
 
     value: bool | int | float | str | bytes | None
     unsigned: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Given(Node):
+    """A literal or parameter whose value comes with each run, see `core.evaluator.prepare`: its place among them."""
+
+    number: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,3 +142,23 @@ class Parsed:
     uses_context: bool
     depth: int = 0
     expansion: int = 0
+
+
+def rebuilt(node: Node, change: Callable[[Node], Node]) -> Node:
+    """The same node over changed children."""
+    match node:
+        case Select():
+            return Select(node.position, change(node.operand), node.field)
+        case Has():
+            return Has(node.position, change(node.operand), node.field)
+        case Call():
+            return Call(node.position, node.function, tuple(change(part) for part in node.args))
+        case ListOf():
+            return ListOf(node.position, tuple(change(part) for part in node.elements))
+        case MapOf():
+            return MapOf(node.position, tuple((change(key), change(value)) for key, value in node.entries))
+        case Macro():
+            predicate = None if node.predicate is None else change(node.predicate)
+            transform = None if node.transform is None else change(node.transform)
+            return Macro(node.position, node.kind, node.variable, change(node.range), predicate, transform)
+    return node

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Final
 
-from core.evaluator.tree import AudienceRef, Call, Const, Has, Ident, ListOf, Macro, MapOf, Node, Select
+from core.evaluator.tree import AudienceRef, Call, Const, Given, Has, Ident, ListOf, Macro, MapOf, Node, Select
 
 _SHOWN_ELEMENTS: Final = 6
 
@@ -15,6 +15,8 @@ def written(node: Node) -> str:
     match node:
         case Const():
             return _literal(node)
+        case Given():
+            return "?"
         case Ident():
             return node.name.split(":", 1)[0]
         case Select():

@@ -136,13 +136,21 @@ def _all(names: tuple[str, ...] = (), as_json: bool = False, folder: Path = resu
 
 @commands.command("audience")
 @_common(rounds=9)
-def _audience(as_json: bool, **options: Any) -> int:
+@click.option(
+    "--sweep",
+    is_flag=True,
+    help="Many sizes, up to five times --profiles, selectivities and predicates, beside polars.",
+)
+def _audience(as_json: bool, sweep: bool, **options: Any) -> int:
     """From CEL text to the count of a seven-predicate audience, beside polars, DuckDB and ClickHouse."""
     _require("polars", "duckdb", "pyarrow")
-    from benchmarks import audience
+    if sweep:
+        from benchmarks import sweep as measured
+    else:
+        from benchmarks import audience as measured  # type: ignore[no-redef]
 
-    with Bar(audience.NAME) as bar:
-        report = audience.run(Options(**options), bar)
+    with Bar(measured.NAME) as bar:
+        report = measured.run(Options(**options), bar)
     return _show(report, as_json)
 
 

@@ -11,7 +11,7 @@ import matplotlib
 
 matplotlib.use("svg")  # no display is needed; glyphs stay text that a browser can search
 from matplotlib import pyplot as plt
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from benchmarks.report import number
 
@@ -77,7 +77,7 @@ def panels(title: str, drawn: Sequence[Mapping[str, Any]], caption: str, file: P
         drawn: as `benchmarks.report.Panel` is in JSON.
     """
     with plt.rc_context(_STYLE):
-        columns = min(len(drawn), 3)
+        columns = 2 if len(drawn) == 4 else min(len(drawn), 3)
         rows = -(-len(drawn) // columns)
         figure, grid = plt.subplots(
             rows, columns, figsize=(5.2 * columns, 0.6 + 4.2 * rows), layout="constrained", squeeze=False
@@ -90,15 +90,20 @@ def panels(title: str, drawn: Sequence[Mapping[str, Any]], caption: str, file: P
                 axes.plot(*zip(*points, strict=True), marker="o", markersize=4, color=colour, label=line["name"])
             axes.set_xscale("log")
             axes.set_yscale("log")
-            axes.xaxis.set_major_formatter(FuncFormatter(_plain))
-            axes.yaxis.set_major_formatter(FuncFormatter(_plain))
+            for axis in (axes.xaxis, axes.yaxis):
+                axis.set_major_formatter(FuncFormatter(_plain))
+                axis.set_minor_formatter(NullFormatter())
+            axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axes.set_xticks(sorted({x for line in panel["lines"] for x in line["x"]}))
+            low, high = axes.get_ylim()
+            axes.set_ylim(low, high * (high / low) ** 0.25)  # room for the legend
             if panel["mark"] is not None:
                 axes.axvline(panel["mark"], color="#bbbbbb", linewidth=1, linestyle="--", zorder=0)
             axes.grid(True, which="major", color="#e5e5e5")
             axes.set_title(panel["title"], fontsize=10)
             axes.set_xlabel(panel["x"])
             axes.set_ylabel(panel["y"])
-            axes.legend(frameon=False)
+            axes.legend(frameon=False, loc="upper left", ncols=2, fontsize=9)
         figure.suptitle(f"{title}: {caption}", fontsize=9, x=0.01, ha="left", color="#444444")
         _save(figure, file)
 

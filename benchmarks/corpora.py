@@ -25,7 +25,7 @@ from core.values import ValueType
 
 FOLDER: Final = Path(__file__).parent / ".corpora"
 _FACTS: Final = "corpus.json"
-_OF_NO_USE: Final = frozenset({"STORE_DAMAGED", "STORE_TRUNCATED", "STORE_FORMAT_NEWER"})
+_OF_NO_USE: Final = frozenset({"STORE_DAMAGED", "STORE_TRUNCATED", "STORE_FORMAT_NEWER", "STORE_FORMAT_OLDER"})
 _IDS_AT_ONCE: Final = 500_000
 Progress = Callable[[str], None]
 """Told what begins now, in a few words."""

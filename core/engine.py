@@ -126,7 +126,8 @@ class Engine:
             faults: told of each write to the disk, for tests.
 
         Raises:
-            StoreError: STORE_NOT_FOUND, STORE_LOCKED, STORE_DAMAGED, STORE_TRUNCATED, STORE_FORMAT_NEWER.
+            StoreError: STORE_NOT_FOUND, STORE_LOCKED, STORE_DAMAGED, STORE_TRUNCATED, STORE_FORMAT_NEWER,
+                STORE_FORMAT_OLDER.
         """
         store = Store.open(folder, faults=faults)
         try:

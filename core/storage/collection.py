@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from core.storage import pagekeys
@@ -21,20 +21,24 @@ def remove_version(environment: Environment, number: int) -> None:
     def doomed(versions: list[tuple[int, bool]]) -> Iterable[int]:
         return [one for one, _ in versions if one == number]
 
-    _sweep(environment, doomed)
+    _sweep(environment, doomed, lambda stored: False)
 
 
-def collect_superseded(environment: Environment, kept: list[int]) -> None:
+def collect_superseded(environment: Environment, kept: list[int], held: Callable[[bytes], bool]) -> bool:
     """Delete each page version that none of the checkpoints kept would read.
 
     Arguments:
         kept: numbers of the retained checkpoints, ascending. Versions of later, unfinished ones are left alone.
+        held: whether somebody uses the version under a stored key in place: it is left for another time.
+
+    Returns:
+        Whether none was held.
     """
 
     def doomed(versions: list[tuple[int, bool]]) -> Iterable[int]:
         return superseded(versions, kept)
 
-    _sweep(environment, doomed)
+    return _sweep(environment, doomed, held)
 
 
 def superseded(versions: list[tuple[int, bool]], kept: list[int]) -> list[int]:
@@ -63,15 +67,18 @@ def superseded(versions: list[tuple[int, bool]], kept: list[int]) -> list[int]:
     return gone
 
 
-def _sweep(environment: Environment, doomed: Any) -> None:
-    """Walk over all versions of all pages, keys only, and delete what `doomed` names for each page."""
+def _sweep(environment: Environment, doomed: Any, held: Callable[[bytes], bool]) -> bool:
+    """Walk over all versions of all pages, keys only, and delete what `doomed` names for each page; was none held?"""
     start = b""
+    all_gone = True
     while True:
-        to_delete, start = _find(environment, start, doomed)
+        found, start = _find(environment, start, doomed)
+        to_delete = [stored for stored in found if not held(stored)]
+        all_gone = all_gone and len(to_delete) == len(found)
         for first in range(0, len(to_delete), _SLICE_DELETES):
             _delete(environment, to_delete[first : first + _SLICE_DELETES])
         if not start:
-            return
+            return all_gone
 
 
 def _find(environment: Environment, start: bytes, doomed: Any) -> tuple[list[bytes], bytes]:

@@ -17,6 +17,7 @@ from core.storage.datafile import check_data_file
 from core.storage.failures import damaged, is_io_error, store_error
 from core.storage.faults import Faults, Point
 from core.storage.gate import Gate
+from core.storage.mapping import MappedPage, Mapping, place_of
 
 T = TypeVar("T")
 DATA_FILE: Final = "data.mdb"
@@ -25,6 +26,8 @@ MAX_READERS: Final = 510
 LENGTH_STEP: Final = 1 << 24
 # What a transaction takes besides its puts: the list of free pages, the trees' roots.
 _SPARE_PAGES: Final = 256
+# Of the file that values are used in place of, this much is mapped at least: address space, no memory.
+_LEAST_MAPPING: Final = 1 << 30
 
 
 class Environment:
@@ -63,6 +66,8 @@ class Environment:
         self._writing = threading.Lock()
         self._closed = False
         self._panicked = False
+        self._mapping: Mapping | None = None
+        self._mapping_lock = threading.Lock()
         self._open(create)
 
     @property
@@ -111,6 +116,36 @@ class Environment:
                     yield transaction
             except lmdb.Error as error:
                 raise store_error(error, self._folder, "read", "STORE_READ_FAILED") from error
+
+    def in_place(self, value: memoryview, start: int, size: int) -> MappedPage | None:
+        """A part of a value as a buffer that outlives the transaction and this environment.
+
+        The caller sees to it that the value is not deleted while the buffer is held; nothing else changes its bytes.
+
+        Arguments:
+            value: as a cursor of a `read` gave it, still inside.
+            start, size: which of its bytes.
+
+        Returns:
+            None where LMDB keeps the value among others, in a page that it may move.
+
+        Raises:
+            StoreError: STORE_READ_FAILED, where the address space is limited.
+        """
+        place = place_of(value, self._page_size)
+        if place < 0:
+            return None
+        end = place + len(value)
+        with self._mapping_lock:
+            mapping = self._mapping
+            if mapping is None or mapping.length < end:
+                try:
+                    with (self._folder / DATA_FILE).open("rb") as file:
+                        mapping = Mapping(file.fileno(), max(_LEAST_MAPPING, 2 * end))
+                except OSError as error:
+                    raise store_error(error, self._folder, "map the data file", "STORE_READ_FAILED") from error
+                self._mapping = mapping
+        return mapping.page(place + start, size)
 
     def write(self, place: str, work: Callable[[Any], T], *, put_bytes: int = 0, puts: int = 0) -> T:
         """Run `work` in a write transaction and commit it durably.

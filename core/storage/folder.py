@@ -12,7 +12,7 @@ from core.errors import StoreError
 from core.storage.environment import DATA_FILE, LENGTH_STEP
 from core.storage.failures import damaged
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 FORMAT_FILE: Final = "format"
 LOCK_FILE: Final = "lock"
 LOG_FOLDER: Final = "log"
@@ -86,7 +86,7 @@ def check_format(folder: Path) -> None:
 
     Raises:
         StoreError: STORE_NOT_FOUND where there is none or its making was interrupted, STORE_FORMAT_NEWER,
-            STORE_DAMAGED.
+            STORE_FORMAT_OLDER, STORE_DAMAGED.
     """
     path = folder / FORMAT_FILE
     if not path.is_file():
@@ -104,6 +104,12 @@ def check_format(folder: Path) -> None:
             f"{folder} has format {words[1]}, and this program knows up to {FORMAT}",
             mend="use the release that wrote it, or a newer one",
             code="STORE_FORMAT_NEWER",
+        )
+    if int(words[1]) < FORMAT:
+        raise StoreError(
+            f"{folder} has format {words[1]}, and this program reads format {FORMAT}",
+            mend="export the users and events with the release that wrote it, and import them into a new store",
+            code="STORE_FORMAT_OLDER",
         )
 
 

@@ -2,6 +2,10 @@
 
 A page is written under its key and the number of its checkpoint, in many short transactions; one last small
 transaction enters the checkpoint into the list and so makes it current. Until then readers see the one before.
+
+A page that is long enough to stand in pages of the file by itself can be used in place. LMDB copies the trees that
+lead to a value when it changes them, never the value: its bytes stay as they are, where they are, until the value is
+deleted. So no transaction is held open: a version that somebody holds a buffer of is not deleted, that is all.
 """
 
 from __future__ import annotations
@@ -10,7 +14,8 @@ import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
+from weakref import WeakValueDictionary
 
 from core.errors import InvalidInput, NotFound, StoreError
 from core.storage import pagekeys
@@ -27,8 +32,12 @@ from core.storage.checkpoints import (
 )
 from core.storage.collection import collect_superseded, remove_version
 from core.storage.environment import Environment
-from core.storage.pagescan import PAGES, find_page, scan_pages
-from core.storage.pagevalues import seal
+from core.storage.mapping import MappedPage
+from core.storage.pagescan import PAGES, copied, find_page, scan_pages, wrong_checksum
+from core.storage.pagevalues import HEAD_BYTES, head_of, seal
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
 
 MAX_KEY_BYTES: Final = 4096
 MAX_PAGE_BYTES: Final = 1 << 30
@@ -50,6 +59,8 @@ class Pages:
         self._pinning = threading.Lock()
         self._pinned: Counter[int] = Counter()
         self._checkpoints: list[Checkpoint] = []
+        self._held: WeakValueDictionary[bytes, MappedPage] = WeakValueDictionary()
+        self._copied = copied(environment)
         self._refresh()
 
     def _refresh(self) -> int | None:
@@ -69,7 +80,7 @@ class Pages:
 
     # Writing
 
-    def checkpoint(self, position: int, pages: Iterable[tuple[bytes, bytes | None]], *, at: int) -> Checkpoint:
+    def checkpoint(self, position: int, pages: Iterable[tuple[bytes, Buffer | None]], *, at: int) -> Checkpoint:
         """Fold changed pages into a new checkpoint and make it current, atomically.
 
         Arguments:
@@ -101,7 +112,7 @@ class Pages:
                     self._remove_unfinished()
                 raise
 
-    def _write_pages(self, number: int, position: int, pages: Iterable[tuple[bytes, bytes | None]]) -> None:
+    def _write_pages(self, number: int, position: int, pages: Iterable[tuple[bytes, Buffer | None]]) -> None:
         batch: list[tuple[bytes, bytes]] = []
         size = 0
         last: bytes | None = None
@@ -169,8 +180,9 @@ class Pages:
                     self._checkpoints = kept
             with self._environment.read() as transaction:
                 uncollected = get_mark(self._environment, transaction, UNCOLLECTED) is not None
-            if uncollected:
-                collect_superseded(self._environment, [one.number for one in kept])
+            if uncollected and collect_superseded(
+                self._environment, [one.number for one in kept], lambda stored: stored in self._held
+            ):
                 self._mark("pages.collect", UNCOLLECTED, None)
             return list(kept)
 
@@ -197,12 +209,40 @@ class Pages:
             StoreError: STORE_DAMAGED, with the key, where a checksum does not fit.
         """
         with self._pin(at_position) as number:
-            yield from scan_pages(self._environment, prefix, number)
+            yield from scan_pages(self._environment, prefix, number, self._copied)
+
+    def scan_in_place(self, prefix: bytes, *, at_position: int | None = None) -> Iterator[tuple[bytes, Buffer]]:
+        """The same, but long pages lie in the file's mapping, and it is not read whether they are what was written.
+
+        Yields:
+            (key, page): bytes for a short page, as `scan` gives them; a memoryview for a long one, aligned to 64
+            bytes. The page is kept as long as a buffer of it is held, and may be read after the store is closed.
+        """
+        with self._pin(at_position) as number:
+            yield from scan_pages(self._environment, prefix, number, self._in_place)
 
     def get(self, key: bytes, *, at_position: int | None = None) -> bytes | None:
         """One page's bytes; None where there is none. Arguments and errors as `scan`."""
         with self._pin(at_position) as number:
-            return find_page(self._environment, key, number)
+            return find_page(self._environment, key, number, self._copied)
+
+    def get_in_place(self, key: bytes, *, at_position: int | None = None) -> Buffer | None:
+        """One page as `scan_in_place` gives it; None where there is none."""
+        with self._pin(at_position) as number:
+            return find_page(self._environment, key, number, self._in_place)
+
+    def _in_place(self, stored: bytes, value: memoryview) -> Buffer | None:
+        held = self._held.get(stored)
+        if held is not None:
+            return memoryview(held)
+        head = head_of(stored, value)
+        if head is None:
+            raise wrong_checksum(self._environment, stored)
+        page = self._environment.in_place(value, HEAD_BYTES, head.payload_bytes) if head.present else None
+        if page is None:
+            return self._copied(stored, value)
+        self._held[stored] = page
+        return memoryview(page)
 
     @contextmanager
     def _pin(self, at_position: int | None) -> Iterator[int]:
@@ -232,7 +272,7 @@ class Pages:
         )
 
 
-def _check_page(key: bytes, payload: bytes | None, last: bytes | None) -> None:
+def _check_page(key: bytes, payload: Buffer | None, last: bytes | None) -> None:
     if not key or len(key) > MAX_KEY_BYTES:
         raise InvalidInput(
             f"a page key of {len(key)} bytes", field="pages", mend=f"1 to {MAX_KEY_BYTES} bytes", code="PAGE_KEY"
@@ -244,9 +284,9 @@ def _check_page(key: bytes, payload: bytes | None, last: bytes | None) -> None:
             mend="send keys strictly ascending",
             code="PAGES_OUT_OF_ORDER",
         )
-    if payload is not None and len(payload) > MAX_PAGE_BYTES:
+    if payload is not None and (size := memoryview(payload).nbytes) > MAX_PAGE_BYTES:
         raise InvalidInput(
-            f"page {key!r} has {len(payload)} bytes",
+            f"page {key!r} has {size} bytes",
             field="pages",
             mend=f"at most {MAX_PAGE_BYTES} bytes",
             code="PAGE_TOO_LONG",

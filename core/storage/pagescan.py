@@ -2,27 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, Final
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from core.errors import StoreError
 from core.storage import pagekeys
 from core.storage.environment import Environment
-from core.storage.pagevalues import PageValue, peek_whole_key, unseal
+from core.storage.pagevalues import peek_whole_key, unseal
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+T = TypeVar("T", bound="Buffer")
+Open = Callable[[bytes, memoryview], T | None]
+"""Gives the payload of a stored key and its value, None where the page is gone; raises StoreError where damaged."""
 
 PAGES: Final = b"pages"
 _SLICE_VERSIONS: Final = 8192
 _SLICE_BYTES: Final = 8 << 20
 
 
-def find_page(environment: Environment, key: bytes, number: int) -> bytes | None:
+def find_page(environment: Environment, key: bytes, number: int, opened: Open[T]) -> T | None:
     """One page as of a checkpoint.
 
     Arguments:
         number: of the checkpoint.
+        opened: makes of a stored value what is returned.
 
     Returns:
-        A copy of its bytes; None where there is no such page.
+        None where there is no such page.
 
     Raises:
         StoreError: STORE_DAMAGED.
@@ -34,25 +42,25 @@ def find_page(environment: Environment, key: bytes, number: int) -> bytes | None
         found = cursor.prev() if cursor.set_range(pagekeys.version_of(stem, number + 1)) else cursor.last()
         if not found or bytes(cursor.key())[: -pagekeys.NUMBER.size] != stem:
             return None
-        page = _open(environment, bytes(cursor.key()), cursor.value())
-    return page.payload
+        return opened(bytes(cursor.key()), cursor.value())
 
 
-def scan_pages(environment: Environment, prefix: bytes, number: int) -> Iterator[tuple[bytes, bytes]]:
+def scan_pages(environment: Environment, prefix: bytes, number: int, opened: Open[T]) -> Iterator[tuple[bytes, T]]:
     """The pages with a prefix as of a checkpoint, in key order.
 
     Arguments:
         number: of the checkpoint; versions of later ones are not seen.
+        opened: makes of a stored value what is given.
 
     Raises:
         StoreError: STORE_DAMAGED.
     """
     start = seek = pagekeys.seek_of(prefix)
     while True:
-        found, next_start, cut_head = _slice(environment, start, seek, prefix, number)
+        found, next_start, cut_head = _slice(environment, start, seek, prefix, number, opened)
         yield from found
         if cut_head is not None:
-            yield from _cut_group(environment, cut_head, prefix, number)
+            yield from _cut_group(environment, cut_head, prefix, number, opened)
             next_start = _after_cut_group(cut_head)
         if next_start is None:
             return
@@ -60,21 +68,21 @@ def scan_pages(environment: Environment, prefix: bytes, number: int) -> Iterator
 
 
 def _slice(
-    environment: Environment, start: bytes, seek: bytes, prefix: bytes, number: int
-) -> tuple[list[tuple[bytes, bytes]], bytes | None, bytes | None]:
+    environment: Environment, start: bytes, seek: bytes, prefix: bytes, number: int, opened: Open[T]
+) -> tuple[list[tuple[bytes, T]], bytes | None, bytes | None]:
     """Pages from a stored key on; where to go on, None at the end; the head of a group of cut keys met, if any."""
-    found: list[tuple[bytes, bytes]] = []
+    found: list[tuple[bytes, T]] = []
     size = versions = 0
     candidate: tuple[pagekeys.StoredKey, bytes, memoryview] | None = None
 
     def settle() -> int:
         if candidate is None or not candidate[0].head.startswith(prefix):
             return 0
-        page = _open(environment, candidate[1], candidate[2])
-        if page.payload is None:
+        page = opened(candidate[1], candidate[2])
+        if page is None:
             return 0
-        found.append((candidate[0].head, page.payload))
-        return len(page.payload)
+        found.append((candidate[0].head, page))
+        return len(page) if isinstance(page, bytes) else 0
 
     with environment.read() as transaction:
         cursor = transaction.cursor(environment.database(PAGES))
@@ -108,8 +116,8 @@ def _after_cut_group(escaped_head: bytes) -> bytes:
 
 
 def _cut_group(
-    environment: Environment, escaped_head: bytes, prefix: bytes, number: int
-) -> Iterator[tuple[bytes, bytes]]:
+    environment: Environment, escaped_head: bytes, prefix: bytes, number: int, opened: Open[T]
+) -> Iterator[tuple[bytes, T]]:
     """The pages whose keys were cut to one head, sorted by their whole keys."""
     keys: set[bytes] = set()
     start = first = escaped_head + pagekeys.CUT_END
@@ -130,7 +138,7 @@ def _cut_group(
                 versions += 1
                 more = cursor.next()
     for key in sorted(keys):
-        payload = find_page(environment, key, number)
+        payload = find_page(environment, key, number, opened)
         if payload is not None:
             yield key, payload
 
@@ -142,13 +150,19 @@ def _take_apart(environment: Environment, stored: bytes) -> pagekeys.StoredKey:
     return key
 
 
-def _open(environment: Environment, stored: bytes, value: Any) -> PageValue:
-    page = unseal(stored, value)
-    if page is None:
-        raise _wrong_checksum(environment, stored)
-    return page
+def copied(environment: Environment) -> Open[bytes]:
+    """Opens values by copying the payload, with its checksum verified."""
+
+    def opened(stored: bytes, value: memoryview) -> bytes | None:
+        page = unseal(stored, value)
+        if page is None:
+            raise wrong_checksum(environment, stored)
+        return page.payload
+
+    return opened
 
 
-def _wrong_checksum(environment: Environment, stored: bytes) -> StoreError:
+def wrong_checksum(environment: Environment, stored: bytes) -> StoreError:
+    """The error for a value that is not what was written, naming its page."""
     key = _take_apart(environment, stored)
     return environment.damaged(f"page {key.head!r} of checkpoint {key.number} has a wrong checksum")

@@ -1,18 +1,39 @@
-"""How a page's bytes become one LMDB value: checksum, kind, the whole key where it was cut, the payload."""
+"""How a page's bytes become one LMDB value: a head of 48 bytes, the payload, the whole key where it was cut.
+
+The head has a checksum of its own, so that a page that is used in place is known for what it is without its payload
+being read. LMDB puts a long value 16 bytes behind the beginning of a page of the file, so that the payload begins at
+a multiple of 64.
+"""
 
 from __future__ import annotations
 
 import struct
 import zlib
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+# checksum of the stored key and the rest of the head | checksum of payload and whole key, the checkpoint's log
+# position, bytes of the payload, bytes of the whole key (0 where it was not cut), kind
 _CHECKSUM: Final = struct.Struct(">I")
-# checkpoint's log position, kind, bytes of the whole key (0 where it was not cut)
-_HEAD: Final = struct.Struct(">QBI")
+_REST: Final = struct.Struct(">IQQIB19x")
+HEAD_BYTES: Final = _CHECKSUM.size + _REST.size
+_KIND_AT: Final = 28
 _DELETED: Final = 0
 _PRESENT: Final = 1
-_HEAD_END: Final = _CHECKSUM.size + _HEAD.size
+
+
+@dataclass(frozen=True, slots=True)
+class PageHead:
+    """What the head of a value says: see the module's comment. `present` is False where the page is gone."""
+
+    body_checksum: int
+    position: int
+    payload_bytes: int
+    key_bytes: int
+    present: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +45,7 @@ class PageValue:
     payload: bytes | None
 
 
-def seal(stored_key: bytes, position: int, whole_key: bytes, payload: bytes | None) -> bytes:
+def seal(stored_key: bytes, position: int, whole_key: bytes, payload: Buffer | None) -> bytes:
     """The stored value of a page's version.
 
     Arguments:
@@ -33,31 +54,50 @@ def seal(stored_key: bytes, position: int, whole_key: bytes, payload: bytes | No
         whole_key: the page's key where the stored key is cut, else b"".
         payload: the page's bytes; None marks it deleted.
     """
-    head = _HEAD.pack(position, _DELETED if payload is None else _PRESENT, len(whole_key))
-    body = b"".join((head, whole_key, payload or b""))
-    return _CHECKSUM.pack(zlib.crc32(body, zlib.crc32(stored_key))) + body
+    body = memoryview(b"" if payload is None else payload).cast("B")
+    checksum = zlib.crc32(whole_key, zlib.crc32(body))
+    kind = _DELETED if payload is None else _PRESENT
+    rest = _REST.pack(checksum, position, len(body), len(whole_key), kind)
+    return b"".join((_CHECKSUM.pack(zlib.crc32(rest, zlib.crc32(stored_key))), rest, body, whole_key))
+
+
+def head_of(stored_key: bytes, value: memoryview) -> PageHead | None:
+    """The head of a stored value; None where its checksum or the value's length does not fit."""
+    if len(value) < HEAD_BYTES:
+        return None
+    rest = value[_CHECKSUM.size : HEAD_BYTES]
+    if _CHECKSUM.unpack(value[: _CHECKSUM.size])[0] != zlib.crc32(rest, zlib.crc32(stored_key)):
+        return None
+    body_checksum, position, payload_bytes, key_bytes, kind = _REST.unpack(rest)
+    if len(value) != HEAD_BYTES + payload_bytes + key_bytes:
+        return None
+    return PageHead(body_checksum, position, payload_bytes, key_bytes, kind == _PRESENT)
+
+
+def is_whole(head: PageHead, value: memoryview) -> bool:
+    """Whether payload and whole key are what was written."""
+    return zlib.crc32(value[HEAD_BYTES:]) == head.body_checksum
 
 
 def unseal(stored_key: bytes, value: memoryview) -> PageValue | None:
-    """A stored value's parts, copied out; None where the checksum does not fit."""
-    if len(value) < _HEAD_END:
+    """A stored value's parts, copied out; None where a checksum does not fit."""
+    head = head_of(stored_key, value)
+    if head is None or not is_whole(head, value):
         return None
-    (checksum,) = _CHECKSUM.unpack(value[: _CHECKSUM.size])
-    if zlib.crc32(value[_CHECKSUM.size :], zlib.crc32(stored_key)) != checksum:
-        return None
-    position, kind, key_bytes = _HEAD.unpack(value[_CHECKSUM.size : _HEAD_END])
-    start = _HEAD_END + key_bytes
-    return PageValue(position, bytes(value[_HEAD_END:start]), bytes(value[start:]) if kind == _PRESENT else None)
+    start = HEAD_BYTES + head.payload_bytes
+    payload = bytes(value[HEAD_BYTES:start]) if head.present else None
+    return PageValue(head.position, bytes(value[start:]), payload)
 
 
 def peek_whole_key(value: memoryview) -> bytes:
     """The whole key in a value, without reading or checking the payload."""
-    if len(value) < _HEAD_END:
+    if len(value) < HEAD_BYTES:
         return b""
-    _, _, key_bytes = _HEAD.unpack(value[_CHECKSUM.size : _HEAD_END])
-    return bytes(value[_HEAD_END : _HEAD_END + key_bytes])
+    _, _, payload_bytes, key_bytes, _ = _REST.unpack(value[_CHECKSUM.size : HEAD_BYTES])
+    start = HEAD_BYTES + payload_bytes
+    return bytes(value[start : start + key_bytes])
 
 
 def is_deleted(value: memoryview) -> bool:
     """Whether a value says that its page is gone, without reading or checking the rest."""
-    return len(value) >= _HEAD_END and value[_HEAD_END - 5] == _DELETED
+    return len(value) >= HEAD_BYTES and value[_KIND_AT] == _DELETED

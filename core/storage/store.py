@@ -111,8 +111,8 @@ class Store:
             faults: told of each write, for tests.
 
         Raises:
-            StoreError: STORE_NOT_FOUND, STORE_LOCKED, STORE_FORMAT_NEWER, STORE_TRUNCATED, STORE_DAMAGED,
-                STORE_OPEN_FAILED. Nothing was touched.
+            StoreError: STORE_NOT_FOUND, STORE_LOCKED, STORE_FORMAT_NEWER, STORE_FORMAT_OLDER, STORE_TRUNCATED,
+                STORE_DAMAGED, STORE_OPEN_FAILED. Nothing was touched.
         """
         folder = Path(folder)
         check_format(folder)

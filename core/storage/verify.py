@@ -50,7 +50,7 @@ def verify(folder: Path | str) -> list[Problem]:
         What is wrong; empty where all is well. Where a part's structure is broken its contents are not read.
 
     Raises:
-        StoreError: STORE_NOT_FOUND, STORE_LOCKED, STORE_FORMAT_NEWER: nothing could be checked.
+        StoreError: STORE_NOT_FOUND, STORE_LOCKED, STORE_FORMAT_NEWER, STORE_FORMAT_OLDER: nothing could be checked.
     """
     folder = Path(folder)
     try:

@@ -85,9 +85,18 @@ def test_a_second_opener_is_told_who_holds_it(folder: Path) -> None:
 
 def test_a_newer_format_is_not_touched(folder: Path) -> None:
     made(folder)
-    (folder / "format").write_text("muster-store 2\n")
+    (folder / "format").write_text("muster-store 3\n")
     before = contents(folder)
     assert refused(folder).code == "STORE_FORMAT_NEWER"
+    assert contents(folder) == before
+
+
+def test_an_older_format_is_not_touched(folder: Path) -> None:
+    made(folder)
+    (folder / "format").write_text("muster-store 1\n")
+    before = contents(folder)
+    error = refused(folder)
+    assert (error.code, "export" in error.mend) == ("STORE_FORMAT_OLDER", True)
     assert contents(folder) == before
 
 

@@ -1,0 +1,141 @@
+"""Promise: a page used in place has the bytes that were written, as long as anybody holds it, whatever the store does."""
+
+from __future__ import annotations
+
+import errno
+import gc
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from core.errors import StoreError
+from core.storage.faults import Point
+from core.storage.store import Store
+from tests.core.storage.conftest import FailingDisk
+
+_BIG = 70_000
+
+
+def _page(seed: int, size: int = _BIG) -> bytes:
+    return np.random.default_rng(seed).bytes(size)
+
+
+def _made(store: Store, *seeds: int) -> None:
+    """One more checkpoint, of the pages `p0`, `p1`, … as these seeds give them."""
+    position = store.log.append([b"record"])
+    store.pages.checkpoint(position, [(b"p%d" % number, _page(seed)) for number, seed in enumerate(seeds)], at=position)
+
+
+def _held(store: Store) -> list[memoryview]:
+    return [memoryview(page) for _, page in store.pages.scan_in_place(b"p")]
+
+
+def _address(view: memoryview) -> int:
+    return int(np.frombuffer(view, np.uint8).ctypes.data)
+
+
+def test_long_pages_are_in_place_and_aligned_and_short_ones_are_copies(store: Store) -> None:
+    pages = [(b"p%07d" % size, _page(size, size)) for size in [0, 1, 2000, 4000, 4049, 5000, 8192, 1 << 20]]
+    store.log.append([b"record"])
+    store.pages.checkpoint(1, pages, at=1)
+    found = list(store.pages.scan_in_place(b""))
+    assert [(key, bytes(memoryview(page))) for key, page in found] == pages == list(store.pages.scan(b""))
+    for (key, page), (_, written) in zip(found, pages, strict=True):
+        assert bytes(memoryview(store.pages.get_in_place(key) or b"")) == written
+        if len(written) > 4048:
+            assert isinstance(page, memoryview)
+            assert page.readonly
+            assert _address(page) % 64 == 0
+        else:
+            assert isinstance(page, bytes)
+    assert store.pages.get_in_place(b"none") is None
+
+
+def test_a_held_page_is_not_collected(store: Store) -> None:
+    _made(store, 1, 2)
+    held = _held(store)
+    for seed in range(3, 40):
+        _made(store, seed, seed + 100)
+        store.pages.collect(1 << 40)
+    assert [bytes(page) for page in held] == [_page(1), _page(2)]
+    assert [bytes(page) for page in _held(store)] == [_page(39), _page(139)]
+
+
+def test_what_nobody_holds_is_collected_and_its_room_used_again(store: Store, folder: Path) -> None:
+    _made(store, 1, 2)
+    held = _held(store)
+    _made(store, 3, 4)
+    store.pages.collect(1 << 40)
+    file = folder / "pages" / "data.mdb"
+    del held
+    gc.collect()
+    for seed in range(5, 10):
+        _made(store, seed, seed)
+        store.pages.collect(1 << 40)
+    settled = file.stat().st_blocks
+    for seed in range(10, 60):
+        _made(store, seed, seed)
+        store.pages.collect(1 << 40)
+    assert file.stat().st_blocks <= settled + 2 * _BIG // 512
+
+
+def test_a_page_lives_on_when_the_store_is_closed(store: Store, folder: Path) -> None:
+    _made(store, 1, 2)
+    held = _held(store)
+    store.close()
+    assert [bytes(page) for page in held] == [_page(1), _page(2)]
+    with Store.open(folder) as again:
+        assert [bytes(page) for page in _held(again)] == [_page(1), _page(2)]
+
+
+def test_a_page_lives_on_when_the_environment_is_opened_anew(store: Store, disk: FailingDisk) -> None:
+    _made(store, 1, 2)
+    held = _held(store)
+    disk.fail("pages.slice", Point.SYNC, errno.EIO)
+    with pytest.raises(StoreError):
+        _made(store, 3, 4)
+    for seed in range(3, 20):
+        _made(store, seed, seed)
+        store.pages.collect(1 << 40)
+    assert [bytes(page) for page in held] == [_page(1), _page(2)]
+
+
+def test_a_page_lives_on_when_the_map_grows(folder: Path) -> None:
+    with Store.create(folder, pages_map_size=1 << 20) as store:
+        _made(store, 1, 2)
+        held = _held(store)
+        for seed in range(3, 60):
+            _made(store, *range(seed, seed + 10))
+        assert [bytes(page) for page in held] == [_page(1), _page(2)]
+        assert [bytes(page) for page in _held(store)] == [_page(seed) for seed in range(59, 69)]
+
+
+def test_the_same_page_is_one_buffer(store: Store) -> None:
+    _made(store, 1)
+    position = store.log.append([b"record"])
+    first = _held(store)
+    store.pages.checkpoint(position, [(b"q", b"")], at=position)
+    assert _address(first[0]) == _address(_held(store)[0])
+
+
+def test_a_damaged_head_is_told_at_once(store: Store, folder: Path) -> None:
+    _made(store, 1)
+    at = _place_of(_page(1), folder)
+    store.close()
+    _flip(folder, at - 40)
+    with Store.open(folder) as again, pytest.raises(StoreError) as caught:
+        _held(again)
+    assert (caught.value.code, "p0" in caught.value.message) == ("STORE_DAMAGED", True)
+
+
+def _place_of(page: bytes, folder: Path) -> int:
+    return (folder / "pages" / "data.mdb").read_bytes().index(page)
+
+
+def _flip(folder: Path, place: int) -> None:
+    with (folder / "pages" / "data.mdb").open("r+b") as file:
+        file.seek(place)
+        byte = file.read(1)
+        file.seek(place)
+        file.write(bytes([byte[0] ^ 1]))

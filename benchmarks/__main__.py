@@ -20,7 +20,8 @@ from benchmarks.people import MAX_PROFILES
 from benchmarks.progress import Bar
 from benchmarks.question import MAX_ROUND
 from benchmarks.report import ALL_HOLD, FALLS_SHORT, Report
-from core.errors import FailedPrecondition, MusterError
+from core.errors import FailedPrecondition
+from server.cli import failures
 
 FAILED: Final = 1
 _Command = TypeVar("_Command", bound=Callable[..., Any])
@@ -87,7 +88,7 @@ def _runs() -> list[str]:
     return found
 
 
-_TOOLS: Final = ("all",)
+_TOOLS: Final = ("all", "store", "server")
 _SWEEP: Final = "sweep"
 
 
@@ -180,6 +181,102 @@ def _ingest(as_json: bool, events: int, updates: int, batch: int, in_flight: int
     return _show(report, as_json)
 
 
+@commands.command("live")
+@_common(rounds=1)
+@click.option("--seconds", type=click.IntRange(5), default=300, show_default=True, help="For how long.")
+@click.option("--messages", type=click.IntRange(0), default=1_000, show_default=True, help="Live messages.")
+@click.option("--events", type=click.IntRange(1), default=2_000, show_default=True, help="Events a second.")
+@click.option("--updates", type=click.IntRange(1), default=500, show_default=True, help="Profile updates a second.")
+@click.option("--batch", type=click.IntRange(1, 10_000), default=500, show_default=True, help="Records a request.")
+def _live(as_json: bool, seconds: int, messages: int, events: int, updates: int, batch: int, **options: Any) -> int:
+    """Counts and memory while events arrive, a thousand messages are live and time goes on. Has no rounds."""
+    from benchmarks import live
+
+    with Bar(live.NAME) as bar:
+        report = live.run(Options(**options), live.Load(seconds, messages, events, updates, batch), bar)
+    return _show(report, as_json)
+
+
+def _own(command: _Command) -> _Command:
+    """The options of the commands that ask one's own expressions."""
+    options = (
+        click.option(
+            "--expr", "given", multiple=True, metavar="CEL", help="An expression; may be given several times."
+        ),
+        click.option(
+            "--expr-file",
+            "file",
+            type=click.Path(path_type=Path, dir_okay=False),
+            help="A file of expressions, one a line; # begins a comment line.",
+        ),
+        click.option("--rounds", type=click.IntRange(1), default=20, show_default=True, help="Timed rounds."),
+        click.option("--plan", "plans", is_flag=True, help="Also how each is evaluated."),
+        click.option(
+            "--compare",
+            type=click.Path(path_type=Path, dir_okay=False),
+            metavar="FILE",
+            help="What --json printed earlier; status 3 where an expression has become slower.",
+        ),
+        click.option(
+            "--slower",
+            type=click.FloatRange(1),
+            default=1.25,
+            show_default=True,
+            help="From how many times the earlier median on.",
+        ),
+        click.option("--json", "as_json", is_flag=True, help="One JSON object instead of a table."),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+@commands.command("store")
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--project", default="", help="Of a server's store with several.")
+@_own
+def _store(folder: Path, project: str, **options: Any) -> int:
+    """Time your own expressions on a store that no server has open, or on a backup. Nothing is written to FOLDER."""
+    return _ask_own(lambda own: own.of_store(folder, project), str(folder), **options)
+
+
+@commands.command("server")
+@click.option("--server", "address", metavar="ADDRESS", help="Whom to ask.  [MUSTER_SERVER]")
+@click.option("--project", help="Of which project.  [MUSTER_PROJECT]")
+@_own
+def _server(address: str | None, project: str | None, **options: Any) -> int:
+    """Time your own expressions on a running server, the way there included."""
+    return _ask_own(lambda own: own.of_server(address, project), address or "server", **options)
+
+
+def _ask_own(
+    source: Callable[[Any], Any],
+    of: str,
+    *,
+    given: tuple[str, ...],
+    file: Path | None,
+    rounds: int,
+    plans: bool,
+    compare: Path | None,
+    slower: float,
+    as_json: bool,
+) -> int:
+    from benchmarks import expressions as own
+
+    texts = own.expressions(given, file)
+    before = {} if compare is None else own.baseline(compare)
+    with Bar("expressions") as bar:
+        bar.stage(f"opening {of}")
+        with source(own) as ask:
+            bar.stage("asking in turn", len(texts) * (rounds + 1))
+            timings = own.measure(ask, texts, rounds, bar.step)
+    if as_json:
+        click.echo(json.dumps(own.document(timings, of), ensure_ascii=False))
+    else:
+        own.print_table(timings, before, slower, plans, Console())
+    return own.status(timings, before, slower)
+
+
 def _require(*modules: str) -> None:
     """Refuse to run without what a benchmark compares with."""
     for name in modules:
@@ -216,8 +313,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except click.Abort:
         click.echo("stopped", err=True)
         return FAILED
-    except MusterError as error:
-        click.echo(f"{error.code}: {error}", err=True)
+    except Exception as error:
+        known = failures.ours(error)
+        if known is None:
+            raise
+        click.echo("\n".join([f"{known.code}: {known}", *getattr(error, "__notes__", ())]), err=True)
         return FAILED
     return status if isinstance(status, int) else 0
 

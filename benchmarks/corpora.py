@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -61,6 +63,26 @@ class Corpus:
 def project_folder(store: Path) -> Path:
     """Where a server's store folder keeps the engine's store of `PROJECT`."""
     return store / "projects" / PROJECT
+
+
+@contextmanager
+def scratch_folder(folder: Path) -> Iterator[Path]:
+    """A new folder beside the corpora, gone afterwards."""
+    made = folder / f".run-{uuid.uuid4().hex}"
+    made.mkdir(parents=True)
+    try:
+        yield made
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
+
+
+@contextmanager
+def copied(corpus: Corpus, folder: Path) -> Iterator[Path]:
+    """A new folder beside the corpora with a copy of one in `store`, which may be written to; gone afterwards."""
+    with scratch_folder(folder) as scratch:
+        shutil.copytree(corpus.folder, scratch / "store")
+        os.sync()  # so that writing the copy back is not measured
+        yield scratch
 
 
 def people_corpus(who: People, seed: int, folder: Path, progress: Progress) -> Corpus:

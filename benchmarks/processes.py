@@ -44,7 +44,7 @@ def held_to(core: int | None) -> Iterator[None]:
         os.sched_setaffinity(0, before)
 
 
-def _environment() -> Mapping[str, str]:
+def environment() -> Mapping[str, str]:
     """The present one, without what would configure the server."""
     return {key: value for key, value in os.environ.items() if not key.startswith("MUSTER_")}
 
@@ -64,7 +64,7 @@ class Server:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env=_environment(),
+                env=environment(),
             )
 
     def address(self) -> str:
@@ -85,6 +85,11 @@ class Server:
     def _last_lines(self) -> str:
         lines = self._log.read_text(encoding="utf-8", errors="replace").splitlines()
         return " / ".join(lines[-_LAST_LINES:]) or "without a word"
+
+    @property
+    def pid(self) -> int:
+        """Its process's number."""
+        return self._process.pid
 
     def kill(self) -> None:
         """End it as a crash would, and wait."""
@@ -114,7 +119,7 @@ class Client:
                 [sys.executable, "-m", "benchmarks.ingest_client", address],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
-                env=_environment(),
+                env=environment(),
                 text=True,
             )
 

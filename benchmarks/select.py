@@ -9,13 +9,9 @@ included; its text has literals of its own. Both must be exactly the users that 
 from __future__ import annotations
 
 import gc
-import shutil
 import statistics
 import time
-import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import muster
@@ -23,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks import people
-from benchmarks.corpora import Corpus, people_corpus
+from benchmarks.corpora import Corpus, people_corpus, scratch_folder
 from benchmarks.machine import machine, versions
 from benchmarks.options import Options
 from benchmarks.people import PROJECT, People
@@ -52,7 +48,7 @@ def run(options: Options, bar: Bar) -> Report:
     expected = matching(who)
     del who
     placed = cores()
-    with _scratch(options.corpora) as scratch, Server(corpus.folder, scratch, placed and placed[0]) as server:
+    with scratch_folder(options.corpora) as scratch, Server(corpus.folder, scratch, placed and placed[0]) as server:
         bar.stage("starting the server")
         address = server.address()
         with held_to(placed and placed[1]), muster.Client(address, project=PROJECT, tls=False) as client:
@@ -70,16 +66,6 @@ def matching(who: People) -> NDArray[np.uint32]:
     """The ordinals of the answer from the arrays."""
     wanted = (who.plan == people.PLANS.index(PLAN)) & (who.ltv > float(Question(0).ltv))
     return np.flatnonzero(wanted).astype(np.uint32)
-
-
-@contextmanager
-def _scratch(folder: Path) -> Iterator[Path]:
-    made = folder / f".run-{uuid.uuid4().hex}"
-    made.mkdir()
-    try:
-        yield made
-    finally:
-        shutil.rmtree(made, ignore_errors=True)
 
 
 def _ask(

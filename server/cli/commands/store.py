@@ -99,11 +99,14 @@ def _problems(store: Path) -> list[str]:
 @click.command(
     "bench",
     context_settings={"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []},
-    epilog="Example: muster bench audience --profiles 1000000 --json",
+    epilog="Example: muster bench store ./muster-store --expr 'user.plan == \"free\"'",
 )
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="NAME [OPTION]...")
 def bench(arguments: tuple[str, ...]) -> None:
-    """Run a benchmark: `--help` lists them. Status 3 where a target falls short."""
+    """Run all benchmarks, or one by its name, or time your own expressions (`store`, `server`): `--help` lists them.
+
+    Status 3 where a target falls short.
+    """
     done = subprocess.run([sys.executable, "-m", "benchmarks", *arguments], check=False)
     if done.returncode:
         fail(done.returncode)

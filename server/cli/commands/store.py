@@ -101,7 +101,7 @@ def _problems(store: Path) -> list[str]:
     context_settings={"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []},
     epilog="Example: muster bench store ./muster-store --expr 'user.plan == \"free\"'",
 )
-@click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="NAME [OPTION]...")
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[NAME] [OPTION]...")
 def bench(arguments: tuple[str, ...]) -> None:
     """Run all benchmarks, or one by its name, or time your own expressions (`store`, `server`): `--help` lists them.
 

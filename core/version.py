@@ -164,7 +164,7 @@ class Draft(Version):
     def _note(self, step: Noted) -> None:
         """Muster's own events of users; one already noted, by its insert id, is not noted twice."""
         count = len(step.ordinals)
-        self.population.writable_events(step.name).append(
+        self.population.writable_events(step.name).append_records(
             step.ordinals,
             np.full(count, step.at, np.int64),
             np.full(count, self.now, np.int64),

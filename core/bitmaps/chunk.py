@@ -1,62 +1,92 @@
-"""The events of one name on one UTC day, and what tells a repeated event from a new one."""
+"""The events of one name on one UTC day: pages, of which later versions share what did not change."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from dataclasses import dataclass
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from core.bitmaps.cells import TYPES, Data, Ordinals, Tags
-from core.bitmaps.rows import EventRows, concatenate, empty_rows, merge
-from core.bitmaps.strings import StringTable
-from core.errors import StoreError
-from core.values import pack, unpack
+from core.bitmaps.cells import TYPES, Data, Ordinals
+from core.bitmaps.event_page import EventPage
+from core.bitmaps.event_page_writer import write_page
+from core.bitmaps.rows import EventRows, Places, concatenate, merge
 
-_MOST_WAITING: Final = 64
-"""Batches that wait unsorted before they are folded into one."""
-
-
-def identity(time: int, sent_id: str, insert_id: str) -> str:
-    """What makes an event the same as another of its name, as one string; different tuples give different strings."""
-    return f"{time} {len(sent_id)} {sent_id}{insert_id}"
+Words = NDArray[np.uint64]
+_MERGED_UPTO: Final = 2
+"""A part that is at most so many times as large as what comes after it is merged with that."""
+_DEAD_SHARE: Final = 4
+"""A part of which one row in so many is dead is written anew."""
 
 
-def insert_id_of(text: str) -> str:
-    """The insert id in an `identity`."""
-    _, length, rest = text.split(" ", 2)
-    return rest[int(length) :]
+@dataclass(frozen=True, slots=True, eq=False)
+class Part:
+    """A page, and which of its rows count: uint64[ceil(rows / 64)], None for all."""
+
+    page: EventPage
+    alive: Words | None = None
+
+    def places(self, first: int, last: int) -> Places:
+        """The rows from `first` to before `last` that count."""
+        if self.alive is None:
+            return np.arange(first, last, dtype=np.int64)
+        return np.flatnonzero(_bits(self.alive)[first:last]) + first
+
+    def counting(self, places: Places) -> Places:
+        """Those of some rows that count."""
+        if self.alive is None:
+            return places
+        alive: NDArray[np.bool_] = (self.alive[places >> 6] >> (places & 63).astype(np.uint64)) & 1 != 0
+        return places[alive]
+
+    def times(self) -> Data:
+        """int64, micros UTC, of the rows that count."""
+        return self.page.times(self.places(0, len(self.page)))
+
+    def without(self, places: Places) -> Part:
+        """The same without some rows."""
+        alive = np.full(-(-len(self.page) // 64), ~np.uint64(0)) if self.alive is None else self.alive.copy()
+        np.bitwise_and.at(alive, places >> 6, ~(np.uint64(1) << (places & 63).astype(np.uint64)))
+        return Part(self.page, alive)
+
+    @property
+    def count(self) -> int:
+        """How many rows count."""
+        if self.alive is None:
+            return len(self.page)
+        return int(np.count_nonzero(_bits(self.alive)[: len(self.page)]))
+
+
+def _bits(words: Words) -> NDArray[np.uint8]:
+    return np.unpackbits(words.view(np.uint8), bitorder="little")
 
 
 class Chunk:
-    """One version of a day. Rows are immutable; batches wait unsorted until somebody reads.
+    """One version of a day.
 
-    A version sees only the first `known` identities of the shared table, so that a dropped fork leaves no trace.
+    A batch of events becomes a page of its own, which is merged with those before it once it is as large as they are:
+    there are a few parts at any time, each about twice the next, and every event is written a few times. Parts stand in
+    the order of arrival; a version never changes one, so that a fork that is dropped leaves no trace.
     """
 
-    def __init__(self) -> None:
-        self._parts: tuple[EventRows, ...] = ()  # sorted rows, then batches in order of arrival
-        self._identities = StringTable()
-        self.known = 0
-        self.saved = 0
-        self.count = 0
+    __slots__ = ("count", "parts")
+
+    def __init__(self, parts: tuple[Part, ...] = ()) -> None:
+        self.parts = parts
+        self.count = sum(part.count for part in parts)
 
     def fork(self) -> Chunk:
         """A version to change."""
         twin = Chunk.__new__(Chunk)
-        twin._parts, twin._identities = self._parts, self._identities
-        twin.known, twin.saved, twin.count = self.known, self.saved, self.count
+        twin.parts, twin.count = self.parts, self.count
         return twin
 
     @property
     def rows(self) -> EventRows:
         """All events in order."""
-        parts = self._parts
-        if len(parts) > 1:
-            parts = (merge(parts[0], concatenate(parts[1:]).sorted()),)
-            self._parts = parts  # the same events, so that any thread may put them in place
-        return parts[0] if parts else empty_rows()
+        return self._united([(part.page, part.places(0, len(part.page))) for part in self.parts])
 
     @property
     def ordinals(self) -> Ordinals:
@@ -73,96 +103,137 @@ class Chunk:
         """int64[n], the project's clock at arrival, micros UTC."""
         return self.rows.arrivals
 
-    def property(self, name: str) -> tuple[Tags, Data] | None:
-        """Tags uint8[n] and data int64[n] of a property; None where no event of the day has it."""
-        return self.rows.property(name)
+    def between_users(self, first: int, last: int) -> EventRows:
+        """The events of the ordinals from `first` to `last`, both included, in order."""
+        return self._united([(part.page, part.places(*part.page.span(first, last))) for part in self.parts])
 
-    def insert_ids(self, rows: EventRows) -> list[str]:
-        """The insert id of each of some rows of this day."""
-        return [insert_id_of(text) for text in self._identities.texts(rows.identities)]
+    def of_users(self, users: Ordinals) -> EventRows:
+        """The events of some users (uint32[n], ascending, each once), in order."""
+        return self._united([(part.page, part.counting(part.page.places_of(users))) for part in self.parts])
 
-    def register(self, identities: Sequence[str]) -> NDArray[np.int64]:
-        """The number of each new identity, -1 for one already known. Writer only."""
-        self._own_identities()
-        numbers = np.full(len(identities), -1, np.int64)
-        for row, text in enumerate(identities):
-            number = self._identities.intern(text)
-            if number == self.known:
-                numbers[row] = number
-                self.known += 1
-        return numbers
+    def between(self, after: int, upto: int) -> list[EventRows]:
+        """The events with a time in (after, upto], part by part."""
+        found = []
+        for part in self.parts:
+            places = part.counting(part.page.places_between(after, upto))
+            if len(places):
+                found.append(EventRows((part.page,), None, places))
+        return found
 
-    def _own_identities(self) -> None:
-        if len(self._identities) != self.known:  # a fork that was dropped, or a later version, went on from here
-            table = StringTable()
-            table.extend(self._identities.dump(0, self.known))
-            self._identities = table
+    def has_user(self, ordinal: int) -> bool:
+        """Whether a user has an event here."""
+        return any(len(part.places(*part.page.span(ordinal, ordinal))) for part in self.parts)
 
-    def add(self, rows: EventRows) -> None:
-        """Put a batch in. Writer only."""
-        parts = self._parts or (empty_rows(),)
-        if len(parts) > _MOST_WAITING:
-            parts = (parts[0], concatenate(parts[1:]).sorted())
-        self._parts = (*parts, rows)
-        self.count += len(rows)
+    def has_any(self, users: Ordinals) -> bool:
+        """Whether any of some users (uint32[n], ascending) has an event here."""
+        return any(len(part.counting(part.page.places_of(users))) for part in self.parts)
 
-    def put(self, rows: EventRows) -> None:
-        """Replace all rows by sorted ones with the same identities. Writer only."""
-        self._parts = (rows,)
-        self.count = len(rows)
+    def type_counts(self, owner: int) -> NDArray[np.int64]:
+        """How many events have a value of each type in a property: int64[TYPES], counting no value, too."""
+        total = np.zeros(TYPES, np.int64)
+        for part in self.parts:
+            cells = part.page.property(owner, None if part.alive is None else part.places(0, len(part.page)))
+            if cells is not None:
+                total += np.bincount(cells[0], minlength=TYPES)
+        return total
 
-    def keep(self, kept: NDArray[np.bool_]) -> None:
-        """Drop rows (bool[n], in order) and forget their identities. Writer only."""
-        rows = self.rows.take(kept)
-        order = np.argsort(rows.identities, kind="stable")
-        table = StringTable()
-        for text in self._identities.texts(rows.identities[order]):
-            table.intern(text)
-        numbers = np.empty(len(rows), np.uint32)
-        numbers[order] = np.arange(len(rows), dtype=np.uint32)
-        self._identities, self.known, self.saved = table, len(table), 0
-        self.put(EventRows(rows.ordinals, rows.times, rows.arrivals, numbers, rows.cells))
+    def fits(self, reach: Sequence[tuple[int, int]]) -> bool:
+        """Whether the pages refer to no property beyond `reach` and to no code beyond what it says of each.
 
-    def dump(self) -> bytes:
-        """The day's rows as a page."""
-        rows = self.rows
-        return pack(
-            [
-                rows.ordinals.tobytes(),
-                rows.times.tobytes(),
-                rows.arrivals.tobytes(),
-                rows.identities.tobytes(),
-                {name: [tags.tobytes(), data.tobytes()] for name, (tags, data) in rows.cells.items() if tags.any()},
-            ]
+        Arguments:
+            reach: how many strings, and lists and maps, there are in the dictionaries of each property.
+        """
+        for part in self.parts:
+            for owner in part.page.owners():
+                strings, blobs = part.page.reach(owner)
+                if owner >= len(reach) or not 0 <= strings <= reach[owner][0] or not 0 <= blobs <= reach[owner][1]:
+                    return False
+        return True
+
+    def least_time(self) -> int:
+        """The earliest event's time, micros UTC; there is one."""
+        return min(int(part.times().min()) if part.alive is not None else part.page.least_time() for part in self.parts)
+
+    def greatest_time(self) -> int:
+        """The latest event's time, micros UTC; there is one."""
+        return max(
+            int(part.times().max()) if part.alive is not None else part.page.greatest_time() for part in self.parts
         )
 
-    def load(self, page: bytes) -> None:
-        """Take the rows of a page. Raises StoreError where it is damaged."""
-        try:
-            ordinals, times, arrivals, identities, cells = unpack(page)
-            rows = EventRows(
-                np.frombuffer(ordinals, np.uint32),
-                np.frombuffer(times, np.int64),
-                np.frombuffer(arrivals, np.int64),
-                np.frombuffer(identities, np.uint32),
-                {
-                    n: (np.frombuffer(t, np.uint8).copy(), np.frombuffer(d, np.int64).copy())
-                    for n, (t, d) in cells.items()
-                },
+    def _united(self, found: Sequence[tuple[EventPage, Places]]) -> EventRows:
+        """Sorted rows of pages as one; of equal ones those of earlier pages come first."""
+        parts = [EventRows((page,), None, places) for page, places in found if len(places)]
+        if len(parts) < 2:
+            return concatenate(parts)
+        rest = parts[1] if len(parts) == 2 else concatenate(parts[1:]).sorted()
+        return merge(parts[0], rest)
+
+    def known(self, ordinals: Ordinals, times: Data, identities: Words) -> NDArray[np.uint8]:
+        """Which of n events have a copy here: uint8[n], 0 or 1."""
+        found = np.zeros(len(ordinals), np.uint8)
+        for part in self.parts:
+            part.page.mark_known(ordinals, times, identities, part.alive, found)
+        return found
+
+    def add(self, page: EventPage) -> None:
+        """Put a batch in. Writer only."""
+        self.count += len(page)
+        parts = (*self.parts, Part(page))
+        first, size = len(parts) - 1, len(page)
+        while first and len(parts[first - 1].page) <= _MERGED_UPTO * size:
+            first -= 1
+            size += len(parts[first].page)
+        self.parts = (*parts[:first], *self._folded(parts[first:]))
+
+    def _folded(self, parts: tuple[Part, ...]) -> tuple[Part, ...]:
+        """The same rows in one part, in none where there are none."""
+        if len(parts) == 1 and parts[0].alive is None:
+            return parts
+        rows = self._united([(part.page, part.places(0, len(part.page))) for part in parts])
+        return (Part(EventPage(_written(rows))),) if len(rows) else ()
+
+    def remove(self, users: Ordinals) -> EventRows:
+        """Take the events of some users (uint32[n], ascending, each once) out, and return them. Writer only."""
+        gone = [(part.page, part.counting(part.page.places_of(users))) for part in self.parts]
+        parts: list[Part] = []
+        for part, (_, places) in zip(self.parts, gone, strict=True):
+            if len(places):
+                part = part.without(places)
+                if (len(part.page) - part.count) * _DEAD_SHARE >= len(part.page):
+                    parts += self._folded((part,))
+                    continue
+            parts.append(part)
+        self.parts = tuple(parts)
+        self.count -= sum(len(places) for _, places in gone)
+        return self._united(gone)
+
+    def move(self, from_ordinal: int, to_ordinal: int) -> int:
+        """Give a user's events to another; identities stay. Returns how many. Writer only."""
+        rows = self.remove(np.array([from_ordinal], np.uint32))
+        if len(rows):
+            page = write_page(
+                np.full(len(rows), to_ordinal, np.uint32),
+                rows.times,
+                rows.arrivals,
+                rows.identities,
+                rows.id_spans(),
+                rows.properties(),
             )
-        except ValueError as error:
-            raise StoreError("a page of events is damaged", code="STORE_DAMAGED") from error
-        lengths = {len(rows.times), len(rows.arrivals), len(rows.identities)}
-        lengths.update(len(part) for pair in rows.cells.values() for part in pair)
-        if lengths != {len(rows)} or any(tags.max(initial=0) >= TYPES for tags, _ in rows.cells.values()):
-            raise StoreError("a page of events has columns that do not fit", code="STORE_DAMAGED")
-        self.put(rows)
+            self.add(EventPage(page))
+        return len(rows)
 
-    def dump_identities(self, first: int, last: int) -> bytes:
-        """The identities numbered [first, last) as a page."""
-        return self._identities.dump(first, last)
+    def dump(self) -> Any:
+        """All events as one page; None where there are none."""
+        parts = self._folded(self.parts)
+        return parts[0].page.page if parts else None
 
-    def load_identities(self, page: bytes) -> None:
-        """Take the next page of identities."""
-        self._identities.extend(page)
-        self.known = self.saved = len(self._identities)
+    def adopted(self, saved: Chunk, page: EventPage) -> Chunk | None:
+        """The same with a stored page in place of the parts that it was made of; None where they are here no more."""
+        count = len(saved.parts)
+        if self.parts[:count] != saved.parts or not count:
+            return None
+        return Chunk((Part(page), *self.parts[count:]))
+
+
+def _written(rows: EventRows) -> bytes:
+    return write_page(rows.ordinals, rows.times, rows.arrivals, rows.identities, rows.id_spans(), rows.properties())

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from core.bitmaps.cells import TYPES, Data, Ordinals, Tags, check_codes, decode, encode
-from core.bitmaps.chunk import Chunk, identity
+from core.bitmaps.cells import TYPES, Data, Ordinals, Tags, decode, encode
+from core.bitmaps.chunk import Chunk, Part
 from core.bitmaps.column import Page
+from core.bitmaps.event_identity import identities_of
+from core.bitmaps.event_order import mark_repeats
+from core.bitmaps.event_page import EventPage
+from core.bitmaps.event_page_writer import write_page
 from core.bitmaps.pagekeys import DICTIONARY_PAGE, EVENTS, dictionary_pages, key_of
-from core.bitmaps.rows import EventRows, concatenate
+from core.bitmaps.rows import EventRows, Places, Texts, concatenate
 from core.bitmaps.strings import BlobTable, StringTable
 from core.bitmaps.value_sets import by_key
 from core.errors import StoreError
 from core.values import ABSENT, MICROS_PER_DAY, Value, ValueType, from_micros, pack, unpack
 
-_ROWS, _IDENTITIES, _NAMES, _STRINGS, _BLOBS = b"r", b"i", b"n", b"s", b"v"
+_ROWS, _NAMES, _STRINGS, _BLOBS = b"r", b"n", b"s", b"v"
 Dictionaries = tuple[StringTable, BlobTable]
 
 
@@ -26,9 +31,13 @@ def _dump(chunk: Chunk) -> bytes | None:
     return chunk.dump() if chunk.count else None
 
 
-def _dump_identities(chunk: Chunk, page: int) -> bytes | None:
-    first, last = page * DICTIONARY_PAGE, min((page + 1) * DICTIONARY_PAGE, chunk.known)
-    return chunk.dump_identities(first, last) if last > first else None
+def _dense(size: int, places: Places, tags: Tags, data: Data) -> tuple[Tags, Data]:
+    """A property's cells for every row of a batch."""
+    if len(places) == size:
+        return np.ascontiguousarray(tags, np.uint8), np.ascontiguousarray(data, np.int64)
+    all_tags, all_data = np.zeros(size, np.uint8), np.zeros(size, np.int64)
+    all_tags[places], all_data[places] = tags, data
+    return all_tags, all_data
 
 
 class EventTable:
@@ -39,10 +48,10 @@ class EventTable:
         self._chunks: dict[int, Chunk] = {}
         self._own: set[int] = set()
         self._dictionaries: dict[str, Dictionaries] = {}  # in order of first sight, which numbers them in pages
+        self._owners: dict[str, int] = {}  # those numbers
         self._saved: dict[str, tuple[int, int]] = {}
         self._saved_names = -1  # how many property names a checkpoint has, -1 where it does not know the table
         self._dirty: set[int] = set()
-        self._stale_identities: dict[int, int] = {}  # day -> identities that a checkpoint may hold, after a removal
 
     def fork(self) -> EventTable:
         """A version to change; days are shared until written."""
@@ -51,7 +60,7 @@ class EventTable:
         twin._chunks, twin._own = dict(self._chunks), set()
         twin._dictionaries, twin._saved = dict(self._dictionaries), dict(self._saved)
         twin._saved_names = self._saved_names
-        twin._dirty, twin._stale_identities = set(self._dirty), dict(self._stale_identities)
+        twin._owners, twin._dirty = dict(self._owners), set(self._dirty)
         return twin
 
     @property
@@ -87,12 +96,63 @@ class EventTable:
         """How many events have a value of each type in a property."""
         total = np.zeros(TYPES, np.int64)
         for chunk in self._chunks.values():
-            cells = chunk.property(name)
-            if cells is not None:
-                total += np.bincount(cells[0], minlength=TYPES)
+            total += chunk.type_counts(self._owners[name])
         return {ValueType(tag): int(total[tag]) for tag in range(1, TYPES) if total[tag]}
 
     def append(
+        self,
+        ordinals: Ordinals,
+        times: Data,
+        arrivals: Data,
+        identities: NDArray[np.uint64],
+        insert_ids: Texts | None,
+        cells: Mapping[str, tuple[Places, Tags, Data]],
+    ) -> NDArray[np.bool_]:
+        """Store n events; the first copy of (ordinal, time, identity) wins. Writer only.
+
+        Arguments:
+            ordinals: uint32[n]; times, arrivals: int64[n], micros UTC.
+            identities: uint64[n], see `core.bitmaps.event_identity`.
+            insert_ids: a heap, starts uint64[n] and lengths uint32[n] in it, a length of 0 for an event sent without
+                one; None where all were.
+            cells: of each property the rows that have it (int64[k], ascending), tags uint8[k] and data int64[k], with
+                codes of `dictionaries`.
+
+        Returns:
+            bool[n]: True = taken, False = a duplicate.
+
+        Raises:
+            ValueError: columns of different lengths.
+        """
+        ordinals = np.ascontiguousarray(ordinals, np.uint32)
+        times, arrivals = np.ascontiguousarray(times, np.int64), np.ascontiguousarray(arrivals, np.int64)
+        sizes = {len(part) for part in (ordinals, times, arrivals, identities)}
+        if len(sizes) != 1:
+            raise ValueError(f"event columns of different lengths: {sorted(sizes)}")
+        dense = {self._owner(name): _dense(len(ordinals), *column) for name, column in cells.items()}
+        days = list(by_key(times // MICROS_PER_DAY, np.arange(len(times), dtype=np.uint32)))
+        known = np.zeros(len(times), np.uint8)
+        for day, rows in days:
+            found = self._chunks.get(day)
+            if found is not None:
+                known[rows] = found.known(ordinals[rows], times[rows], identities[rows])
+        mark_repeats(ordinals, times, identities, known)
+        for day, rows in days:
+            kept = rows[known[rows] == 0]
+            if not len(kept):
+                continue
+            kept = kept[np.lexsort((arrivals[kept], times[kept], ordinals[kept]))]
+            properties = [
+                (owner, tags[kept], data[kept]) for owner, (tags, data) in sorted(dense.items()) if tags[kept].any()
+            ]
+            texts = None if insert_ids is None else (insert_ids[0], insert_ids[1][kept], insert_ids[2][kept])
+            page = write_page(ordinals[kept], times[kept], arrivals[kept], identities[kept], texts, properties)
+            self._writable(day).add(EventPage(page))
+            self._dirty.add(day)
+        taken: NDArray[np.bool_] = known == 0
+        return taken
+
+    def append_records(
         self,
         ordinals: Ordinals,
         times: Data,
@@ -101,50 +161,46 @@ class EventTable:
         insert_ids: Sequence[str],
         properties: Sequence[dict[str, Value]],
     ) -> NDArray[np.bool_]:
-        """Store n events; the first copy of (name, time, id as sent, insert_id) wins. Writer only.
+        """Store n events whose properties are Python values, as `append` otherwise. Writer only.
 
         Arguments:
-            ordinals: uint32[n]; times, arrivals: int64[n], micros UTC.
-
-        Returns:
-            bool[n]: True = taken, False = a duplicate.
+            sent_ids: the id that each event was sent under, "" for Muster's own.
+            insert_ids: the insert id of each; "" where there is none to keep.
         """
-        ordinals = np.asarray(ordinals, np.uint32)
-        times, arrivals = np.asarray(times, np.int64), np.asarray(arrivals, np.int64)
-        sizes = {len(part) for part in (ordinals, times, arrivals, sent_ids, insert_ids, properties)}
+        sizes = {len(part) for part in (ordinals, sent_ids, insert_ids, properties)}
         if len(sizes) != 1:
             raise ValueError(f"event columns of different lengths: {sorted(sizes)}")
-        numbers = np.full(len(times), -1, np.int64)
-        days = list(by_key(times // MICROS_PER_DAY, np.arange(len(times), dtype=np.uint32)))
-        for day, rows in days:
-            keys = [identity(int(times[row]), sent_ids[row], insert_ids[row]) for row in rows.tolist()]
-            numbers[rows] = self._writable(day).register(keys)
-        taken: NDArray[np.bool_] = numbers >= 0
-        cells = self._encode(properties, taken)
-        for day, rows in days:
-            kept = rows[taken[rows]]
-            if len(kept):
-                mine = {name: (tags[kept], data[kept]) for name, (tags, data) in cells.items() if tags[kept].any()}
-                part = EventRows(ordinals[kept], times[kept], arrivals[kept], numbers[kept].astype(np.uint32), mine)
-                self._writable(day).add(part)
-                self._dirty.add(day)
-        return taken
+        texts = [text.encode() for text in insert_ids]
+        lengths = np.fromiter(map(len, texts), np.uint32, len(texts))
+        starts = np.cumsum(lengths, dtype=np.uint64) - lengths
+        spans = (b"".join(texts), starts, lengths) if lengths.any() else None
+        identities = identities_of(sent_ids, insert_ids)
+        return self.append(ordinals, times, arrivals, identities, spans, self._encode(properties))
 
-    def _encode(self, properties: Sequence[dict[str, Value]], taken: NDArray[np.bool_]) -> dict[str, tuple[Tags, Data]]:
+    def _encode(self, properties: Sequence[dict[str, Value]]) -> dict[str, tuple[Places, Tags, Data]]:
         by_name: dict[str, tuple[list[int], list[Value]]] = {}
-        for row in np.flatnonzero(taken).tolist():
-            for name, value in properties[row].items():
+        for row, item in enumerate(properties):
+            for name, value in item.items():
                 places, values = by_name.setdefault(name, ([], []))
                 places.append(row)
                 values.append(value)
-        cells = {}
-        for name, (places, values) in by_name.items():
-            if name not in self._dictionaries:
-                self._dictionaries[name] = (StringTable(), BlobTable())
-            tags, data = np.zeros(len(taken), np.uint8), np.zeros(len(taken), np.int64)
-            tags[places], data[places] = encode(values, *self._dictionaries[name])
-            cells[name] = (tags, data)
-        return cells
+        return {
+            name: (np.array(places, np.int64), *encode(values, *self.dictionaries(name)))
+            for name, (places, values) in by_name.items()
+        }
+
+    def dictionaries(self, name: str) -> Dictionaries:
+        """The dictionaries of a property's strings, and of its lists and maps, made at first use. Writer only."""
+        self._owner(name)
+        return self._dictionaries[name]
+
+    def _owner(self, name: str) -> int:
+        """A property's number in the pages."""
+        owner = self._owners.get(name)
+        if owner is None:
+            owner = self._owners[name] = len(self._owners)
+            self._dictionaries[name] = (StringTable(), BlobTable())
+        return owner
 
     def _writable(self, day: int) -> Chunk:
         if day not in self._own:
@@ -157,27 +213,24 @@ class EventTable:
         """The events of users first to last with times from `from_micros` to `upto_micros`, all ends included."""
         parts = []
         for day in self.days_between(from_micros - 1, upto_micros):
-            rows = self._chunks[day].rows
-            rows = rows.take(rows.between_users(first_ordinal, last_ordinal))
+            rows = self._chunks[day].between_users(first_ordinal, last_ordinal)
             inside = (rows.times >= from_micros) & (rows.times <= upto_micros)
             if inside.any():
                 parts.append(rows if inside.all() else rows.take(inside))
         return parts[0] if len(parts) == 1 else concatenate(parts).sorted()
 
     def between(self, after: int, upto: int) -> tuple[Ordinals, Data]:
-        """Ordinals uint32[n] and times int64[n] of the events with a time in (after, upto], by day, then ordinal."""
+        """Ordinals uint32[n] and times int64[n] of the events with a time in (after, upto], by day."""
         ordinals, times = [np.zeros(0, np.uint32)], [np.zeros(0, np.int64)]
         for day in self.days_between(after, upto):
-            rows = self._chunks[day].rows
-            inside = (rows.times > after) & (rows.times <= upto)
-            ordinals.append(rows.ordinals[inside])
-            times.append(rows.times[inside])
+            for rows in self._chunks[day].between(after, upto):
+                ordinals.append(rows.ordinals)
+                times.append(rows.times)
         return np.concatenate(ordinals), np.concatenate(times)
 
     def has_user(self, ordinal: int) -> bool:
         """Whether a user has any event here."""
-        spans = (chunk.rows.between_users(ordinal, ordinal) for chunk in self._chunks.values())
-        return any(span.stop > span.start for span in spans)
+        return any(chunk.has_user(ordinal) for chunk in self._chunks.values())
 
     def history(
         self, ordinal: int, upto: int, *, since: int = np.iinfo(np.int64).min
@@ -190,11 +243,16 @@ class EventTable:
         rows = self.slice(ordinal, ordinal, since, upto)
         return list(zip(rows.times.tolist(), rows.arrivals.tolist(), self.properties(rows), strict=True))
 
+    def cells(self, rows: EventRows, name: str) -> tuple[Tags, Data] | None:
+        """Tags uint8[n] and data int64[n] of a property of some rows of this table; None where none of them has it."""
+        owner = self._owners.get(name)
+        return None if owner is None else rows.property(owner)
+
     def properties(self, rows: EventRows) -> list[dict[str, Value]]:
         """The properties of each of some rows of this table."""
         found: list[dict[str, Value]] = [{} for _ in range(len(rows))]
         for name in self._dictionaries:
-            cells = rows.property(name)
+            cells = self.cells(rows, name)
             if cells is not None:
                 for item, value in zip(found, decode(*cells, *self._dictionaries[name]), strict=True):
                     if value is not ABSENT:
@@ -209,38 +267,43 @@ class EventTable:
         """Give a user's events to another; identities stay. Returns how many. Writer only."""
         moved = 0
         for day in self.days():
-            rows = self._chunks[day].rows
-            span = rows.between_users(from_ordinal, from_ordinal)
-            if span.stop > span.start:
-                ordinals = rows.ordinals.copy()
-                ordinals[span] = to_ordinal
-                changed = EventRows(ordinals, rows.times, rows.arrivals, rows.identities, rows.cells).sorted()
-                self._writable(day).put(changed)
+            if self._chunks[day].has_user(from_ordinal):
+                moved += self._writable(day).move(from_ordinal, to_ordinal)
                 self._dirty.add(day)
-                moved += span.stop - span.start
         return moved
 
     def remove(self, ordinals: Iterable[int]) -> int:
-        """Drop users' events and the identities of those. Returns how many events. Writer only."""
+        """Drop users' events, which may come again. Returns how many. Writer only."""
         gone = np.unique(np.fromiter(ordinals, np.uint32))
         removed = 0
         for day in self.days():
-            kept = ~np.isin(self._chunks[day].rows.ordinals, gone)
-            if not kept.all():
-                chunk = self._writable(day)
-                self._stale_identities[day] = max(self._stale_identities.get(day, 0), chunk.known)
-                chunk.keep(kept)
+            if self._chunks[day].has_any(gone):
+                removed += len(self._writable(day).remove(gone))
                 self._dirty.add(day)
-                removed += int((~kept).sum())
         return removed
+
+    def adopt(self, day: int, saved: Chunk, page: Any) -> None:
+        """Use a stored page in place of the memory that it was made from. Writer only.
+
+        Arguments:
+            saved: the day's chunk in the version that was saved. What came to the day since stays in memory; where
+                its parts were merged with that, the page is of no use and the next checkpoint's will be.
+            page: any object with the buffer protocol; kept as long as it is used.
+
+        Raises:
+            StoreError: STORE_DAMAGED.
+        """
+        found = self._chunks.get(day)
+        if found is not None and found.parts:
+            adopted = found.adopted(saved, EventPage(page))
+            if adopted is not None:
+                self._chunks[day] = adopted
+                self._own.add(day)
 
     def dirty_pages(self) -> Iterator[Page]:
         """Keys of what changed since `clean`, each with a function that gives the page (None = deleted)."""
         for day in self._dirty:
-            chunk = self._chunks[day]
-            yield key_of(EVENTS, self.name, _ROWS, 0, day), partial(_dump, chunk)
-            for page in dictionary_pages(chunk.saved, max(chunk.known, self._stale_identities.get(day, 0))):
-                yield key_of(EVENTS, self.name, _IDENTITIES, page, day), partial(_dump_identities, chunk, page)
+            yield key_of(EVENTS, self.name, _ROWS, 0, day), partial(_dump, self._chunks[day])
         if self._saved_names != len(self._dictionaries):
             yield key_of(EVENTS, self.name, _NAMES), partial(pack, list(self._dictionaries))
         for owner, (name, tables) in enumerate(self._dictionaries.items()):
@@ -252,11 +315,7 @@ class EventTable:
 
     def clean(self) -> None:
         """Forget what is dirty: a checkpoint has it."""
-        for day in self._dirty:
-            chunk = self._writable(day)
-            chunk.saved = chunk.known
         self._dirty.clear()
-        self._stale_identities.clear()
         self._saved_names = len(self._dictionaries)
         self._saved = {name: (len(texts), len(blobs)) for name, (texts, blobs) in self._dictionaries.items()}
 
@@ -269,23 +328,17 @@ class EventTable:
 
     def soil(self, frozen: EventTable) -> None:
         """Mark again what `frozen` had not saved: its checkpoint failed."""
-        for day in frozen._dirty:
-            chunk = self._writable(day)
-            chunk.saved = min(chunk.saved, frozen._chunks[day].saved)
         self._dirty |= frozen._dirty
-        for day, count in frozen._stale_identities.items():
-            self._stale_identities[day] = max(self._stale_identities.get(day, 0), count)
         self._saved_names = min(self._saved_names, frozen._saved_names)
         self._saved = {n: pair for n, pair in frozen._saved.items() if n in self._dictionaries}
 
-    def load_page(self, what: bytes, owner: int, number: int, page: bytes) -> None:
+    def load_page(self, what: bytes, owner: int, number: int, page: Any) -> None:
         """Take one page; pages come in key order, so the names come before the dictionaries."""
         if what == _ROWS:
-            self._writable(number).load(page)
-        elif what == _IDENTITIES:
-            self._writable(number).load_identities(page)
+            self._chunks[number] = Chunk((Part(EventPage(page)),))
         elif what == _NAMES:
             self._dictionaries = {name: (StringTable(), BlobTable()) for name in unpack(page)}
+            self._owners = {name: owner for owner, name in enumerate(self._dictionaries)}
         elif what in (_STRINGS, _BLOBS) and owner < len(self._dictionaries):
             texts, blobs = list(self._dictionaries.values())[owner]
             (texts if what == _STRINGS else blobs).extend(page)
@@ -293,13 +346,15 @@ class EventTable:
             raise StoreError(f"an event page of unknown kind {what!r}", code="STORE_DAMAGED")
 
     def settle(self) -> None:
-        """Check the days against the dictionaries, after loading. Raises StoreError."""
+        """Check the days against the dictionaries, after loading, by what their pages say of themselves.
+
+        Raises:
+            StoreError: STORE_DAMAGED.
+        """
+        reach = [(len(texts), len(blobs)) for texts, blobs in self._dictionaries.values()]
         for chunk in self._chunks.values():
-            rows = chunk.rows
-            if not rows.cells.keys() <= self._dictionaries.keys() or chunk.known != len(rows):
+            if not chunk.fits(reach):
                 raise StoreError(f"pages of the events {self.name!r} do not fit together", code="STORE_DAMAGED")
-            for name, cells in rows.cells.items():
-                check_codes(*cells, *self._dictionaries[name])
         self.clean()
 
 

@@ -1,51 +1,140 @@
-"""Rows of events: columns of equal length, sorted by ordinal, then time, then arrival."""
+"""Rows of events: some rows of some pages, of which a column is read when it is asked for."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from core.bitmaps.cells import Data, Ordinals, Tags
+from core.bitmaps.event_order import merged_order
+from core.bitmaps.event_page import EventPage
 
 Places = NDArray[np.int64]
+Texts = tuple[bytes, NDArray[np.uint64], NDArray[np.uint32]]
+"""A heap, and where in it each row's text begins and how long it is."""
+Cells = tuple[Tags, Data]
 
 
-@dataclass(frozen=True, slots=True)
 class EventRows:
-    """Some events of one name; n rows.
+    """Some events of one table; n rows, in the order of ordinal, time and arrival where nothing else is said.
 
     Arguments:
-        ordinals: uint32[n], ascending.
-        times, arrivals: int64[n], micros UTC; `arrivals` is the project's clock when the event came.
-        identities: uint32[n], the event's number in its day's table of identities.
-        cells: tags uint8[n] and data int64[n] per property that any row may have.
+        pages: where the rows stand.
+        which: uint32[n], the place in `pages` of each row's page; None where there is but one.
+        places: int64[n], the row in its page.
     """
 
-    ordinals: Ordinals
-    times: Data
-    arrivals: Data
-    identities: Ordinals
-    cells: dict[str, tuple[Tags, Data]] = field(default_factory=dict)
+    __slots__ = ("_cells", "_pages", "_places", "_read", "_which")
+
+    def __init__(self, pages: Sequence[EventPage], which: Ordinals | None, places: Places) -> None:
+        self._pages, self._which, self._places = pages, which, places
+        self._read: dict[str, NDArray[Any]] = {}
+        self._cells: dict[int, Cells | None] = {}
 
     def __len__(self) -> int:
-        return len(self.ordinals)
+        return len(self._places)
 
-    def property(self, name: str) -> tuple[Tags, Data] | None:
-        """Tags and data of a property, None where no row has it; codes are of the table's dictionaries."""
-        return self.cells.get(name)
+    @property
+    def ordinals(self) -> Ordinals:
+        """uint32[n]."""
+        return self._column("ordinals", np.uint32)
+
+    @property
+    def times(self) -> Data:
+        """int64[n], micros UTC."""
+        return self._column("times", np.int64)
+
+    @property
+    def arrivals(self) -> Data:
+        """int64[n], the project's clock when the event came, micros UTC."""
+        return self._column("arrivals", np.int64)
+
+    @property
+    def identities(self) -> NDArray[np.uint64]:
+        """uint64[n], see `core.bitmaps.event_identity`."""
+        return self._column("identities", np.uint64)
+
+    def _column(self, name: str, kind: type[np.generic]) -> NDArray[Any]:
+        found = self._read.get(name)
+        if found is None:
+            if self._which is None:
+                found = getattr(self._pages[0], name)(self._places) if self._pages else np.zeros(0, kind)
+            else:
+                found = np.empty(len(self), kind)
+                for page, rows in self._by_page():
+                    found[rows] = getattr(page, name)(self._places[rows])
+            self._read[name] = found
+        return found
+
+    def _by_page(self) -> list[tuple[EventPage, Places]]:
+        """Each page that has some of the rows, and which rows."""
+        if self._which is None:
+            return [(self._pages[0], np.arange(len(self), dtype=np.int64))] if self._pages else []
+        order = np.argsort(self._which, kind="stable")
+        bounds = np.searchsorted(self._which[order], np.arange(len(self._pages) + 1))
+        parts = zip(self._pages, bounds[:-1].tolist(), bounds[1:].tolist(), strict=True)
+        return [(page, order[first:last]) for page, first, last in parts if last > first]
+
+    def property(self, owner: int) -> Cells | None:
+        """Tags uint8[n] and data int64[n] of a property by its number in its table; None where no row's page has it."""
+        if owner not in self._cells:
+            self._cells[owner] = self._property(owner)
+        return self._cells[owner]
+
+    def _property(self, owner: int) -> Cells | None:
+        if self._which is None:
+            return self._pages[0].property(owner, self._places) if self._pages else None
+        tags, data, found = np.zeros(len(self), np.uint8), np.zeros(len(self), np.int64), False
+        for page, rows in self._by_page():
+            cells = page.property(owner, self._places[rows])
+            if cells is not None:
+                tags[rows], data[rows] = cells
+                found = True
+        return (tags, data) if found else None
+
+    def properties(self) -> list[tuple[int, Tags, Data]]:
+        """Number, tags and data of each property that some row has, by number."""
+        owners = sorted({owner for page in self._pages for owner in page.owners()})
+        cells = [(owner, self._property(owner)) for owner in owners]
+        return [(owner, *pair) for owner, pair in cells if pair is not None and pair[0].any()]
+
+    def insert_ids(self) -> list[str]:
+        """The insert id of each row, "" where it was sent without one."""
+        if self._which is None:
+            return self._pages[0].insert_ids(self._places) if self._pages else []
+        found = [""] * len(self)
+        for page, rows in self._by_page():
+            for row, text in zip(rows.tolist(), page.insert_ids(self._places[rows]), strict=True):
+                found[row] = text
+        return found
+
+    def id_spans(self) -> Texts | None:
+        """All insert ids as spans; None where no row was sent with one."""
+        heaps: list[bytes] = []
+        size = 0
+        starts, lengths = np.zeros(len(self), np.uint64), np.zeros(len(self), np.uint32)
+        for page, rows in self._by_page():
+            spans = page.id_spans()
+            if spans is not None:
+                places = self._places[rows]
+                starts[rows], lengths[rows] = spans[1][places] + np.uint64(size), spans[2][places]
+                heaps.append(spans[0])
+                size += len(spans[0])
+        return (b"".join(heaps), starts, lengths) if lengths.any() else None
 
     def take(self, places: Places | slice | NDArray[np.bool_]) -> EventRows:
         """Some of the rows, in the order of `places`."""
-        return EventRows(
-            self.ordinals[places],
-            self.times[places],
-            self.arrivals[places],
-            self.identities[places],
-            {name: (tags[places], data[places]) for name, (tags, data) in self.cells.items()},
-        )
+        which = None if self._which is None else self._which[places]
+        part = EventRows(self._pages, which, self._places[places])
+        part._read = {name: column[places] for name, column in self._read.items()}
+        part._cells = {
+            owner: None if cells is None else (cells[0][places], cells[1][places])
+            for owner, cells in self._cells.items()
+        }
+        return part
 
     def sorted(self) -> EventRows:
         """The same rows in order; equal ones keep theirs."""
@@ -58,62 +147,27 @@ class EventRows:
         return slice(int(low), int(np.searchsorted(self.ordinals, np.uint32(last), "right")))
 
 
-def empty_rows() -> EventRows:
-    """No rows."""
-    nothing = np.zeros(0, np.int64)
-    return EventRows(nothing.astype(np.uint32), nothing, nothing, nothing.astype(np.uint32))
+NO_ROWS: Final = EventRows((), None, np.zeros(0, np.int64))
 
 
 def concatenate(parts: Sequence[EventRows]) -> EventRows:
-    """Rows one after the other, not sorted; a property that a part lacks is absent in its rows."""
-    if len(parts) == 1:
-        return parts[0]
-    if not parts:
-        return empty_rows()
-    names = {name: None for part in parts for name in part.cells}
-    cells = {}
-    for name in names:
-        found = [
-            part.cells.get(name) or (np.zeros(len(part), np.uint8), np.zeros(len(part), np.int64)) for part in parts
-        ]
-        cells[name] = (np.concatenate([tags for tags, _ in found]), np.concatenate([data for _, data in found]))
-    return EventRows(
-        np.concatenate([part.ordinals for part in parts]),
-        np.concatenate([part.times for part in parts]),
-        np.concatenate([part.arrivals for part in parts]),
-        np.concatenate([part.identities for part in parts]),
-        cells,
-    )
+    """Rows of one table, one part after the other, not sorted."""
+    parts = [part for part in parts if len(part)]
+    if len(parts) < 2:
+        return parts[0] if parts else NO_ROWS
+    pages: list[EventPage] = []
+    which = []
+    for part in parts:
+        own = np.zeros(len(part), np.uint32) if part._which is None else part._which
+        which.append(own + np.uint32(len(pages)))
+        pages += part._pages
+    joined = np.concatenate(which)
+    return EventRows(pages, joined, np.concatenate([part._places for part in parts]))
 
 
 def merge(base: EventRows, added: EventRows) -> EventRows:
-    """Two sorted runs as one; of equal rows those of `base` come first.
-
-    Costs one copy of `base` and a binary search per added row, whatever the order of times.
-    """
+    """Two sorted runs as one; of equal rows those of `base` come first."""
     if not len(base) or not len(added):
         return added if len(added) else base
-    places = _places(base, added)
-    order = np.argsort(np.concatenate([np.arange(len(base)) * 2 + 1, places * 2]), kind="stable")
+    order = merged_order(base.ordinals, base.times, base.arrivals, added.ordinals, added.times, added.arrivals)
     return concatenate([base, added]).take(order)
-
-
-def _places(base: EventRows, added: EventRows) -> Places:
-    """For each added row, how many rows of `base` are not greater: a binary search of all rows at once."""
-    low = np.zeros(len(added), np.int64)
-    high = np.full(len(added), len(base), np.int64)
-    while True:
-        rows = np.flatnonzero(low < high)
-        if not len(rows):
-            return low
-        middle = (low[rows] + high[rows]) // 2
-        before = np.ones(len(rows), bool)
-        for mine, theirs in (
-            (base.arrivals, added.arrivals),
-            (base.times, added.times),
-            (base.ordinals, added.ordinals),
-        ):
-            left, right = mine[middle], theirs[rows]
-            before = (left < right) | ((left == right) & before)
-        low[rows[before]] = middle[before] + 1
-        high[rows[~before]] = middle[~before]

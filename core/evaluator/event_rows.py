@@ -6,9 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from core.bitmaps.cells import Ordinals
-from core.bitmaps.rows import EventRows, concatenate, empty_rows
-from core.evaluator.heaps import ranges
+from core.bitmaps.rows import NO_ROWS, EventRows, concatenate
 from core.evaluator.vector import Data, Index
 from core.values import MIN_MICROS
 
@@ -26,23 +24,18 @@ def rows_of_users(table: EventTable, users: Index, after: int, upto: int) -> Eve
         users: int64[n], ascending, each once. Events of others between the first and the last may come, too.
     """
     if not len(users):
-        return empty_rows()
+        return NO_ROWS
     first, last = int(users[0]), int(users[-1])
     sparse = len(users) * _SPARSE < last - first + 1
     parts = []
     for day in table.days_between(after, upto):
-        rows = table.chunk(day).rows
-        if sparse:
-            places = _places(rows.ordinals, users)
-        else:
-            span = rows.between_users(first, last)
-            places = np.arange(span.start, span.stop, dtype=np.int64)
-        times = rows.times[places]
-        places = places[(times > after) & (times <= upto)]
-        if len(places):
-            parts.append(rows.take(places))
+        chunk = table.chunk(day)
+        rows = chunk.of_users(users.astype(np.uint32)) if sparse else chunk.between_users(first, last)
+        inside = (rows.times > after) & (rows.times <= upto)
+        if inside.any():
+            parts.append(rows if inside.all() else rows.take(inside))
     if len(parts) < 2:
-        return parts[0] if parts else empty_rows()
+        return parts[0] if parts else NO_ROWS
     # Days follow one another and each is in order, so that a stable sort by user leaves a user's events in order.
     rows = concatenate(parts)
     return rows.take(np.argsort(rows.ordinals, kind="stable"))
@@ -58,21 +51,10 @@ def count_visible(table: EventTable, users: Index, nows: Data) -> Data:
     counts = np.zeros(len(users), np.int64)
     upto = int(nows.max())
     for day in table.days_between(MIN_MICROS - 1, upto):
-        rows = table.chunk(day).rows
-        span = rows.between_users(int(users[0]), int(users[-1]))
-        ordinals = rows.ordinals[span].astype(np.int64)
+        rows = table.chunk(day).between_users(int(users[0]), int(users[-1]))
+        ordinals = rows.ordinals.astype(np.int64)
         nearest = np.searchsorted(users, ordinals)
         counted = users[nearest] == ordinals
-        counted &= rows.times[span] <= (nows if len(nows) == 1 else nows[nearest])
+        counted &= rows.times <= (nows if len(nows) == 1 else nows[nearest])
         counts += np.bincount(nearest[counted], minlength=len(users))
     return counts
-
-
-def _places(ordinals: Ordinals, users: Index) -> Index:
-    """Where the rows of some users stand, by looking up the users or the rows, whichever are fewer."""
-    if len(users) < len(ordinals):
-        known = users.astype(np.uint32)
-        starts = np.searchsorted(ordinals, known, "left")
-        return ranges(starts, np.searchsorted(ordinals, known, "right") - starts)
-    nearest = np.searchsorted(users, ordinals.astype(np.int64))
-    return np.flatnonzero(users[np.minimum(nearest, len(users) - 1)] == ordinals)

@@ -92,12 +92,11 @@ def _some_days(table: EventTable, first: int, last: int, after: int, upto: int) 
     parts: list[EventRows] = []
     size = 0
     for day in table.days_between(after, upto):
-        rows = table.chunk(day).rows
-        span = rows.between_users(first, last)
-        if span.stop == span.start:
+        rows = table.chunk(day).between_users(first, last)
+        if not len(rows):
             continue
-        parts.append(rows if span.stop - span.start == len(rows) else rows.take(span))
-        size += span.stop - span.start
+        parts.append(rows)
+        size += len(rows)
         if size >= _TOGETHER:
             yield concatenate(parts)
             parts, size = [], 0

@@ -260,7 +260,7 @@ class EventHeap(Heap):
         return stored.take(codes)
 
     def _column(self, name: str) -> Vector:
-        column = self._rows.property(name)
+        column = self._table.cells(self._rows, name)
         if column is None:
             return errors(len(self._rows.ordinals), MISSING)
         tags, data = column

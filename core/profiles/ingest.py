@@ -73,7 +73,7 @@ def add_events(
     stored = 0
     for name, places in places_of.items():
         users, when = ordinals[places], times[places]
-        taken = people.population.writable_events(name).append(
+        taken = people.population.writable_events(name).append_records(
             users,
             when,
             np.full(len(places), now, np.int64),

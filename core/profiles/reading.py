@@ -13,7 +13,7 @@ from pyroaring import BitMap
 from core.errors import InvalidInput, NotFound
 from core.profiles.identity import NOBODY, Ordinals
 from core.profiles.ingest import People
-from core.profiles.validate import check_id
+from core.profiles.validate import check_id, insert_id_of
 from core.values import MICROS_PER_DAY, Value, ValueType
 
 _PART: Final = 2_000
@@ -181,16 +181,13 @@ def events(
             places = np.flatnonzero(kept)
             for first in range(0, len(places), _PART):
                 part = rows.take(places[first : first + _PART])
-                yield [
-                    (name, *row)
-                    for row in zip(
-                        view.users.names(part.ordinals),
-                        part.times.tolist(),
-                        chunk.insert_ids(part),
-                        table.properties(part),
-                        strict=True,
-                    )
+                properties = table.properties(part)
+                # What was sent without an insert id has the one that an exact copy of it would get.
+                insert_ids = [
+                    text or insert_id_of(values) for text, values in zip(part.insert_ids(), properties, strict=True)
                 ]
+                columns = (view.users.names(part.ordinals), part.times.tolist(), insert_ids, properties)
+                yield [(name, *row) for row in zip(*columns, strict=True)]
 
 
 def schema(view: View) -> SchemaView:
@@ -205,8 +202,8 @@ def schema(view: View) -> SchemaView:
         if not table.count:
             continue
         days = table.days()
-        first = int(table.chunk(days[0]).times.min()) if days else 0
-        last = int(table.chunk(days[-1]).times.max()) if days else 0
+        first = table.chunk(days[0]).least_time() if days else 0
+        last = table.chunk(days[-1]).greatest_time() if days else 0
         of_event = [
             PropertyView(item, {kind: count for kind, count in table.type_counts(item).items() if count})
             for item in sorted(table.property_names())

@@ -38,7 +38,7 @@ def populated(rows: Sequence[UserRow], places: Sequence[int], *, indexed: bool =
             (place, event) for place, (_, events) in zip(places, rows, strict=True) for event in events.get(name, [])
         ]
         times = np.array([to_micros(event["time"]) for _, event in made], np.int64)
-        population.writable_events(name).append(
+        population.writable_events(name).append_records(
             np.array([place for place, _ in made], np.uint32),
             times,
             np.arange(len(made), dtype=np.int64),

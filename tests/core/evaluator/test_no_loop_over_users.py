@@ -33,7 +33,7 @@ def _population(users: int) -> Population:
     population.bulk_column("seen", ValueType.TIMESTAMP, NOW - dice.integers(0, 40 * MICROS_PER_DAY, users))
     population.bulk_column("mail", ValueType.BOOL, dice.random(users) < 0.5)
     times = NOW - dice.integers(0, _DAYS, users) * MICROS_PER_DAY
-    population.writable_events("Purchase").append(
+    population.writable_events("Purchase").append_records(
         np.arange(users, dtype=np.uint32),
         times,
         times,

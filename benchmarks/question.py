@@ -41,9 +41,26 @@ class Question:
     @property
     def cel(self) -> str:
         """The targeting."""
+        return " && ".join(self._predicates())
+
+    @property
+    def reordered(self) -> str:
+        """The same with the predicates in an order of the round's own, for 5,040 rounds: a text of a shape not seen before."""
+        left, order = self._predicates(), []
+        number = self.number
+        while left:
+            number, place = divmod(number, len(left))
+            order.append(left.pop(place))
+        return " && ".join(order)
+
+    def _predicates(self) -> list[str]:
         countries = ", ".join(f'"{country}"' for country in COUNTRIES)
-        return (
-            f'user.country in [{countries}] && user.plan == "{PLAN}" && user.age >= {LEAST_AGE}'
-            f' && user.last_seen < now - duration("{_AWAY_SECONDS}.{self.number:06d}s") && user.ltv > {self.ltv}'
-            " && has(user.email) && !user.unsubscribed"
-        )
+        return [
+            f"user.country in [{countries}]",
+            f'user.plan == "{PLAN}"',
+            f"user.age >= {LEAST_AGE}",
+            f'user.last_seen < now - duration("{_AWAY_SECONDS}.{self.number:06d}s")',
+            f"user.ltv > {self.ltv}",
+            "has(user.email)",
+            "!user.unsubscribed",
+        ]

@@ -60,3 +60,12 @@ def test_rounds_differ_in_text_and_not_in_who_matches() -> None:
     assert len(texts) == 3
     assert all((one == worth_sets[0]).all() for one in worth_sets)
     assert all((one == seen_sets[0]).all() for one in seen_sets)
+
+
+def test_a_reordered_question_has_a_shape_of_its_own_and_asks_the_same() -> None:
+    shapes = set()
+    for number in range(1, 5_040):
+        parts = Question(number).reordered.split(" && ")
+        assert sorted(parts) == sorted(Question(number).cel.split(" && "))
+        shapes.add(tuple(part[:12] for part in parts))
+    assert len(shapes) == 5_039

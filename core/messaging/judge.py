@@ -91,8 +91,7 @@ def pause_defective(work: Work, key: str) -> None:
 
 def matching(view: View, parsed: Parsed, among: BitMap | None, now: int | tuple[Ordinals, Instants]) -> BitMap:
     """The users among those given (None: all) for whom an expression is true."""
-    matched: BitMap = bind(parsed, view.population).run(view.population, among=among, now=now).true
-    return matched
+    return bind(parsed, view.population).select(view.population, among=among, now=now)
 
 
 def _array(users: BitMap) -> Ordinals:

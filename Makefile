@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 # Setuptools warns at every editable install that its folders shadow others of their names: here they are meant to.
 EDITABLE := PYTHONWARNINGS=ignore:Editable $(PIP) install --no-deps --no-build-isolation --editable
-KERNELS := $(shell find core -name '*.pyx' -o -name '*.pxd')
+KERNELS := $(shell find core -name '*.pyx' -o -name '*.pxd' -o -name '*.h')
 PROTOS := $(wildcard proto/muster/v1/*.proto)
 
 .PHONY: demo test kill bench lint types clean build

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pyroaring import BitMap
 
-from core.bitmaps.cells import BLOCK_ROWS, Data
+from core.bitmaps.blocks import Block
+from core.bitmaps.cells import BLOCK_BITS, BLOCK_ROWS, Data
 from core.bitmaps.column import Column
 from core.values import ValueType
 
@@ -25,11 +26,15 @@ def fill_column(column: Column, kind: ValueType, values: NDArray[np.generic] | C
         members = np.array(presence.to_array(), np.int64)
         present[members[members < len(data)]] = True
     for start in range(0, len(data), BLOCK_ROWS):
-        end = min(start + BLOCK_ROWS, len(data))
-        inside = present[start:end]
-        ordinals = np.arange(start, end, dtype=np.uint32)
-        tags = np.where(inside, np.uint8(kind), np.uint8(0))
-        column.set_cells(ordinals, tags, np.where(inside, data[start:end], 0))
+        inside = present[start : start + BLOCK_ROWS]
+        number = start >> BLOCK_BITS
+        old = column.blocks.get(number)
+        # The users after the last of the array keep what they have.
+        tags = np.zeros(BLOCK_ROWS, np.uint8) if old is None else old.tags
+        cells = np.zeros(BLOCK_ROWS, np.int64) if old is None else old.data
+        tags[: len(inside)] = np.where(inside, np.uint8(kind), np.uint8(0))
+        cells[: len(inside)] = data[start : start + BLOCK_ROWS]
+        column.put_block(number, Block(tags, cells) if tags.any() else None)
 
 
 def _data(column: Column, kind: ValueType, values: NDArray[np.generic] | Codes) -> Data:

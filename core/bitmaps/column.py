@@ -1,37 +1,24 @@
-"""One property over all users: typed cells in blocks, with the indexes that answer without a scan."""
+"""One property over all users: typed cells in blocks, whose pages carry the indexes that answer without a scan."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from array import array
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 from pyroaring import BitMap
+from typing_extensions import Buffer
 
-from core.bitmaps.block import Block
-from core.bitmaps.cells import (
-    BLOCK_BITS,
-    BLOCK_ROWS,
-    TYPES,
-    Data,
-    Ordinals,
-    Tags,
-    check_codes,
-    decode,
-    decode_one,
-    encode,
-)
+from core.bitmaps.block_tables import BlockTable
+from core.bitmaps.blocks import Block, BlockTest
+from core.bitmaps.cells import TYPES, Data, Ordinals, Tags, decode, decode_one, encode
 from core.bitmaps.pagekeys import COLUMNS, DICTIONARY_PAGE, dictionary_pages, key_of
 from core.bitmaps.strings import BlobTable, StringTable
-from core.bitmaps.value_sets import UserSets, by_key
 from core.errors import StoreError
-from core.values import ABSENT, MICROS_PER_DAY, Value, ValueType
+from core.values import Value, ValueType
 
-CARDINALITY_LIMIT: Final = 256
-"""A column with more distinct strings and bools than this has no bitmap per value, and gets none again before it is next loaded."""
-_CODE_SHIFT: Final = 8  # a value's key in the index is code << 8 | tag
 _BLOCK, _STRINGS, _BLOBS = b"b", b"s", b"v"
 
 Page = tuple[bytes, Callable[[], bytes | None]]
@@ -44,65 +31,46 @@ def _dump(block: Block | None) -> bytes | None:
 class Column:
     """One version of a property. Only a fork that was not published is written to.
 
-    `presence` holds the ordinals that have any value, null included. `strings` and `blobs` are shared by all
-    versions and only grow: a dropped fork may leave unused entries there and nothing else.
+    `strings` and `blobs` are shared by all versions and only grow: a dropped fork may leave unused entries there and
+    nothing else.
     """
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.presence = BitMap()
         self.strings = StringTable()
         self.blobs = BlobTable()
-        self._blocks: dict[int, Block] = {}
-        self._values: UserSets[int] | None = UserSets()
-        self._days: UserSets[int] = UserSets()
+        self.blocks = BlockTable()
         self._dirty: set[int] = set()
         self._saved_strings = 0
         self._saved_blobs = 0
 
     def fork(self) -> Column:
-        """A version to change; blocks and bitmaps are shared until written."""
+        """A version to change; blocks are shared until written."""
         twin = Column.__new__(Column)
         twin.name, twin.strings, twin.blobs = self.name, self.strings, self.blobs
-        twin.presence = self.presence.copy()
-        twin._blocks = dict(self._blocks)
-        twin._values = None if self._values is None else self._values.fork()
-        twin._days = self._days.fork()
+        twin.blocks = self.blocks.fork()
         twin._dirty = set(self._dirty)
         twin._saved_strings, twin._saved_blobs = self._saved_strings, self._saved_blobs
         return twin
 
-    @property
-    def blocks(self) -> Mapping[int, Block]:
-        """Blocks that hold any value, by number."""
-        return self._blocks
-
     def type_counts(self) -> dict[ValueType, int]:
         """How many users have a value of each type that occurs."""
         total = np.zeros(TYPES, np.int64)
-        for block in self._blocks.values():
+        for block in self.blocks.values():
             total += block.counts
         return {ValueType(tag): int(total[tag]) for tag in range(1, TYPES) if total[tag]}
 
     def cells(self, ordinals: Ordinals) -> tuple[Tags, Data]:
         """Tags uint8[n] and data int64[n] of users, in their order."""
-        tags = np.zeros(len(ordinals), np.uint8)
-        data = np.zeros(len(ordinals), np.int64)
-        numbers = ordinals >> BLOCK_BITS
-        for number, rows in by_key(numbers.astype(np.int64), np.arange(len(ordinals), dtype=np.uint32)):
-            block = self._blocks.get(number)
-            if block is not None:
-                places = ordinals[rows] & (BLOCK_ROWS - 1)
-                tags[rows], data[rows] = block.tags[places], block.raw[places]
-        return tags, data
+        return self.blocks.cells(np.ascontiguousarray(ordinals, np.uint32))
+
+    def has(self, ordinal: int) -> bool:
+        """Whether a user has a value, null included."""
+        return self.blocks.cell(ordinal)[0] != ValueType.ABSENT
 
     def get(self, ordinal: int) -> Value:
         """A user's value, or ABSENT."""
-        block = self._blocks.get(ordinal >> BLOCK_BITS)
-        if block is None:
-            return ABSENT
-        place = ordinal & (BLOCK_ROWS - 1)
-        return decode_one(block.tags.item(place), block.raw.item(place), self.strings, self.blobs)
+        return decode_one(*self.blocks.cell(ordinal), self.strings, self.blobs)
 
     def gather(self, ordinals: Ordinals) -> list[Value]:
         """The values of users, ABSENT where there is none."""
@@ -116,78 +84,64 @@ class Column:
 
     def set_cells(self, ordinals: Ordinals, tags: Tags, data: Data) -> None:
         """`set_many` with cells whose codes are of this column's own dictionaries. Writer only."""
-        last = len(ordinals) - 1 - np.unique(ordinals[::-1], return_index=True)[1]
-        ordinals, tags, data = ordinals[last], tags[last], data[last]
-        old_tags, old_data = self.cells(ordinals)
-        changed = (tags != old_tags) | (data != old_data)
-        ordinals, tags, data, old_tags, old_data = (
-            part[changed] for part in (ordinals, tags, data, old_tags, old_data)
+        self._dirty.update(
+            self.blocks.set_cells(
+                np.ascontiguousarray(ordinals, np.uint32),
+                np.ascontiguousarray(tags, np.uint8),
+                np.ascontiguousarray(data, np.int64),
+            )
         )
-        for number, rows in by_key(
-            (ordinals >> BLOCK_BITS).astype(np.int64), np.arange(len(ordinals), dtype=np.uint32)
-        ):
-            self._write_block(number, ordinals[rows] & (BLOCK_ROWS - 1), tags[rows], data[rows])
-        self.presence.difference_update(BitMap(ordinals[tags == 0]))
-        self.presence.update(BitMap(ordinals[tags != 0]))
-        self._index(ordinals, old_tags, old_data, add=False)
-        self._index(ordinals, tags, data, add=True)
 
-    def _write_block(self, number: int, places: NDArray[np.integer], tags: Tags, data: Data) -> None:
-        old = self._blocks.get(number)
-        new_tags = np.zeros(BLOCK_ROWS, np.uint8) if old is None else old.tags.copy()
-        new_data = np.zeros(BLOCK_ROWS, np.int64) if old is None else old.raw.astype(np.int64)
-        new_tags[places] = tags
-        new_data[places] = data
+    def put_block(self, number: int, block: Block | None) -> None:
+        """Put a block in the place of another. Writer only."""
+        self.blocks.put(number, block)
         self._dirty.add(number)
-        if new_tags.any():
-            self._blocks[number] = Block(new_tags, new_data)
-        else:
-            self._blocks.pop(number, None)
 
-    def _index(self, ordinals: Ordinals, tags: Tags, data: Data, *, add: bool) -> None:
-        times = tags == ValueType.TIMESTAMP
-        for day, users in by_key(data[times] // MICROS_PER_DAY, ordinals[times]):
-            (self._days.add if add else self._days.remove)(day, users)
-        if self._values is None:
-            return
-        plain = (tags == ValueType.BOOL) | (tags == ValueType.STRING)
-        keys = data[plain] << _CODE_SHIFT | tags[plain]
-        if add and len(set(self._values) | set(np.unique(keys).tolist())) > CARDINALITY_LIMIT:
-            self._values = None
-            return
-        for key, users in by_key(keys, ordinals[plain]):
-            (self._values.add if add else self._values.remove)(key, users)
+    def adopt(self, number: int, saved: Block, page: Buffer) -> None:
+        """After a checkpoint: take a block's stored page in place of the one in memory, unless it changed since.
+
+        Arguments:
+            saved: the block as it was when `dirty_pages` gave its page.
+            page: the same page where it is stored; kept as long as the block.
+
+        Raises:
+            StoreError: where the page is damaged.
+        """
+        if self.blocks.get(number) is saved:
+            self.blocks.put(number, Block.load(page))
+
+    @property
+    def is_indexed(self) -> bool:
+        """Whether equality with a bool or a string is answered without comparing any column."""
+        return self.blocks.has_indexed_values()
+
+    @property
+    def presence(self) -> BitMap:
+        """The users who have any value, null included: a new set, made from all blocks."""
+        return _bitmap_of(self.blocks.select(None))
 
     def value_bitmap(self, value: Value) -> BitMap | None:
-        """The users who have exactly this bool or string; None where the column does not index it. Not to be changed."""
-        if self._values is None:
-            return None
+        """The users who have exactly this bool or string: a new set, made from all blocks; None for other types."""
         if isinstance(value, bool):
-            key = int(value) << _CODE_SHIFT | ValueType.BOOL
+            tag, cell = ValueType.BOOL, int(value)
         elif isinstance(value, str):
-            code = self.strings.find(value)
-            if code < 0:
-                return BitMap()
-            key = code << _CODE_SHIFT | ValueType.STRING
+            tag, cell = ValueType.STRING, self.strings.find(value)
         else:
             return None
-        found = self._values.get(key)
-        return BitMap() if found is None else found
+        if cell < 0:
+            return BitMap()
+        return _bitmap_of(self.blocks.select(BlockTest(int_tag=tag, int_least=cell, int_greatest=cell)))
 
     def time_between(self, after: int, upto: int) -> tuple[Ordinals, NDArray[np.int64]]:
         """The users whose TIMESTAMP value lies in (after, upto], and the values in micros, by ordinal."""
-        first, last = (after + 1) // MICROS_PER_DAY, upto // MICROS_PER_DAY
-        sets = [self._days.get(day) for day in self._days if first <= day <= last]
-        users = BitMap.union(*(found for found in sets if found is not None)) if sets else BitMap()
-        ordinals = np.array(users.to_array(), np.uint32)
-        tags, times = self.cells(ordinals)
-        kept = (tags == ValueType.TIMESTAMP) & (times > after) & (times <= upto)
-        return ordinals[kept], times[kept]
+        within = BlockTest(int_tag=ValueType.TIMESTAMP, int_least=after + 1, int_greatest=upto)
+        ordinals = self.blocks.select(within)
+        return ordinals, self.blocks.cells(ordinals)[1]
 
     def dirty_pages(self) -> Iterator[Page]:
         """Keys of what changed since `clean`, each with a function that gives the page (None = deleted)."""
         for number in self._dirty:
-            yield key_of(COLUMNS, self.name, _BLOCK, 0, number), partial(_dump, self._blocks.get(number))
+            yield key_of(COLUMNS, self.name, _BLOCK, 0, number), partial(_dump, self.blocks.get(number))
         tables = ((_STRINGS, self.strings, self._saved_strings), (_BLOBS, self.blobs, self._saved_blobs))
         for what, table, saved in tables:
             length = len(table)
@@ -212,20 +166,29 @@ class Column:
         self._saved_blobs = min(self._saved_blobs, frozen._saved_blobs)
 
     def load_page(self, what: bytes, number: int, page: bytes) -> None:
-        """Take one page; pages come in key order. `settle` follows the last."""
+        """Take one page; pages come in key order. `settle` follows the last.
+
+        Arguments:
+            page: of a block, any buffer, which is then kept and pointed into.
+
+        Raises:
+            StoreError: where it is damaged.
+        """
         if what == _BLOCK:
-            self._blocks[number] = Block.load(page)
+            self.blocks.put(number, Block.load(page))
         elif what in (_STRINGS, _BLOBS):
             (self.strings if what == _STRINGS else self.blobs).extend(page)
         else:
             raise StoreError(f"a column page of unknown kind {what!r}", code="STORE_DAMAGED")
 
     def settle(self) -> None:
-        """Check the blocks against the dictionaries and build the indexes, after loading. Raises StoreError."""
-        for number, block in self._blocks.items():
-            check_codes(block.tags, block.raw, self.strings, self.blobs)
-            places = np.flatnonzero(block.tags)
-            ordinals = (places + (number << BLOCK_BITS)).astype(np.uint32)
-            self.presence.update(BitMap(ordinals))
-            self._index(ordinals, block.tags[places], block.raw[places].astype(np.int64), add=True)
+        """Check the blocks against the dictionaries, after loading. Raises StoreError."""
+        for block in self.blocks.values():
+            if block.most_code(False) >= len(self.strings) or block.most_code(True) >= len(self.blobs):
+                raise StoreError("a page refers to an entry that its dictionary lacks", code="STORE_DAMAGED")
         self.clean()
+
+
+def _bitmap_of(ordinals: Ordinals) -> BitMap:
+    """Ordinals as a set. pyroaring would take an array of numpy's value by value."""
+    return BitMap(array("I", ordinals.tobytes()))

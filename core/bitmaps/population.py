@@ -89,7 +89,7 @@ class Population:
         """Remove a user's values and events; the ordinal is never issued again. Writer only."""
         gone = np.array([ordinal], np.uint32)
         for name, column in list(self._columns.items()):
-            if ordinal in column.presence:
+            if column.has(ordinal):
                 self.writable_column(name).set_many(gone, [ABSENT])
         for name, table in list(self._tables.items()):
             if table.has_user(ordinal):

@@ -47,7 +47,7 @@ class Schema:
         columns = [population.column(name) for name in parsed.properties or population.columns]
         tables = [(name, population.events(name)) for name in parsed.events]
         return cls(
-            frozenset(column.name for column in columns if column is not None and column.value_bitmap(True) is None),
+            frozenset(column.name for column in columns if column is not None and not column.is_indexed),
             frozenset((name, round(math.log2(table.count / users))) for name, table in tables if table and table.count),
         )
 

@@ -8,15 +8,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from pyroaring import BitMap
 
-from core.evaluator.membership import MANY, Wanted
+from core.bitmaps.blocks import BlockTest
+from core.evaluator.membership import Wanted
 from core.evaluator.plan import Split, Step, Want
 from core.evaluator.ranges import Bounds, bounds_of
-from core.evaluator.scan import scan
-from core.evaluator.vector import BOOL, DOUBLE, DURATION, INT, MISSING, NULL, STRING, TIMESTAMP, UINT, Vector, is_error
-from core.values import ValueType
+from core.evaluator.vector import BOOL, DOUBLE, DURATION, INT, NULL, STRING, TIMESTAMP, UINT, Vector, is_error
 
 if TYPE_CHECKING:
-    from core.bitmaps.block import Block
+    from core.bitmaps.blocks import Block
     from core.bitmaps.column import Column
     from core.evaluator.batch import Batch, Words
     from core.evaluator.tree import Node
@@ -96,9 +95,6 @@ class Flag(Step):
         column = batch.run.population.column(self._name)
         if column is None:
             return Split(np.zeros_like(within), np.zeros_like(within))
-        true, false = column.value_bitmap(True), column.value_bitmap(False)
-        if true is not None and false is not None:
-            return Split(batch.words_of(true), batch.words_of(false))
         bounds = bounds_of("_>=_", BOOL, 1)  # an order, so that what is no bool errs
         assert bounds is not None
         return scan_column(batch, column, bounds, within)
@@ -115,7 +111,9 @@ class Presence(Step):
         column = batch.run.population.column(self._name)
         if column is None:
             return Split(np.zeros_like(within), within.copy())
-        true = batch.words_of(column.presence)
+        true = np.zeros_like(within)
+        for row, block in _blocks_within(batch, column, within):
+            true[row] = block.present()
         return Split(true, within & ~true)
 
 
@@ -152,34 +150,18 @@ class Comparison(Step):
         column = batch.run.population.column(self._name)
         if column is None:
             return Split(np.zeros_like(within), np.zeros_like(within))
-        bitmaps: list[BitMap] = []
         bounds: list[Bounds] = []
         for node in self._constants:
             value = batch.run.constant(node)
             if value is None or is_error(value.tags)[0]:
                 return self._general.judge(batch, within, want)
-            bitmap = self._bitmap(batch, column, value)
-            if bitmap is not None:
-                bitmaps.append(bitmap)
-                continue
             bound = self._bounds(batch, column, value)
             if bound is None:
                 return self._general.judge(batch, within, want)
             bounds.append(bound)
-        if not bounds:
-            return self._by_bitmaps(batch, column, bitmaps, within)
-        true, false = self._by_scans(batch, column, bounds, within)
-        for bitmap in bitmaps:
-            members = batch.words_of(bitmap) & within
-            true |= members
-            false &= ~members
-        return Split(true, false)
-
-    def _bitmap(self, batch: Batch, column: Column, value: Vector) -> BitMap | None:
-        tag = value.tag()
-        if self._function not in ("_==_", "_!=_") or tag not in (BOOL, STRING):
-            return None
-        return column.value_bitmap(batch.run.space.decode(value)[0])
+        if len(bounds) == 1:
+            return scan_column(batch, column, bounds[0], within)
+        return scan_for_many(batch, column, bounds, within)
 
     def _bounds(self, batch: Batch, column: Column, value: Vector) -> Bounds | None:
         tag = value.tag()
@@ -191,26 +173,6 @@ class Comparison(Step):
             return bounds_of(self._function, tag, _as_int(value))
         return None
 
-    def _by_scans(self, batch: Batch, column: Column, bounds: Sequence[Bounds], within: Words) -> Split:
-        if len(bounds) > MANY:
-            return scan_for_many(batch, column, bounds, within)
-        true, false = scan_column(batch, column, bounds[0], within)
-        for bound in bounds[1:]:
-            more = scan_column(batch, column, bound, within & ~true)
-            true |= more.true
-            false &= ~more.true
-        return Split(true, false)
-
-    def _by_bitmaps(self, batch: Batch, column: Column, bitmaps: Sequence[BitMap], within: Words) -> Split:
-        found = batch.words_of(bitmaps[0])
-        for bitmap in bitmaps[1:]:
-            found |= batch.words_of(bitmap)
-        present = batch.words_of(column.presence)
-        present &= within
-        others = present & ~found
-        found &= within
-        return Split(others, found) if self._function == "_!=_" else Split(found, others)
-
 
 def _as_int(value: Vector) -> int:
     cell = int(value.data[0])
@@ -218,18 +180,14 @@ def _as_int(value: Vector) -> int:
 
 
 def scan_column(batch: Batch, column: Column, bounds: Bounds, within: Words) -> Split:
-    """Scan the blocks of a batch that have users in `within`, but for those that their ends alone decide."""
+    """Ask the blocks of a batch that have users in `within`."""
+    return _ask_blocks(batch, column, bounds.test(), within)
+
+
+def _ask_blocks(batch: Batch, column: Column, test: BlockTest, within: Words) -> Split:
     true, false = np.zeros_like(within), np.zeros_like(within)
-    wanted = bounds.range()
-    present: Words | None = None
     for row, block in _blocks_within(batch, column, within):
-        inside = _decided(block, bounds)
-        if inside is None:
-            scan(block.tags, block.data, within[row], true[row], false[row], wanted)
-            continue
-        if present is None:
-            present = batch.words_of(column.presence)
-        (true if inside else false)[row] = present[row] & within[row]
+        block.split(test, within[row], true[row], false[row])
     return Split(true, false)
 
 
@@ -241,30 +199,6 @@ def _blocks_within(batch: Batch, column: Column, within: Words) -> Iterator[tupl
             yield row, block
 
 
-def _decided(block: Block, bounds: Bounds) -> bool | None:
-    """Whether the comparison is true (or false) for every value of a block, by the least and the greatest of them."""
-    tag = block.uniform_tag
-    if tag == bounds.double_tag and tag == DOUBLE:
-        low, high = bounds.doubles
-    elif tag == bounds.int_tag and tag in (INT, TIMESTAMP):
-        low, high = bounds.ints
-    else:
-        return None
-    kind = ValueType(tag)
-    least, greatest = block.least[kind], block.greatest[kind]
-    if low <= least and greatest <= high:
-        return not bounds.negate
-    if greatest < low or high < least:
-        return bounds.negate
-    return None
-
-
 def scan_for_many(batch: Batch, column: Column, bounds: Sequence[Bounds], within: Words) -> Split:
     """The values that equal any of many constants, each given by its bounds; no present value errs."""
-    wanted = Wanted(bounds)
-    true, false = np.zeros_like(within), np.zeros_like(within)
-    for row, block in _blocks_within(batch, column, within):
-        hits = wanted.hits(block.tags, block.data)
-        true[row] = np.packbits(hits, bitorder="little").view(np.uint64) & within[row]
-        false[row] = np.packbits(block.tags != MISSING, bitorder="little").view(np.uint64) & within[row] & ~true[row]
-    return Split(true, false)
+    return _ask_blocks(batch, column, BlockTest(wanted=Wanted(bounds).cells()), within)

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Any, Final
 
-from core.evaluator.scan import Range
+from core.bitmaps.blocks import BlockTest
 from core.evaluator.vector import BOOL, DOUBLE, DURATION, INT, NULL, STRING, TIMESTAMP, UINT
 from core.values import INT_MAX, INT_MIN
 
@@ -31,9 +31,9 @@ class Bounds:
     others_false: bool
     negate: bool
 
-    def range(self) -> Range:
+    def test(self) -> BlockTest:
         """The same for the kernel."""
-        return Range(
+        return BlockTest(
             int_tag=self.int_tag,
             int_least=self.ints[0],
             int_greatest=self.ints[1],

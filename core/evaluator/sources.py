@@ -133,9 +133,8 @@ class Sources:
         block = column.blocks.get(number)
         if block is None:
             return errors(len(places), MISSING)
-        return self.referring(
-            block.tags[places], block.data[places], ("column", column.name), column.strings, column.blobs
-        )
+        cells = block.cells(places.astype(np.uint16))
+        return self.referring(*cells, ("column", column.name), column.strings, column.blobs)
 
     def referring(self, tags: Tags, data: Data, owner: tuple[str, ...], strings: Any, blobs: Any) -> Vector:
         """Stored tags and data as a vector: codes become references into the owner's dictionaries."""

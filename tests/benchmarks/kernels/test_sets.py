@@ -1,4 +1,4 @@
-"""Question: what does the evaluator pay per block to scan a column, and to go between Roaring bitmaps, words and places?"""
+"""Question: what does the evaluator pay per block to compare a column, and to go between Roaring bitmaps, words and places?"""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import pytest
 from pyroaring import BitMap
 from pytest_benchmark.fixture import BenchmarkFixture
 
+from core.bitmaps.blocks import Block as ColumnBlock
 from core.bitmaps.cells import BLOCK_ROWS
 from core.evaluator import words
 from core.evaluator.ranges import Bounds, bounds_of
-from core.evaluator.scan import scan
 from core.evaluator.vector import INT
 from tests.benchmarks.kernels.conftest import Block
 from tests.core.evaluator import naive
@@ -20,12 +20,12 @@ _DENSITIES = [0.001, 0.1, 0.9]
 _BLOCKS = np.array([0, 1], np.uint32)
 
 
-def test_scan(benchmark: BenchmarkFixture, block: Block) -> None:
+def test_comparison(benchmark: BenchmarkFixture, block: Block) -> None:
     everybody = np.full(_WORDS, 0xFFFF_FFFF_FFFF_FFFF, np.uint64)
     true, false, slow_true, slow_false = (np.zeros(_WORDS, np.uint64) for _ in range(4))
     wanted = bounds_of("_>=_", INT, 25)
     assert isinstance(wanted, Bounds)
-    benchmark(scan, block.tags, block.ints, everybody, true, false, wanted.range())
+    benchmark(ColumnBlock(block.tags, block.ints).split, wanted.test(), everybody, true, false)
     naive.scan(block.tags, block.ints, everybody, slow_true, slow_false, wanted)
     assert (true == slow_true).all()
     assert (false == slow_false).all()

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyroaring import BitMap
 
-from core.bitmaps.column import CARDINALITY_LIMIT, Column
+from core.bitmaps.column import Column
 from core.bitmaps.population import Population
 from core.values import ABSENT, MICROS_PER_DAY, ValueType, from_micros, to_micros, type_of
 from tests.core.bitmaps.generated import ordinals, values
@@ -45,33 +45,11 @@ def test_against_a_dict(batches, after, span) -> None:  # type: ignore[no-untype
         assert block.greatest.get(ValueType.INT) == max(ints, default=None)
 
 
-def test_index_crosses_its_limit() -> None:
-    column = Column("x")
-    column.set_many(np.arange(CARDINALITY_LIMIT, dtype=np.uint32), [str(n) for n in range(CARDINALITY_LIMIT)])
-    assert column.value_bitmap("7") == BitMap([7])
-    older, newer = column, column.fork()
-    newer.set_many(np.array([7], np.uint32), ["one more"])
-    assert newer.value_bitmap("7") == BitMap()  # its only user left: the limit is not passed
-    newer.set_many(np.array([9999], np.uint32), ["too many"])
-    assert newer.value_bitmap("7") is None
-    assert older.value_bitmap("7") == BitMap([7])
-    assert newer.get(9999) == "too many"
-
-
 def test_time_bounds_are_open_and_closed() -> None:
     column = Column("x")
     column.set_many(np.array([1, 2], np.uint32), [from_micros(MICROS_PER_DAY), from_micros(2 * MICROS_PER_DAY)])
     assert column.time_between(MICROS_PER_DAY, 2 * MICROS_PER_DAY)[0].tolist() == [2]
     assert column.time_between(MICROS_PER_DAY - 1, 2 * MICROS_PER_DAY - 1)[0].tolist() == [1]
-
-
-def test_data_is_as_narrow_as_it_can_be() -> None:
-    column = Column("x")
-    for value, width in ((1, 1), (300, 2), (70_000, 4), (2**40, 8)):
-        column.set_many(np.array([0], np.uint32), [value])
-        assert column.blocks[0].width == width
-        assert column.blocks[0].data[0] == value
-    assert column.blocks[0].uniform_tag == ValueType.INT
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
-"""The kernels of `core.evaluator.{scan,words,tally}` in plain Python, row by row: what they must equal.
+"""The kernels of `core.evaluator.{words,tally}` and those of a block in plain Python, row by row: what they must equal.
 
-Each takes the arguments of the kernel of its name and gives what that gives; see there. A scan's `Range` tells nothing
-of itself, so the twin takes the `Bounds` that it is made of.
+Each takes the arguments of the kernel of its name and gives what that gives; see there. `scan` is what a block's `split`
+must say of its cells; as a `BlockTest` tells nothing of itself, the twin takes the `Bounds` that it is made of.
 """
 
 from __future__ import annotations

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from pyroaring import BitMap
 
+from core.bitmaps.blocks import Block, BlockTest
 from core.evaluator import tally, words
 from core.evaluator.aggregates import Sums
 from core.evaluator.cel_values import CelError, Uint
@@ -24,7 +25,6 @@ from core.evaluator.comparing import equal, ordered
 from core.evaluator.functions import call
 from core.evaluator.ranges import COMPARISONS, Bounds, bounds_of
 from core.evaluator.run import blocks_of
-from core.evaluator.scan import Range, scan
 from core.evaluator.vector import BOOL, DOUBLE, INT, NULL, STRING, TIMESTAMP, UINT, Vector
 from core.values import INT_MAX, INT_MIN, from_micros
 from tests.core.evaluator import naive
@@ -71,6 +71,17 @@ def _scanned(kernel: Callable[..., None], rows: list[tuple[int, tuple[int, int]]
     return true, false
 
 
+def _ask_block(
+    tags: NDArray[np.uint8],
+    data: NDArray[np.int64],
+    within: NDArray[np.uint64],
+    true: NDArray[np.uint64],
+    false: NDArray[np.uint64],
+    wanted: BlockTest,
+) -> None:
+    Block(tags, data).split(wanted, within, true, false)
+
+
 def _asked(rows: list[tuple[int, tuple[int, int]]]) -> set[int]:
     return {place for place, _ in rows[::2]} | {0, 65_535}
 
@@ -78,7 +89,7 @@ def _asked(rows: list[tuple[int, tuple[int, int]]]) -> set[int]:
 @settings(max_examples=200, deadline=None)
 @given(_rows, _bounds)
 def test_scan(rows: list[tuple[int, tuple[int, int]]], bounds: Bounds) -> None:
-    for fast, slow in zip(_scanned(scan, rows, bounds.range()), _scanned(naive.scan, rows, bounds), strict=True):
+    for fast, slow in zip(_scanned(_ask_block, rows, bounds.test()), _scanned(naive.scan, rows, bounds), strict=True):
         assert (fast == slow).all()
 
 
@@ -104,7 +115,7 @@ def test_scan_against_the_row_matcher(
     if bounds is None:
         assert constant[0] in (NULL, STRING) and function not in ("_==_", "_!=_")
         return
-    true, false = _scanned(scan, rows, bounds.range())
+    true, false = _scanned(_ask_block, rows, bounds.test())
     cells = dict(rows)
     answers = {user: _answer(function, *cells.get(user, (0, 0)), *constant) for user in _asked(rows)}
     assert set(naive.positions(true)) == {user for user, answer in answers.items() if answer is True}
@@ -153,14 +164,7 @@ def test_scatter(flags: list[tuple[int, bool]], there: set[int]) -> None:
 
 
 def test_what_does_not_fit_is_refused() -> None:
-    tags, data, row = np.zeros(65_536, np.uint8), np.zeros(65_536, np.int64), np.zeros(1024, np.uint64)
-    for wrong in ((tags[:-1], data, row), (tags, data[:-1], row), (tags, data, row[:-1])):
-        with pytest.raises(ValueError):
-            scan(*wrong, row.copy(), row.copy(), Range())
-    with pytest.raises(ValueError):
-        scan(tags, data, row, row[:-1].copy(), row.copy(), Range())
-    with pytest.raises(ValueError):
-        scan(tags, data, row, row.copy(), row[:-1].copy(), Range())
+    row = np.zeros(1024, np.uint64)
     for places in ([65_536], [-1]):
         with pytest.raises(ValueError):
             words.scatter(np.array(places, np.int64), np.ones(1, np.uint8), row)
@@ -184,11 +188,10 @@ def test_blocks_out_of_order_are_refused(blocks: list[int]) -> None:
 
 
 def test_none_is_refused() -> None:
-    tags, data, row = np.zeros(65_536, np.uint8), np.zeros(65_536, np.int64), np.zeros(1024, np.uint64)
+    row = np.zeros(1024, np.uint64)
     nothing: Any = None
     flags, places, sums = np.zeros(0, np.uint8), np.zeros(0, np.int64), np.zeros(1, np.int64)
     calls: list[tuple[Callable[..., object], list[object]]] = [
-        (scan, [tags, data, row, row.copy(), row.copy(), Range()]),
         (words.expand, [b"", np.zeros(0, np.uint32)]),
         (words.collapse, [np.zeros(0, np.uint32), row[:0].reshape(0, 1024)]),
         (words.count, [row[:0].reshape(0, 1024)]),

@@ -108,6 +108,8 @@ cdef class EventPage:
             raise _damaged("has a column without a type")
         if header.scale != NO_SCALE and (header.scale > MOST_SCALE or header.tag != 4):
             raise _damaged("has a column of no scale")
+        if header.tag == 4 and header.scale == NO_SCALE and (width != 8 or header.base != 0 or header.unit != 1):
+            raise _damaged("has a column of no scale")
         if header.unit == 0 or (width and not fits(header.data_at, rows, width, size)):
             raise _damaged("has a column beyond its end")
         if header.kind == SOME and not fits(header.present_at, (rows + 63) // 64, 8, size):

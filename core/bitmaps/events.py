@@ -84,6 +84,10 @@ class EventTable:
         """Names of the properties seen, in order of first sight."""
         return list(self._dictionaries)
 
+    def number_of(self, name: str) -> int:
+        """A property's number in the pages, -2 for one never seen."""
+        return self._owners.get(name, -2)
+
     def strings(self, name: str) -> StringTable:
         """The strings of a property. Raises KeyError for one never seen."""
         return self._dictionaries[name][0]

@@ -170,11 +170,12 @@ class Comparison(Step):
         if tag == DOUBLE:
             return bounds_of(self._function, tag, float(value.doubles[0]))
         if tag in (NULL, BOOL, INT, UINT, TIMESTAMP, DURATION):
-            return bounds_of(self._function, tag, _as_int(value))
+            return bounds_of(self._function, tag, as_int(value))
         return None
 
 
-def _as_int(value: Vector) -> int:
+def as_int(value: Vector) -> int:
+    """A constant's number; of a uint without its sign."""
     cell = int(value.data[0])
     return cell & 0xFFFF_FFFF_FFFF_FFFF if value.tag() == UINT else cell
 

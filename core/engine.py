@@ -7,11 +7,10 @@ that. Checkpoints run in a thread of their own, from a version that no longer ch
 
 from __future__ import annotations
 
-import heapq
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,6 +85,7 @@ class Engine:
         self._last_checkpoint = time.monotonic()
         self._checkpoint: threading.Thread | None = None
         self._checkpoint_failed: tuple[Version, dict[bytes, bytes | None]] | None = None
+        self._checkpoint_made: Version | None = None
         self._writer = threading.Thread(target=self._write, name=f"engine-{version.settings.name}", daemon=True)
 
     # Opening and closing
@@ -106,7 +106,7 @@ class Engine:
         try:
             version = Version(settings, now)
             position = store.log.append([to_log(version.fork())])
-            store.pages.checkpoint(position, sorted(version.dirty_pages()), at=int(time.time() * _MICROS))
+            store.pages.checkpoint(position, version.dirty_pages(), at=int(time.time() * _MICROS))
         finally:
             store.close()
 
@@ -295,7 +295,7 @@ class Engine:
             started = time.monotonic()
             self._commit(group)
             self._commit_seconds = time.monotonic() - started
-            self._settle_failed_checkpoint()
+            self._settle_checkpoint()
             self._maybe_checkpoint()
 
     def _commit(self, group: list[Waiting]) -> None:
@@ -378,19 +378,28 @@ class Engine:
         """Write a checkpoint of the present version in a thread of its own, while the writer goes on."""
         if self._checkpoint is not None:
             self._checkpoint.join()
-        self._settle_failed_checkpoint()
+        self._settle_checkpoint()
         frozen, requests = self._version, self._requests.take_dirty()
         self._go_on_from(frozen)
 
         def run() -> None:
             try:
                 self._save(frozen, requests)
+                self._checkpoint_made = frozen
             except StoreError as error:
                 _log.error("checkpoint at %d failed, the log has everything: %s", frozen.position, error)
                 self._checkpoint_failed = (frozen, requests)
+            self._wake()
 
         self._checkpoint = threading.Thread(target=run, name="checkpoint", daemon=True)
         self._checkpoint.start()
+
+    def _wake(self) -> None:
+        """Let the writer settle a checkpoint even where nothing is asked."""
+        with self._ready:
+            if not self._closing:
+                self._waiting.put(Waiting(Asked(self._settle_checkpoint), Future(), 0))  # type: ignore[arg-type]
+                self._ready.notify_all()
 
     def _make_checkpoint(self, frozen: Version) -> None:
         """Write a checkpoint of a version and wait for it; only then it is the present one.
@@ -400,7 +409,7 @@ class Engine:
         """
         if self._checkpoint is not None:
             self._checkpoint.join()
-        self._settle_failed_checkpoint()
+        self._settle_checkpoint()
         requests = self._requests.take_dirty()
         try:
             self._save(frozen, requests)
@@ -408,12 +417,14 @@ class Engine:
             self._requests.soil(requests)
             raise
         self._go_on_from(frozen)
+        self._checkpoint_made = frozen
+        self._settle_checkpoint()
 
     def _save(self, frozen: Version, requests: dict[bytes, bytes | None]) -> None:
         at = int(time.time() * _MICROS)
         pages = self._store.pages
         try:
-            pages.checkpoint(frozen.position, _pages(frozen, requests), at=at)
+            pages.checkpoint(frozen.position, frozen.dirty_pages(requests.items()), at=at)
         except StoreError:
             if pages.position < frozen.position:
                 raise
@@ -431,7 +442,16 @@ class Engine:
         self._log_bytes = 0
         self._last_checkpoint = time.monotonic()
 
-    def _settle_failed_checkpoint(self) -> None:
+    def _settle_checkpoint(self) -> None:
+        """Go on from how the last checkpoint ended: use its pages in place, or mark again what it did not save."""
+        made, self._checkpoint_made = self._checkpoint_made, None
+        if made is not None:
+            draft = self._version.fork()
+            try:
+                draft.adopt(made, self._store.pages.get_in_place)
+                self._version = draft.publish(self._version.position)
+            except StoreError as error:
+                _log.error("the pages of the checkpoint at %d stay in memory: %s", made.position, error)
         failed, self._checkpoint_failed = self._checkpoint_failed, None
         if failed is not None:
             draft = self._version.fork()
@@ -440,16 +460,10 @@ class Engine:
             self._version = draft.publish(self._version.position)
 
 
-def _pages(frozen: Version, requests: dict[bytes, bytes | None]) -> Iterator[tuple[bytes, bytes | None]]:
-    """A version's changed pages in key order."""
-    rest = sorted([*frozen.small_pages(), *requests.items()], key=lambda page: page[0])
-    return heapq.merge(frozen.population.dirty_pages(), rest, key=lambda page: page[0])
-
-
 def recover(store: Store) -> tuple[Version, Requests]:
     """The newest version that a store holds: its checkpoint and the log's tail."""
     position = store.pages.position
-    version = Version.load(store.pages.scan, position)
+    version = Version.load(store.pages.scan, store.pages.scan_in_place, position)
     requests = Requests.load(store.pages.scan)
     return replay(version, store.log.read(position), requests), requests
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import heapq
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -28,7 +29,7 @@ from core.profiles.steps import (
 from core.profiles.touched import Touched
 from core.settings import Settings
 
-Scan = Callable[[bytes], Iterator[tuple[bytes, bytes]]]
+Scan = Callable[[bytes], Iterator[tuple[bytes, Any]]]
 _PROJECT: Final = b"project/"
 _PROFILE_STEPS: Final = (EventsAdded, ProfilesChanged, UsersMerged, UserDeleted, UsersIssued, ImportAdvanced)
 _MESSAGE_STEPS: Final = (Selected, Moved, Defined, Caused, Inboxed)
@@ -70,21 +71,23 @@ class Version:
         """A version to change."""
         return Draft(self)
 
-    def dirty_pages(self) -> Iterator[tuple[bytes, bytes | None]]:
-        """What changed since the last checkpoint, in no particular order."""
-        yield from self.population.dirty_pages()
-        yield from self.small_pages()
+    def dirty_pages(self, further: Iterable[tuple[bytes, bytes | None]] = ()) -> Iterator[tuple[bytes, bytes | None]]:
+        """What changed since the last checkpoint, in key order.
 
-    def small_pages(self) -> Iterator[tuple[bytes, bytes | None]]:
-        """The same without the population's pages, which come in key order and may be many."""
-        yield _PROJECT + b"state", encode([self.now, self.settings, self.imports])
-        yield from self.users.dirty_pages()
-        yield from self.audiences.dirty_pages()
-        yield from self.messages.dirty_pages()
+        Arguments:
+            further: pages that go with these, in no particular order.
+        """
+        small = [(_PROJECT + b"state", encode([self.now, self.settings, self.imports]))]
+        rest = sorted([*small, *self.audiences.dirty_pages(), *self.messages.dirty_pages(), *further], key=_key)
+        return heapq.merge(self.population.dirty_pages(), self.users.dirty_pages(), rest, key=_key)
 
     @classmethod
-    def load(cls, scan: Scan, position: int) -> Version:
+    def load(cls, scan: Scan, scan_in_place: Scan, position: int) -> Version:
         """The version that a checkpoint holds.
+
+        Arguments:
+            scan: gives pages that are what was written, by a prefix of their keys, in key order.
+            scan_in_place: gives pages to point into, of which this is not known.
 
         Raises:
             StoreError: where the checkpoint lacks the project's state.
@@ -93,13 +96,17 @@ class Version:
             now, settings, imports = decode(page)
             version = cls(settings, now)
             version.imports = imports
-            version.population = Population.load(scan)
-            version.users = Users.load(scan)
+            version.population = Population.load(scan, scan_in_place)
+            version.users = Users.load(scan, scan_in_place)
             version.audiences = Audiences.load(scan)
             version.messages = Messages.load(scan)
             version.position = position
             return version
         raise StoreError("the checkpoint has no project in it", code="STORE_DAMAGED")
+
+
+def _key(page: tuple[bytes, bytes | None]) -> bytes:
+    return page[0]
 
 
 class Draft(Version):
@@ -189,6 +196,18 @@ class Draft(Version):
         """Forget what is dirty: a checkpoint of the version this forks will have it."""
         for part in (self.population, self.users, self.audiences, self.messages):
             part.clean()
+
+    def adopt(self, frozen: Version, get: Callable[[bytes], Any]) -> None:
+        """Use in place what a checkpoint of `frozen` wrote and what is still so.
+
+        Arguments:
+            get: gives the stored page of a key in place, None where there is none.
+
+        Raises:
+            StoreError: where a page is damaged.
+        """
+        self.population.adopt(frozen.population, get)
+        self.users.adopt(get)
 
     def soil(self, frozen: Version) -> None:
         """Mark again what a failed checkpoint of `frozen` had to save."""

@@ -14,7 +14,7 @@ from typing_extensions import Buffer
 from core.bitmaps.block_tables import BlockTable
 from core.bitmaps.blocks import Block, BlockTest
 from core.bitmaps.cells import TYPES, Data, Ordinals, Tags, decode, decode_one, encode
-from core.bitmaps.pagekeys import COLUMNS, DICTIONARY_PAGE, dictionary_pages, key_of
+from core.bitmaps.pagekeys import COLUMNS, key_of
 from core.bitmaps.strings import BlobTable, StringTable
 from core.errors import StoreError
 from core.values import Value, ValueType
@@ -110,6 +110,23 @@ class Column:
         if self.blocks.get(number) is saved:
             self.blocks.put(number, Block.load(page))
 
+    def adopt_saved(self, saved: Column, get: Callable[[bytes], Buffer | None]) -> None:
+        """After a checkpoint of `saved`: use in place all of its pages that still say what is here. Writer only.
+
+        Arguments:
+            get: gives the stored page of a key, None where there is none.
+        """
+        for number in saved._dirty:
+            block = saved.blocks.get(number)
+            page = None if block is None else get(key_of(COLUMNS, self.name, _BLOCK, 0, number))
+            if block is not None and page is not None:
+                self.adopt(number, block, page)
+        for what, table in ((_STRINGS, self.strings), (_BLOBS, self.blobs)):
+            table.adopt(partial(self._stored, get, what))
+
+    def _stored(self, get: Callable[[bytes], Buffer | None], what: bytes, number: int) -> Buffer | None:
+        return get(key_of(COLUMNS, self.name, what, 0, number))
+
     @property
     def is_indexed(self) -> bool:
         """Whether equality with a bool or a string is answered without comparing any column."""
@@ -144,10 +161,8 @@ class Column:
             yield key_of(COLUMNS, self.name, _BLOCK, 0, number), partial(_dump, self.blocks.get(number))
         tables = ((_STRINGS, self.strings, self._saved_strings), (_BLOBS, self.blobs, self._saved_blobs))
         for what, table, saved in tables:
-            length = len(table)
-            for page in dictionary_pages(saved, length):
-                first, last = page * DICTIONARY_PAGE, min((page + 1) * DICTIONARY_PAGE, length)
-                yield key_of(COLUMNS, self.name, what, 0, page), partial(table.dump, first, last)
+            for number, dump in table.pages_since(saved):
+                yield key_of(COLUMNS, self.name, what, 0, number), dump
 
     def clean(self) -> None:
         """Forget what is dirty: a checkpoint has it."""
@@ -165,11 +180,11 @@ class Column:
         self._saved_strings = min(self._saved_strings, frozen._saved_strings)
         self._saved_blobs = min(self._saved_blobs, frozen._saved_blobs)
 
-    def load_page(self, what: bytes, number: int, page: bytes) -> None:
+    def load_page(self, what: bytes, number: int, page: Buffer) -> None:
         """Take one page; pages come in key order. `settle` follows the last.
 
         Arguments:
-            page: of a block, any buffer, which is then kept and pointed into.
+            page: any buffer, which is kept and pointed into.
 
         Raises:
             StoreError: where it is damaged.
@@ -177,7 +192,7 @@ class Column:
         if what == _BLOCK:
             self.blocks.put(number, Block.load(page))
         elif what in (_STRINGS, _BLOBS):
-            (self.strings if what == _STRINGS else self.blobs).extend(page)
+            (self.strings if what == _STRINGS else self.blobs).load_page(number, page)
         else:
             raise StoreError(f"a column page of unknown kind {what!r}", code="STORE_DAMAGED")
 

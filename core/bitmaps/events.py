@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -16,7 +16,7 @@ from core.bitmaps.event_identity import identities_of
 from core.bitmaps.event_order import mark_repeats
 from core.bitmaps.event_page import EventPage
 from core.bitmaps.event_page_writer import write_page
-from core.bitmaps.pagekeys import DICTIONARY_PAGE, EVENTS, dictionary_pages, key_of
+from core.bitmaps.pagekeys import EVENTS, key_of
 from core.bitmaps.rows import EventRows, Places, Texts, concatenate
 from core.bitmaps.strings import BlobTable, StringTable
 from core.bitmaps.value_sets import by_key
@@ -304,6 +304,23 @@ class EventTable:
                 self._chunks[day] = adopted
                 self._own.add(day)
 
+    def adopt_saved(self, saved: EventTable, get: Callable[[bytes], Any]) -> None:
+        """After a checkpoint of `saved`: use in place all of its pages that still say what is here. Writer only.
+
+        Arguments:
+            get: gives the stored page of a key, None where there is none.
+        """
+        for day in saved._dirty:
+            page = get(key_of(EVENTS, self.name, _ROWS, 0, day))
+            if page is not None:
+                self.adopt(day, saved._chunks[day], page)
+        for owner, tables in enumerate(self._dictionaries.values()):
+            for what, table in zip((_STRINGS, _BLOBS), tables, strict=True):
+                table.adopt(partial(self._stored, get, what, owner))
+
+    def _stored(self, get: Callable[[bytes], Any], what: bytes, owner: int, number: int) -> Any:
+        return get(key_of(EVENTS, self.name, what, owner, number))
+
     def dirty_pages(self) -> Iterator[Page]:
         """Keys of what changed since `clean`, each with a function that gives the page (None = deleted)."""
         for day in self._dirty:
@@ -312,10 +329,8 @@ class EventTable:
             yield key_of(EVENTS, self.name, _NAMES), partial(pack, list(self._dictionaries))
         for owner, (name, tables) in enumerate(self._dictionaries.items()):
             for what, table, saved in zip((_STRINGS, _BLOBS), tables, self._saved.get(name, (0, 0)), strict=True):
-                length = len(table)
-                for page in dictionary_pages(saved, length):
-                    first, last = page * DICTIONARY_PAGE, min((page + 1) * DICTIONARY_PAGE, length)
-                    yield key_of(EVENTS, self.name, what, owner, page), partial(table.dump, first, last)
+                for number, dump in table.pages_since(saved):
+                    yield key_of(EVENTS, self.name, what, owner, number), dump
 
     def clean(self) -> None:
         """Forget what is dirty: a checkpoint has it."""
@@ -345,7 +360,7 @@ class EventTable:
             self._owners = {name: owner for owner, name in enumerate(self._dictionaries)}
         elif what in (_STRINGS, _BLOBS) and owner < len(self._dictionaries):
             texts, blobs = list(self._dictionaries.values())[owner]
-            (texts if what == _STRINGS else blobs).extend(page)
+            (texts if what == _STRINGS else blobs).load_page(number, page)
         else:
             raise StoreError(f"an event page of unknown kind {what!r}", code="STORE_DAMAGED")
 

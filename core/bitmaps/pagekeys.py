@@ -10,8 +10,6 @@ COLUMNS: Final = b"population/columns/"
 EVENTS: Final = b"population/events/"
 _TAIL: Final = struct.Struct(">xcIQ")
 _BIAS: Final = 1 << 63
-DICTIONARY_PAGE: Final = 4096
-"""Entries of a dictionary that stand in one page."""
 
 
 def key_of(prefix: bytes, name: str, what: bytes, owner: int = 0, number: int = 0) -> bytes:
@@ -29,8 +27,3 @@ def parts_of(prefix: bytes, key: bytes) -> tuple[str, bytes, int, int]:
     """Name, what, owner and number of a key."""
     what, owner, number = _TAIL.unpack_from(key, len(key) - _TAIL.size)
     return key[len(prefix) : len(key) - _TAIL.size].decode(), what, owner, number - _BIAS
-
-
-def dictionary_pages(saved: int, length: int) -> range:
-    """Numbers of the dictionary pages that hold codes in [saved, length)."""
-    return range(saved // DICTIONARY_PAGE, -(-length // DICTIONARY_PAGE)) if length > saved else range(0)

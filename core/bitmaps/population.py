@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +18,8 @@ from core.bitmaps.pagekeys import COLUMNS, EVENTS, STATE, parts_of
 from core.errors import StoreError
 from core.values import ABSENT, Value, ValueType, from_micros, pack, unpack
 
-Scan = Callable[[bytes], Iterator[tuple[bytes, bytes]]]
+Scan = Callable[[bytes], Iterator[tuple[bytes, Any]]]
+"""Gives the pages whose keys begin with a prefix, in key order."""
 
 
 class Population:
@@ -170,12 +172,29 @@ class Population:
                 self.writable_events(name).soil(table)
         self._dirty = self._dirty or frozen._dirty
 
+    def adopt(self, frozen: Population, get: Callable[[bytes], Any]) -> None:
+        """After a checkpoint of `frozen`: use in place what it wrote and what is still so. Writer only.
+
+        Arguments:
+            get: gives the stored page of a key in place, None where there is none.
+
+        Raises:
+            StoreError: where a page is damaged.
+        """
+        for name, column in frozen._columns.items():
+            if not column.is_clean:
+                self.writable_column(name).adopt_saved(column, get)
+        for name, table in frozen._tables.items():
+            if not table.is_clean:
+                self.writable_events(name).adopt_saved(table, get)
+
     @classmethod
-    def load(cls, scan: Scan) -> Population:
+    def load(cls, scan: Scan, scan_in_place: Scan | None = None) -> Population:
         """The population of a checkpoint.
 
         Arguments:
-            scan: gives the pages whose keys begin with a prefix, in key order.
+            scan: gives pages that are what was written.
+            scan_in_place: gives pages to point into, of which this is not known; `scan` where it is None.
 
         Raises:
             StoreError: where a page is damaged.
@@ -185,12 +204,12 @@ class Population:
             for _, page in scan(STATE):
                 population.size, live = unpack(page)
                 population.live = BitMap.deserialize(live)
-            for key, page in scan(COLUMNS):
+            for key, page in (scan_in_place or scan)(COLUMNS):
                 name, what, owner, number = parts_of(COLUMNS, key)
                 if owner:
                     raise StoreError("a column page with an owner", code="STORE_DAMAGED")
                 population.writable_column(name).load_page(what, number, page)
-            for key, page in scan(EVENTS):
+            for key, page in (scan_in_place or scan)(EVENTS):
                 name, what, owner, number = parts_of(EVENTS, key)
                 population.writable_events(name).load_page(what, owner, number, page)
         except (ValueError, TypeError, struct.error) as error:

@@ -9,7 +9,8 @@ What few users have (merges, deletions, further ids) stands in maps beside the a
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Final
+from functools import partial
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +22,7 @@ from core.errors import StoreError
 from core.values import pack, unpack
 
 Ordinals = npt.NDArray[np.uint32]
+Scan = Callable[[bytes], Iterator[tuple[bytes, Any]]]
 
 NOBODY: Final = -1
 _PAGE: Final = 65_536
@@ -237,16 +239,29 @@ class Users:
         self.resolve(distinct_ids)
 
     def dirty_pages(self) -> Iterator[tuple[bytes, bytes | None]]:
-        """Pages that changed since `clean`, in no particular order."""
-        for first in _pages(self._saved_codes, len(self._owner)):
-            last = min(first + _PAGE, len(self._owner))
-            number = (first // _PAGE).to_bytes(4, "big")
-            yield _IDS + number, self._ids.dump(first, last)
-            yield _OWNERS + number, self._owner.values[first:last].tobytes()
-        for first in _pages(self._saved_names, len(self._name)):
-            number = (first // _PAGE).to_bytes(4, "big")
-            yield _NAMES + number, self._name.values[first : first + _PAGE].tobytes()
-        yield from self._map_pages()
+        """Pages that changed since `clean`, in key order. A page is made when it is asked for."""
+        pages: list[tuple[bytes, Callable[[], bytes | None]]] = []
+        for number, dump in self._ids.pages_since(self._saved_codes, len(self._owner)):
+            pages.append((_id_key(number), dump))
+        for kind, saved, array in (
+            (_OWNERS, self._saved_codes, self._owner),
+            (_NAMES, self._saved_names, self._name),
+        ):
+            for first in _pages(saved, len(array)):
+                cells = array.values[first : first + _PAGE]
+                pages.append((kind + (first // _PAGE).to_bytes(4, "big"), cells.tobytes))
+        for key, page in self._map_pages():
+            pages.append((key, partial(_itself, page)))
+        for key, make in sorted(pages, key=lambda item: item[0]):
+            yield key, make()
+
+    def adopt(self, get: Callable[[bytes], Any]) -> None:
+        """After a checkpoint: use its ids in place.
+
+        Arguments:
+            get: gives the stored page of a key in place, None where there is none.
+        """
+        self._ids.adopt(lambda number: get(_id_key(number)))
 
     def _map_pages(self) -> Iterator[tuple[bytes, bytes | None]]:
         kinds = {kind for kind, _ in self._dirty}
@@ -273,15 +288,19 @@ class Users:
         self._dirty |= frozen._dirty
 
     @classmethod
-    def load(cls, scan: Callable[[bytes], Iterator[tuple[bytes, bytes]]]) -> Users:
+    def load(cls, scan: Scan, scan_in_place: Scan | None = None) -> Users:
         """The id table of a checkpoint.
+
+        Arguments:
+            scan: gives pages that are what was written, by a prefix of their keys, in key order.
+            scan_in_place: gives pages to point into, of which this is not known; `scan` where it is None.
 
         Raises:
             StoreError: where a page is damaged.
         """
         users = cls()
-        for _, page in scan(_IDS):
-            users._ids.extend(page)
+        for key, page in (scan_in_place or scan)(_IDS):
+            users._ids.load_page(int.from_bytes(key[len(_IDS) :], "big"), page)
         for _, page in scan(_OWNERS):
             users._owner.extend(np.frombuffer(page, np.uint32))
         for _, page in scan(_NAMES):
@@ -296,6 +315,14 @@ class Users:
         )
         users.clean()
         return users
+
+
+def _itself(page: bytes | None) -> bytes | None:
+    return page
+
+
+def _id_key(number: int) -> bytes:
+    return _IDS + number.to_bytes(8, "big")
 
 
 def _pages(saved: int, length: int) -> range:

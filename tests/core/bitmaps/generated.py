@@ -44,6 +44,13 @@ def checkpoint(population: Population, pages: Pages) -> Population:
     return following
 
 
+def adopted(population: Population, frozen: Population, pages: Pages) -> Population:
+    """A fork of a version that uses in place what a checkpoint of `frozen` wrote."""
+    twin = population.fork()
+    twin.adopt(frozen, pages.get)
+    return twin
+
+
 def picture(population: Population) -> object:
     """All that a reader can see of a version."""
     columns = {}

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from core.bitmaps.population import Population
 from core.errors import StoreError
 from core.values import ABSENT
-from tests.core.bitmaps.generated import Pages, checkpoint, ordinals, picture, scan_of, values
+from tests.core.bitmaps.generated import Pages, adopted, checkpoint, ordinals, picture, scan_of, values
 from tests.core.bitmaps.test_events import append, events
 
 steps = st.one_of(
@@ -67,8 +67,17 @@ def test_pages_bring_it_back(groups, failing) -> None:  # type: ignore[no-untype
             change(population, group)
             population = population.fork()
             population.soil(frozen)
-        population = checkpoint(population, pages)
+        saved = population
+        population = checkpoint(saved, pages)
         assert not list(population.dirty_pages())
+        in_place = adopted(population, saved, pages)
+        assert picture(in_place) == picture(population)
+        assert not list(in_place.dirty_pages())
+        later = population.fork()
+        change(later, group)
+        changed = picture(later)
+        assert picture(adopted(later, saved, pages)) == changed  # what changed since stays as it is now
+        population = in_place
         loaded = Population.load(scan_of(pages))
         assert picture(loaded) == picture(population)
         assert not list(loaded.dirty_pages())

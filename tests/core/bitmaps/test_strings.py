@@ -51,7 +51,7 @@ def test_damaged_pages_are_refused(damage) -> None:  # type: ignore[no-untyped-d
 
 
 def test_codes_are_checked() -> None:
-    with pytest.raises(IndexError):
+    with pytest.raises(StoreError):
         StringTable().text(0)
 
 

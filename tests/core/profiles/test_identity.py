@@ -88,6 +88,7 @@ class Machine(RuleBasedStateMachine):
         self.users.clean()
         assert list(self.users.dirty_pages()) == []
         self.check(Users.load(self.scan))
+        self.users.adopt(self.saved.get)
 
     @rule()
     def crash(self) -> None:

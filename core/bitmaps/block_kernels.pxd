@@ -29,6 +29,11 @@ cdef struct block_test:  # a comparison with constants
 
 # Words of `acc` where the test is not true are cleared; returns 0 where none is left, else something else.
 cdef uint64_t block_narrow(const block_view* view, const block_test* test, uint64_t* acc) noexcept nogil
+# To be called with the blocks of a column one after the other, before `block_narrow` of each: has what the next one will
+# read brought near while this one is worked on, and what the two after it will be read by. `length` of views.
+cdef void block_ahead(
+    const block_view** views, uint32_t length, uint32_t number, const block_test* test
+) noexcept nogil
 # Overwrites the rows of `within` for which the test is true, and false; either may be NULL; neither may be `within`.
 cdef void block_split(
     const block_view* view, const block_test* test, const uint64_t* within, uint64_t* true_words, uint64_t* false_words

@@ -16,6 +16,7 @@ from core.bitmaps.block_pages cimport (
     ROWS,
     SAMPLE,
     TAGS,
+    TOP,
     WORDS,
     block_view,
     container,
@@ -43,10 +44,11 @@ cdef extern from "scans.h":
         uint64_t high
     const scan_variant scan_variants[3]
     int scan_variants_here() nogil
+    void fetch(const void* at, size_t n) noexcept nogil
+    uint32_t offsets_below(const uint8_t* at, uint8_t width, uint32_t n, uint64_t x) noexcept nogil
     uint64_t offset_at(const uint8_t* data, uint8_t width, size_t row) noexcept nogil
-    uint32_t rank_below(
-        const uint8_t* data, uint8_t width, const uint16_t* order, const uint8_t* samples, const uint8_t* tops,
-        uint32_t count, uint32_t stride, uint64_t x
+    uint32_t group_of(
+        const uint8_t* samples, const uint8_t* tops, uint8_t width, uint32_t count, uint64_t x
     ) noexcept nogil
     void scan_mixed(
         const uint8_t* tags, const uint8_t* data, uint8_t width, const typed_range* one, const typed_range* two,
@@ -65,6 +67,7 @@ cdef enum:
     TAG_NULL = 1
     TAG_DOUBLE = 4
     MOST_RANKED = 8192  # more rows than this are compared in the column rather than taken one by one from the order
+    FEW = 16  # so many rows are looked at one by one rather than by a set of all
     MOST_SEARCHED = 4096  # more constants than this are not looked up in the order one by one
 
 cdef enum answer:  # which rows a part of a test selects
@@ -248,27 +251,42 @@ cdef void ranks_to_rows(const block_view* view, uint32_t low, uint32_t high, blo
         work.index_rows += moved
 
 
+cdef void settle_group(
+    const block_view* view, uint32_t group, uint64_t first, uint64_t last, const uint64_t* within, uint64_t* out
+) noexcept nogil:
+    """Look at the column for the rows of one group of the order, as far as they are asked about."""
+    cdef uint32_t i, end = min(group + SAMPLE, view.count)
+    cdef uint64_t bit
+    cdef uint16_t row
+    for i in range(group, end):
+        row = view.order[i]
+        bit = <uint64_t>1 << (row & 63)
+        if within[row >> 6] & bit:
+            out[row >> 6] &= ~bit
+            if first <= offset_at(view.data, view.width, row) <= last:
+                out[row >> 6] |= bit
+
+
 cdef answer rows_between(
     const block_view* view, uint64_t first, uint64_t last, const uint64_t* within, block_work* work, uint64_t* out
 ) noexcept nogil:
-    """The rows of a page of one type whose offset lies in first..last; of a scan only those within."""
-    cdef uint32_t low, high
+    """The rows of a page of one type whose offset lies in first..last; words say anything of rows not within."""
+    cdef uint32_t low = 0, high = view.count
     if first == 0 and last >= view.top:
         return ALL
     if view.index_kind == INDEX_ORDER:
-        low, high = 0, view.count
         if first:
-            low = rank_below(
-                view.data, view.width, view.order, view.samples, view.tops, view.count, SAMPLE, first
-            )
+            low = group_of(view.samples, view.tops, view.width, view.count, first)
         if last < view.top:
-            high = rank_below(
-                view.data, view.width, view.order, view.samples, view.tops, view.count, SAMPLE, last + 1
-            )
-        if low >= high:
-            return NONE
-        if view.step or high - low <= MOST_RANKED:
+            high = group_of(view.samples, view.tops, view.width, view.count, last + 1)
+        if low <= high and (view.step or high - low <= MOST_RANKED):
             ranks_to_rows(view, low, high, work, out)
+            if first:
+                settle_group(view, low, first, last, within, out)
+            if last < view.top:
+                settle_group(view, high, first, last, within, out)
+            if work != NULL:
+                work.index_rows += SAMPLE * ((first > 0) + (last < view.top))
             return SOME
     scan_page(view, first, last, within, work, out)
     return SOME
@@ -494,11 +512,54 @@ cdef uint64_t narrow_by_page(const block_view* view, const block_test* test, uin
     return keep_present(view, acc) if knows == ALL else CHOSEN.keep(acc, known)
 
 
+cdef uint32_t few_rows(const uint64_t* words, uint16_t* rows) noexcept nogil:
+    """The rows of a set into `rows`, and how many; where they are more than FEW, something more than FEW."""
+    cdef uint32_t w, k, found = 0
+    cdef uint64_t word
+    for w in range(0, WORDS, 8):
+        if not (
+            words[w] | words[w + 1] | words[w + 2] | words[w + 3]
+            | words[w + 4] | words[w + 5] | words[w + 6] | words[w + 7]
+        ):
+            continue
+        for k in range(w, w + 8):
+            word = words[k]
+            if found + bits_of(word) > FEW:
+                return FEW + 1
+            while word:
+                rows[found] = <uint16_t>(64 * k + first_bit(word))
+                found += 1
+                word &= word - 1
+    return found
+
+
+cdef uint64_t narrow_few(
+    const block_view* view, const block_test* test, const uint16_t* rows, uint32_t n, uint64_t* acc
+) noexcept nogil:
+    """Look at each of n rows, which are all that `acc` has."""
+    cdef uint8_t tags[FEW]
+    cdef int64_t data[FEW]
+    cdef uint32_t i
+    cdef uint64_t left = 0
+    block_cells(view, rows, n, tags, data)
+    for i in range(n):
+        if cell_passes(test, tags[i], data[i]) == 1:
+            left = 1
+        else:
+            acc[rows[i] >> 6] &= ~(<uint64_t>1 << (rows[i] & 63))
+    if test.work != NULL:
+        test.work.scanned_rows += n
+    return left
+
+
 cdef uint64_t block_narrow(const block_view* view, const block_test* test, uint64_t* acc) noexcept nogil:
     cdef const patch_view* patch = &view.patch
+    cdef uint16_t few[FEW]
     cdef uint64_t asked[1024]
     cdef uint64_t bit, left
-    cdef uint32_t i, w
+    cdef uint32_t i, w, n = few_rows(acc, few)
+    if n <= FEW:
+        return narrow_few(view, test, few, n, acc)
     if patch.count == 0:
         return narrow_by_page(view, test, acc)
     memcpy(asked, acc, sizeof(asked))
@@ -513,6 +574,62 @@ cdef uint64_t block_narrow(const block_view* view, const block_test* test, uint6
     if test.work != NULL:
         test.work.patched_rows += patch.count
     return left
+
+
+cdef void fetch_words(const uint64_t* words) noexcept nogil:
+    fetch(words, WORDS * 8)
+
+
+cdef void fetch_bound(const block_view* view, uint64_t offset) noexcept nogil:
+    """Fetch what finding the rows below an offset reads first."""
+    cdef uint32_t sampled = (view.count + SAMPLE - 1) // SAMPLE
+    cdef uint32_t top = offsets_below(view.tops, view.width, (sampled + TOP - 1) // TOP, offset)
+    cdef uint32_t rank, sets
+    if top == 0:
+        return
+    top -= 1
+    fetch(view.samples + top * TOP * view.width, TOP * view.width)
+    if view.step:
+        rank = top * TOP * SAMPLE + TOP * SAMPLE // 2
+        sets = min((rank + view.step // 2) // view.step, (view.count - 1) // view.step)
+        if sets:
+            fetch_words(view.below + <size_t>(sets - 1) * WORDS)
+
+
+cdef void fetch_answer(const block_view* view, const block_test* test) noexcept nogil:
+    cdef uint64_t first, last
+    cdef uint32_t place
+    cdef uint8_t tag = view.uniform_tag
+    if view.present != NULL:
+        fetch_words(view.present)
+    if tag == 0 or test.wanted != NULL or not wanted_offsets(view, test, tag, &first, &last):
+        return
+    if view.index_kind == INDEX_VALUES:
+        place = key_place(view, <uint64_t>tag << TAG_SHIFT | first)
+        if place < view.key_count and view.containers[place].form == FORM_WORDS:
+            fetch_words(<const uint64_t*>(view.page + view.containers[place].at))
+    elif view.index_kind == INDEX_ORDER:
+        if first:
+            fetch_bound(view, first)
+        if last < view.top:
+            fetch_bound(view, last + 1)
+
+
+cdef void block_ahead(
+    const block_view** views, uint32_t length, uint32_t number, const block_test* test
+) noexcept nogil:
+    cdef const block_view* view
+    if number + 3 < length and views[number + 3] != NULL:
+        fetch(views[number + 3], sizeof(block_view))
+    if number + 2 < length and views[number + 2] != NULL:
+        view = views[number + 2]
+        if view.index_kind == INDEX_VALUES:
+            fetch(view.keys, 512)
+            fetch(view.containers, 512)
+        elif view.index_kind == INDEX_ORDER:
+            fetch(view.tops, ROWS // (TOP * SAMPLE) * view.width)
+    if number + 1 < length and views[number + 1] != NULL:
+        fetch_answer(views[number + 1], test)
 
 
 cdef void block_split(

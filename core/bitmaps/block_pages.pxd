@@ -9,10 +9,14 @@ cdef enum:
     INDEX_NONE = 0
     INDEX_VALUES = 1  # the rows of each value
     INDEX_ORDER = 2  # the rows in the order of their values
-    SAMPLE = 32
     FORM_ARRAY = 0  # a container's rows, ascending, uint16 each
     FORM_WORDS = 1  # 1,024 words
     FORM_OTHERS = 2  # the present rows that it lacks, ascending, uint16 each
+
+cdef extern from "scans.h":
+    enum:
+        SAMPLE  # rows of `order` for each of `samples`
+        TOP  # samples for each of `tops`
 
 cdef struct patch_view:  # cells changed since the page was made; they override the page
     uint32_t count
@@ -47,7 +51,7 @@ cdef struct block_view:  # pointers into one page and one patch; valid while the
     uint32_t step  # INDEX_ORDER: rows between two sets of `below`, 0 where there are none
     const uint16_t* order  # `count` rows by (offset, row)
     const uint8_t* samples  # offsets (`width` bytes each) of every SAMPLE-th row of `order`, from its first
-    const uint8_t* tops  # every SAMPLE-th of `samples`, so that a search touches few cache lines
+    const uint8_t* tops  # every TOP-th of `samples`, so that a search touches few cache lines
     const uint64_t* below  # 1,024 words for each k = 1, 2, ... with k * step < count: the first k * step rows of `order`
     patch_view patch
 

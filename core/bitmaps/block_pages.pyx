@@ -47,7 +47,7 @@ cdef enum:
     ALIGNMENT = 64
     DIVISOR = 10000
     MOST_VALUES = 4096  # from more distinct values on, their keys take more room than the order of the rows
-    ARRAY_LIMIT = 4096  # the most rows that a container holds as an array: as long as words
+    ARRAY_LIMIT = 1024  # the most rows that a container holds as an array: taking them one by one lasts as long as words
     LEAST_ORDERED = 1024  # fewer rows are compared faster than searched
     STEP = 2048
     DIGIT_BITS = 11
@@ -357,6 +357,10 @@ cdef uint32_t samples_of(uint32_t n) noexcept nogil:
     return (n + SAMPLE - 1) // SAMPLE
 
 
+cdef uint32_t tops_of(uint32_t samples) noexcept nogil:
+    return (samples + TOP - 1) // TOP
+
+
 cdef uint32_t lay_out(draft* plan) noexcept nogil:
     """Where each section stands; the page's length."""
     cdef page_head* head = &plan.head
@@ -377,7 +381,7 @@ cdef uint32_t lay_out(draft* plan) noexcept nogil:
                 box.form = FORM_ARRAY
                 box.at = take(&length, 2 * box.count) if box.count > 32 else (length + 1) // 2 * 2
                 length = box.at + 2 * box.count
-            elif head.count - box.count <= ARRAY_LIMIT // 2:
+            elif head.count - box.count <= ARRAY_LIMIT:
                 box.form = FORM_OTHERS
                 box.at = take(&length, 2 * (head.count - box.count))
             else:
@@ -387,7 +391,7 @@ cdef uint32_t lay_out(draft* plan) noexcept nogil:
         samples = samples_of(head.count)
         head.order_at = take(&length, 2 * head.count)
         head.samples_at = take(&length, samples * head.width)
-        head.tops_at = take(&length, samples_of(samples) * head.width)
+        head.tops_at = take(&length, tops_of(samples) * head.width)
         if head.step:
             head.below_at = take(&length, (head.count - 1) // head.step * WORDS * 8)
     head.length = (length + ALIGNMENT - 1) // ALIGNMENT * ALIGNMENT
@@ -446,8 +450,8 @@ cdef void write_order(const draft* plan, uint8_t* page) noexcept nogil:
     memcpy(page + head.order_at, plan.order, 2 * head.count)
     for i in range(samples_of(head.count)):
         put_offset(page + head.samples_at, i, plan.codes[plan.order[i * SAMPLE]], head.width)
-        if i % SAMPLE == 0:
-            put_offset(page + head.tops_at, i // SAMPLE, plan.codes[plan.order[i * SAMPLE]], head.width)
+        if i % TOP == 0:
+            put_offset(page + head.tops_at, i // TOP, plan.codes[plan.order[i * SAMPLE]], head.width)
     if not head.step:
         return
     memset(words, 0, sizeof(words))
@@ -553,7 +557,7 @@ cdef const char* open_index(const uint8_t* page, const page_head* head, block_vi
             return "an order of nothing"
         if not holds(head, head.order_at, 2 * head.count) or not holds(head, head.samples_at, samples * head.width):
             return "its order does not fit"
-        if not holds(head, head.tops_at, samples_of(samples) * head.width):
+        if not holds(head, head.tops_at, tops_of(samples) * head.width):
             return "its order does not fit"
         if head.step and not holds(head, head.below_at, (head.count - 1) // head.step * <size_t>(WORDS * 8)):
             return "its sets of users in order do not fit"

@@ -11,6 +11,8 @@
 #include <string.h>
 
 #define SCAN_WORDS 1024
+#define SAMPLE 16 /* rows of an order for each of its samples: of so many at most, a bound looks at the column itself */
+#define TOP 64    /* samples for each of `tops` */
 
 /* out[w] = those of within[w] whose offset lies in low..high. low <= high, both fit the width. */
 typedef void (*scan_kernel)(const uint8_t* data, uint64_t low, uint64_t high, const uint64_t* within, uint64_t* out);
@@ -26,16 +28,16 @@ typedef struct {
     set_kernel join;         /* into |= other */
 } scan_variant;
 
-#define SET_KERNEL(name, target, operation)                                                                        \
-    target static uint64_t name(uint64_t* into, const uint64_t* other)                                             \
-    {                                                                                                              \
-        uint64_t left = 0;                                                                                         \
-        for (int w = 0; w < SCAN_WORDS; w++) left |= (into[w] operation other[w]);                                 \
-        return left;                                                                                               \
+#define SET_KERNEL(name, target, operation)                                                                            \
+    target static uint64_t name(uint64_t* into, const uint64_t* other)                                                 \
+    {                                                                                                                  \
+        uint64_t left = 0;                                                                                             \
+        for (int w = 0; w < SCAN_WORDS; w++) left |= (into[w] operation other[w]);                                     \
+        return left;                                                                                                   \
     }
-#define SET_KERNELS(variant, target)                                                                               \
-    SET_KERNEL(keep_##variant, target, &=)                                                                         \
-    SET_KERNEL(drop_##variant, target, &= ~)                                                                       \
+#define SET_KERNELS(variant, target)                                                                                   \
+    SET_KERNEL(keep_##variant, target, &=)                                                                             \
+    SET_KERNEL(drop_##variant, target, &= ~)                                                                           \
     SET_KERNEL(join_##variant, target, |=)
 
 /* 64 bytes of 0 or 1 to 64 bits; the multiplication gathers the low bits of eight bytes. */
@@ -50,22 +52,22 @@ static inline uint64_t pack_bits(const uint8_t* flags)
 }
 
 /* A page may lie anywhere in a map, so that offsets are read by memcpy, which compilers know to be a plain load. */
-#define PORTABLE_SCAN(bits)                                                                                        \
-    static void scan_portable_##bits(                                                                              \
-        const uint8_t* data, uint64_t low, uint64_t high, const uint64_t* within, uint64_t* out)                   \
-    {                                                                                                              \
-        const uint##bits##_t first = (uint##bits##_t)low, span = (uint##bits##_t)(high - low);                     \
-        uint8_t hit[64];                                                                                           \
-        uint##bits##_t x[64];                                                                                      \
-        for (int w = 0; w < SCAN_WORDS; w++) {                                                                     \
-            if (!within[w]) {                                                                                      \
-                out[w] = 0;                                                                                        \
-                continue;                                                                                          \
-            }                                                                                                      \
-            memcpy(x, data + (size_t)w * sizeof x, sizeof x);                                                      \
-            for (int j = 0; j < 64; j++) hit[j] = (uint##bits##_t)(x[j] - first) <= span;                          \
-            out[w] = pack_bits(hit) & within[w];                                                                   \
-        }                                                                                                          \
+#define PORTABLE_SCAN(bits)                                                                                            \
+    static void scan_portable_##bits(                                                                                  \
+        const uint8_t* data, uint64_t low, uint64_t high, const uint64_t* within, uint64_t* out)                       \
+    {                                                                                                                  \
+        const uint##bits##_t first = (uint##bits##_t)low, span = (uint##bits##_t)(high - low);                         \
+        uint8_t hit[64];                                                                                               \
+        uint##bits##_t x[64];                                                                                          \
+        for (int w = 0; w < SCAN_WORDS; w++) {                                                                         \
+            if (!within[w]) {                                                                                          \
+                out[w] = 0;                                                                                            \
+                continue;                                                                                              \
+            }                                                                                                          \
+            memcpy(x, data + (size_t)w * sizeof x, sizeof x);                                                          \
+            for (int j = 0; j < 64; j++) hit[j] = (uint##bits##_t)(x[j] - first) <= span;                              \
+            out[w] = pack_bits(hit) & within[w];                                                                       \
+        }                                                                                                              \
     }
 
 PORTABLE_SCAN(8)
@@ -85,23 +87,23 @@ SET_KERNELS(avx2, AVX2)
 SET_KERNELS(avx512, AVX512)
 
 /* x - low <= high - low, unsigned, is low <= x <= high. */
-#define AVX512_SCAN(bits, lanes, mask_type)                                                                        \
-    AVX512 static void scan_avx512_##bits(                                                                         \
-        const uint8_t* data, uint64_t low, uint64_t high, const uint64_t* within, uint64_t* out)                   \
-    {                                                                                                              \
-        const __m512i first = AVX512_SET_##bits(low), span = AVX512_SET_##bits(high - low);                        \
-        for (int w = 0; w < SCAN_WORDS; w++) {                                                                     \
-            uint64_t hits = 0;                                                                                     \
-            if (within[w]) {                                                                                       \
-                const uint8_t* at = data + (size_t)w * 8 * bits;                                                   \
-                for (int k = 0; k < 64 / lanes; k++) {                                                             \
-                    const __m512i x = _mm512_loadu_si512(at + 64 * k);                                             \
-                    const mask_type mask = AVX512_AT_MOST_##bits(AVX512_SUB_##bits(x, first), span);               \
-                    hits |= (uint64_t)mask << (lanes * k % 64);                                                    \
-                }                                                                                                  \
-            }                                                                                                      \
-            out[w] = hits & within[w];                                                                             \
-        }                                                                                                          \
+#define AVX512_SCAN(bits, lanes, mask_type)                                                                            \
+    AVX512 static void scan_avx512_##bits(                                                                             \
+        const uint8_t* data, uint64_t low, uint64_t high, const uint64_t* within, uint64_t* out)                       \
+    {                                                                                                                  \
+        const __m512i first = AVX512_SET_##bits(low), span = AVX512_SET_##bits(high - low);                            \
+        for (int w = 0; w < SCAN_WORDS; w++) {                                                                         \
+            uint64_t hits = 0;                                                                                         \
+            if (within[w]) {                                                                                           \
+                const uint8_t* at = data + (size_t)w * 8 * bits;                                                       \
+                for (int k = 0; k < 64 / lanes; k++) {                                                                 \
+                    const __m512i x = _mm512_loadu_si512(at + 64 * k);                                                 \
+                    const mask_type mask = AVX512_AT_MOST_##bits(AVX512_SUB_##bits(x, first), span);                   \
+                    hits |= (uint64_t)mask << (lanes * k % 64);                                                        \
+                }                                                                                                      \
+            }                                                                                                          \
+            out[w] = hits & within[w];                                                                                 \
+        }                                                                                                              \
     }
 
 #define AVX512_SET_8(x) _mm512_set1_epi8((char)(x))
@@ -227,43 +229,23 @@ static inline int scan_variants_here(void)
 #endif
 }
 
+/* Have n bytes brought near that will be read soon; what is not there after all does no harm. */
+static inline void fetch(const void* at, size_t n)
+{
+    for (size_t i = 0; i < n; i += 64) __builtin_prefetch((const char*)at + i, 0, 2);
+}
+
 /* How many of n offsets lie below x. No branch, so that the loads do not wait for one another. */
-#define COUNT_BELOW(bits)                                                                                          \
-    static inline uint32_t count_below_##bits(const uint8_t* at, uint32_t n, uint64_t x)                           \
-    {                                                                                                              \
-        uint32_t found = 0;                                                                                        \
-        uint##bits##_t offset;                                                                                     \
-        for (uint32_t i = 0; i < n; i++) {                                                                         \
-            memcpy(&offset, at + (size_t)i * sizeof offset, sizeof offset);                                        \
-            found += offset < x;                                                                                   \
-        }                                                                                                          \
-        return found;                                                                                              \
-    }                                                                                                              \
-    static inline uint32_t count_rows_below_##bits(                                                                \
-        const uint8_t* data, const uint16_t* rows, uint32_t n, uint64_t x)                                         \
-    {                                                                                                              \
-        uint32_t found = 0;                                                                                        \
-        uint##bits##_t offset;                                                                                     \
-        for (uint32_t i = 0; i < n; i++) {                                                                         \
-            memcpy(&offset, data + (size_t)rows[i] * sizeof offset, sizeof offset);                                \
-            found += offset < x;                                                                                   \
-        }                                                                                                          \
-        return found;                                                                                              \
-    }                                                                                                              \
-    static uint32_t rank_##bits(                                                                                   \
-        const uint8_t* data, const uint16_t* order, const uint8_t* samples, const uint8_t* tops, uint32_t count,   \
-        uint32_t stride, uint64_t x)                                                                               \
-    {                                                                                                              \
-        const uint32_t sampled = (count + stride - 1) / stride, topped = (sampled + stride - 1) / stride;          \
-        uint32_t first = count_below_##bits(tops, topped, x);                                                      \
-        if (!first) return 0;                                                                                      \
-        first = (first - 1) * stride;                                                                              \
-        uint32_t n = sampled - first < stride ? sampled - first : stride;                                          \
-        first += count_below_##bits(samples + (size_t)first * (bits / 8), n, x);                                   \
-        if (!first) return 0;                                                                                      \
-        first = (first - 1) * stride;                                                                              \
-        n = count - first < stride ? count - first : stride;                                                       \
-        return first + count_rows_below_##bits(data, order + first, n, x);                                         \
+#define COUNT_BELOW(bits)                                                                                              \
+    static inline uint32_t count_below_##bits(const uint8_t* at, uint32_t n, uint64_t x)                               \
+    {                                                                                                                  \
+        uint32_t found = 0;                                                                                            \
+        uint##bits##_t offset;                                                                                         \
+        for (uint32_t i = 0; i < n; i++) {                                                                             \
+            memcpy(&offset, at + (size_t)i * sizeof offset, sizeof offset);                                            \
+            found += offset < x;                                                                                       \
+        }                                                                                                              \
+        return found;                                                                                                  \
     }
 
 COUNT_BELOW(8)
@@ -271,18 +253,29 @@ COUNT_BELOW(16)
 COUNT_BELOW(32)
 COUNT_BELOW(64)
 
-/* How many of the `count` rows in `order` have an offset below x. Every `stride`-th row's offset stands in `samples`,
- * every `stride`-th of those in `tops`. On a damaged page the answer is wrong, but never above `count`. */
-static inline uint32_t rank_below(
-    const uint8_t* data, uint8_t width, const uint16_t* order, const uint8_t* samples, const uint8_t* tops,
-    uint32_t count, uint32_t stride, uint64_t x)
+/* How many of n offsets of a width lie below x. */
+static inline uint32_t offsets_below(const uint8_t* at, uint8_t width, uint32_t n, uint64_t x)
 {
     switch (width) {
-    case 1: return rank_8(data, order, samples, tops, count, stride, x);
-    case 2: return rank_16(data, order, samples, tops, count, stride, x);
-    case 4: return rank_32(data, order, samples, tops, count, stride, x);
-    default: return rank_64(data, order, samples, tops, count, stride, x);
+    case 1: return count_below_8(at, n, x);
+    case 2: return count_below_16(at, n, x);
+    case 4: return count_below_32(at, n, x);
+    default: return count_below_64(at, n, x);
     }
+}
+
+/* The group of SAMPLE places in an order before which all rows lie below x, and after which none does: the place at which
+ * it begins. Every SAMPLE-th row's offset stands in `samples`, every TOP-th of those in `tops`. On a damaged page the
+ * answer is wrong, but below `count`. */
+static inline uint32_t group_of(
+    const uint8_t* samples, const uint8_t* tops, uint8_t width, uint32_t count, uint64_t x)
+{
+    const uint32_t sampled = (count + SAMPLE - 1) / SAMPLE, topped = (sampled + TOP - 1) / TOP;
+    uint32_t first = offsets_below(tops, width, topped, x);
+    if (!first) return 0;
+    first = (first - 1) * TOP;
+    first += offsets_below(samples + (size_t)first * width, width, sampled - first < TOP ? sampled - first : TOP, x);
+    return first ? (first - 1) * SAMPLE : 0;
 }
 
 /* A row's offset. */

@@ -181,6 +181,19 @@ def _ingest(as_json: bool, events: int, updates: int, batch: int, in_flight: int
     return _show(report, as_json)
 
 
+@commands.command("behaviour")
+@_common(rounds=9)
+@click.option("--events", type=click.IntRange(100), default=50_000_000, show_default=True, help="How many happened.")
+def _behaviour(as_json: bool, events: int, **options: Any) -> int:
+    """From CEL text to how many bought three times in 30 days and not in 7, beside DuckDB and ClickHouse."""
+    _require("duckdb", "pyarrow")
+    from benchmarks import behaviour
+
+    with Bar(behaviour.NAME) as bar:
+        report = behaviour.run(Options(**options), events, bar)
+    return _show(report, as_json)
+
+
 @commands.command("live")
 @_common(rounds=1)
 @click.option("--seconds", type=click.IntRange(5), default=300, show_default=True, help="For how long.")

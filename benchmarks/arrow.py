@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from benchmarks.history import Day
 from benchmarks.people import COUNTRIES, DIGITS, EMAIL, PLANS, People
 
 
@@ -37,3 +38,15 @@ def _emails(present: NDArray[np.bool_]) -> pa.Array:
     validity = np.packbits(present, bitorder="little")
     parts = [pa.py_buffer(validity), pa.py_buffer(ends), pa.py_buffer(texts.reshape(-1))]
     return pa.Array.from_buffers(pa.large_string(), count, parts, int(count - np.count_nonzero(present)))
+
+
+def events_table(day: Day) -> pa.Table:
+    """Events as `user_id`, `time` and `amount`, the last null where events of the name have none."""
+    amount = day.properties.get("amount")
+    return pa.table(
+        {
+            "user_id": pa.array(day.ordinals),
+            "time": pa.array(day.times).cast(pa.timestamp("us")),
+            "amount": pa.nulls(len(day.ordinals), pa.float64()) if amount is None else pa.array(amount[1]),
+        }
+    )

@@ -15,7 +15,8 @@ from typing import Final
 import numpy as np
 from pyroaring import BitMap
 
-from benchmarks import people
+from benchmarks import history, people
+from benchmarks.history import History
 from benchmarks.people import NOW, PROJECT, People
 from core.bitmaps.population import Population
 from core.engine import Engine
@@ -29,6 +30,7 @@ FOLDER: Final = Path(__file__).parent / ".corpora"
 _FACTS: Final = "corpus.json"
 _OF_NO_USE: Final = frozenset({"STORE_DAMAGED", "STORE_TRUNCATED", "STORE_FORMAT_NEWER", "STORE_FORMAT_OLDER"})
 _IDS_AT_ONCE: Final = 500_000
+Fill = Callable[[Population, Users], None]
 Progress = Callable[[str], None]
 """Told what begins now, in a few words."""
 
@@ -95,8 +97,40 @@ def people_corpus(who: People, seed: int, folder: Path, progress: Progress) -> C
     Raises:
         StoreError: CORPORA_UNUSABLE, where the folder or the disk does not take it.
     """
+    key = f"people-{len(who)}-seed{seed}-format{people.FORMAT}.{STORE_FORMAT}"
+
+    def fill(population: Population, users: Users) -> None:
+        _fill(who, population, users, progress)
+        progress("writing the checkpoint")
+
+    return _kept(key, who.digest(), folder, fill)
+
+
+def history_corpus(who: People, what: History, folder: Path, progress: Progress) -> Corpus:
+    """The store that holds these people and what they did, made where there is none yet.
+
+    Arguments:
+        who: as `people.generate(what.people, what.seed)` gave them.
+        folder: as for `people_corpus`.
+
+    Raises:
+        StoreError: CORPORA_UNUSABLE, where the folder or the disk does not take it.
+    """
+    formats = f"format{people.FORMAT}.{history.FORMAT}.{STORE_FORMAT}"
+
+    def fill(population: Population, users: Users) -> None:
+        _fill(who, population, users, progress)
+        progress(f"loading {what.events:,} events")
+        history.load(what, population)
+        progress("writing the checkpoint")
+
+    key = f"history-{len(who)}-events{what.events}-seed{what.seed}-{formats}"
+    return _kept(key, f"{who.digest()}{what.digest()}", folder, fill)
+
+
+def _kept(key: str, digest: str, folder: Path, fill: Fill) -> Corpus:
     try:
-        return _people_corpus(who, seed, folder, progress)
+        return _made(key, digest, folder, fill)
     except OSError as error:
         raise StoreError(
             f"the corpora cannot be kept: {error.strerror}",
@@ -106,9 +140,7 @@ def people_corpus(who: People, seed: int, folder: Path, progress: Progress) -> C
         ) from error
 
 
-def _people_corpus(who: People, seed: int, folder: Path, progress: Progress) -> Corpus:
-    key = f"people-{len(who)}-seed{seed}-format{people.FORMAT}.{STORE_FORMAT}"
-    digest = who.digest()
+def _made(key: str, digest: str, folder: Path, fill: Fill) -> Corpus:
     final = folder / key
     folder.mkdir(parents=True, exist_ok=True)
     if _digest_of(final) == digest:
@@ -116,7 +148,7 @@ def _people_corpus(who: People, seed: int, folder: Path, progress: Progress) -> 
     making = folder / f".making-{uuid.uuid4().hex}"
     try:
         project_folder(making).parent.mkdir(parents=True)
-        _load(who, project_folder(making), progress)
+        _load(project_folder(making), fill)
         (making / _FACTS).write_text(json.dumps({"key": key, "digest": digest}) + "\n", encoding="utf-8")
         if final.exists():  # of another generator: numpy's streams may change between versions
             shutil.rmtree(final)
@@ -135,11 +167,11 @@ def _digest_of(folder: Path) -> str:
     return str(facts.get("digest", ""))
 
 
-def _load(who: People, folder: Path, progress: Progress) -> None:
+def _load(folder: Path, fill: Fill) -> None:
     Engine.create(folder, Settings(PROJECT, uid="bench", clock="manual", created_at=NOW), NOW)
     engine = Engine.open(folder, clock=lambda: NOW)
     try:
-        engine.load(lambda population, users: _fill(who, population, users, progress))
+        engine.load(fill)
     finally:
         engine.close()
 
@@ -164,4 +196,3 @@ def _fill(who: People, population: Population, users: Users, progress: Progress)
     emails = [people.email_of(ordinal) for ordinal in members.tolist()]
     if emails:
         population.bulk_column("email", ValueType.STRING, (codes, emails), BitMap(members.astype(np.uint32)))
-    progress("writing the checkpoint")

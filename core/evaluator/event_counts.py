@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from core.evaluator.batch import Batch, Words
 
 
-_KERNEL_EVENTS_PER_USER: Final = 1_000
-"""Reading one user's own events costs about as much as the kernel takes for this many events."""
 _MOST_COUNTED: Final = 255
 
 
@@ -86,7 +84,7 @@ class EventCounts(Step):
         limit = None if test.limit is None else batch.run.constant(test.limit)
         if test.limit is not None and (limit is None or limit.tag() not in (INT, UINT, DOUBLE)):
             return self._general.judge(batch, within, want)
-        tally = self._kernel(batch, table, limit, words.count(within))
+        tally = self._kernel(batch, table, limit)
         if tally is not None:
             split = Split(batch.empty(), batch.empty())
             tally.split(batch.blocks, within, split.true, split.false)
@@ -106,15 +104,13 @@ class EventCounts(Step):
             true, false = (none, some) if test.kind == "all" else (some, none)
         return Split(as_words(true), as_words(false))
 
-    def _kernel(self, batch: Batch, table: EventTable | None, limit: Vector | None, users: int) -> Tally | None:
-        """The question for the kernel; None where that cannot answer it, or few users' own events are read sooner."""
+    def _kernel(self, batch: Batch, table: EventTable | None, limit: Vector | None) -> Tally | None:
+        """The question for the kernel; None where that cannot answer it."""
         now = batch.run.sources.instant()
         if table is None or now is None or self._condition is None:
             return None
         test = self._test
         days = table.days_between(window_of(batch, test.macro), now)
-        if users * _KERNEL_EVENTS_PER_USER < sum(table.chunk(day).count for day in days):
-            return None
         counted = "size" if test.kind == "exists_one" else test.kind
         range_ = (1, 1, False) if limit is None else _counts_of(test.function, limit)
         leaves = self._condition.bound(table, batch.run)

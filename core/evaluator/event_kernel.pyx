@@ -37,6 +37,9 @@ cdef enum:
     HIT_CELLS = 4  # each row's tag decides how
     NO_HITS_KNOWN = 5  # every row errs
     IS_PRESENT = 6
+    # what reading costs, in rows that are judged one after the other
+    ROWS_PER_SEARCH = 96  # finding a user's rows in a page
+    ROWS_PER_BLOCK = 4096  # emptying and comparing a block's counters
 
 cdef extern from *:
     """
@@ -222,6 +225,7 @@ cdef extern from *:
         void (*doubles)(const uint8_t*, size_t, double, double, uint64_t*) noexcept nogil
         void (*counters)(const uint8_t*, uint8_t, uint8_t, uint64_t*) noexcept nogil
 
+    uint64_t ones "__builtin_popcountll"(uint64_t word) noexcept nogil
     event_loops loops_of(int portable) noexcept nogil
     void count_rows_of(const uint64_t* bits, size_t n, const uint16_t* users, uint8_t* counters) noexcept nogil
     void note_rows_of(const uint64_t* bits, size_t n, const uint16_t* users, uint64_t* words) noexcept nogil
@@ -441,6 +445,18 @@ cdef inline uint32_t place_in(const event_view* view, uint32_t block) noexcept n
     return low if low < view.blocks and view.numbers[low] == block else view.blocks
 
 
+cdef inline uint32_t first_row(const uint16_t* users, uint32_t low, uint32_t high, uint16_t user) noexcept nogil:
+    """The first of the rows from low to before high whose user is not below one."""
+    cdef uint32_t middle
+    while low < high:
+        middle = low + (high - low) // 2
+        if users[middle] < user:
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
 cdef class Tally:
     """A question about the events of each user, over the pages that a window of days has.
 
@@ -594,8 +610,83 @@ cdef class Tally:
             failing[w] = counting & ~(true[w] | false[w])
             deciding[w] = counting & (false[w] if self.decided_by_false else true[w])
 
-    cdef void ask(self, uint32_t block, uint64_t* true_words, uint64_t* false_words) noexcept nogil:
-        """The answers for the users of a block: 1,024 words each. Who is in neither has an event that errs."""
+    cdef void ask(
+        self, uint32_t block, const uint64_t* within, uint64_t* true_words, uint64_t* false_words
+    ) noexcept nogil:
+        """The answers for the users of a block: 1,024 words each. Who is in neither has an event that errs.
+
+        Of users who are not `within` nothing is said. Where these are few, only their events are read.
+        """
+        cdef uint64_t users = 0, rows = 0, pages = 0
+        cdef size_t i, w
+        cdef uint32_t place
+        for w in range(WORDS):
+            users += ones(within[w])
+        for i in range(self.page_count):
+            place = place_in(self.pages[i].view, block)
+            if place < self.pages[i].view.blocks:
+                rows += self.pages[i].view.starts[place + 1] - self.pages[i].view.starts[place]
+                pages += 1
+        if users * pages * ROWS_PER_SEARCH < rows + ROWS_PER_BLOCK:
+            self._ask_few(block, within, true_words, false_words)
+        else:
+            self._ask_all(block, true_words, false_words)
+
+    cdef void _ask_few(
+        self, uint32_t block, const uint64_t* within, uint64_t* true_words, uint64_t* false_words
+    ) noexcept nogil:
+        """User by user."""
+        cdef uint64_t word, bit, count
+        cdef size_t w
+        cdef bint failed, yes
+        memset(true_words, 0, 8 * WORDS)
+        memset(false_words, 0, 8 * WORDS)
+        for w in range(WORDS):
+            word = within[w]
+            while word:
+                bit = word & (~word + 1)
+                word ^= bit
+                failed = False
+                count = self._count(block, <uint16_t>(64 * w + ones(bit - 1)), &failed)
+                if self.counts:
+                    count = min(count, <uint64_t>255)
+                    yes = (self.least <= count <= self.greatest) != self.negate
+                else:
+                    yes = (count > 0) != self.decided_by_false
+                # What decides `exists` or `all` does so whatever errs.
+                if failed and (self.counts or count == 0):
+                    continue
+                if yes:
+                    true_words[w] |= bit
+                else:
+                    false_words[w] |= bit
+
+    cdef uint64_t _count(self, uint32_t block, uint16_t user, bint* failed) noexcept nogil:
+        """How many of a user's events decide, and whether one errs."""
+        cdef uint64_t[STRIDE] deciding, failing
+        cdef uint64_t row, last, n, w, count = 0
+        cdef size_t i
+        cdef uint32_t place
+        cdef const event_view* view
+        for i in range(self.page_count):
+            view = self.pages[i].view
+            place = place_in(view, block)
+            if place == view.blocks:
+                continue
+            row, last = first_row(view.ordinals, view.starts[place], view.starts[place + 1], user), view.starts[place + 1]
+            while row < last and view.ordinals[row] == user:
+                n = 1
+                while n < 64 * STRIDE and row + n < last and view.ordinals[row + n] == user:
+                    n += 1
+                self._rows(i, row, n, deciding, failing)
+                for w in range((n + 63) // 64):
+                    count += ones(deciding[w])
+                    failed[0] |= failing[w] != 0
+                row += n
+        return count
+
+    cdef void _ask_all(self, uint32_t block, uint64_t* true_words, uint64_t* false_words) noexcept nogil:
+        """All events of the block's users."""
         cdef uint8_t[ROWS] counters
         cdef uint64_t[WORDS] failed
         cdef uint64_t[STRIDE] deciding, failing
@@ -667,7 +758,7 @@ cdef class Tally:
                 for w in range(WORDS):
                     any_bits |= within[i, w]
                 if any_bits:
-                    self.ask(blocks[i], &true_words[i, 0], &false_words[i, 0])
+                    self.ask(blocks[i], &within[i, 0], &true_words[i, 0], &false_words[i, 0])
                 else:
                     memset(&true_words[i, 0], 0, 8 * WORDS)
                     memset(&false_words[i, 0], 0, 8 * WORDS)

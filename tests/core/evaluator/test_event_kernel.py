@@ -125,9 +125,12 @@ def test_as_the_interpreter(population: Population, text: str, portable: bool) -
     among = BitMap(USERS)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(event_counts, "Tally", partial(Tally, portable=portable))
-        found = bind(parsed, population).run(population, among, NOW)
+        few = bind(parsed, population).run(population, among, NOW)  # user by user
+        everybody = bind(parsed, population).run(population, None, NOW)  # all events of a block
     wanted = Plan(parsed, by_rows).run(population, among, NOW)
-    assert (list(found.true), list(found.false)) == (list(wanted.true), list(wanted.false)), text
+    for found in (few, everybody):
+        true, false = found.true & among, found.false & among
+        assert (list(true), list(false)) == (list(wanted.true), list(wanted.false)), text
 
 
 def _many(count: int, rows: int) -> Population:
@@ -171,8 +174,10 @@ def test_rows_beyond_words_and_strides(condition: str, portable: bool) -> None:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(event_counts, "Tally", partial(Tally, portable=portable))
             found = bind(parsed, population).run(population, None, NOW)
+            few = bind(parsed, population).run(population, BitMap(range(100, 3_000, 290)), NOW)
         wanted = Plan(parsed, by_rows).run(population, None, NOW)
         assert found.true == wanted.true and found.false == wanted.false, question
+        assert few.true == wanted.true & few.judged and few.false == wanted.false & few.judged, question
 
 
 def test_counts_stop_at_255() -> None:

@@ -72,10 +72,10 @@ def populations(draw) -> Population:  # type: ignore[no-untyped-def]
 _CONSTANTS = {
     "amount": ("50.0", "0.0", "49.99", "7", "7u", "1e400", "-3", "100.005"),
     "whole": ("2", "-1", "2.5", "300", "0.0", "100000", "1u"),
-    "kind": ('"a"', '"zz"', "null", "5"),
+    "kind": ('"a"', '"zz"', "dyn(null)", "dyn(5)"),
     "flag": ("true", "false", "1"),
     "seen": ("now", 'now - duration("1h")', "timestamp(0)"),
-    "any": ("1", '"a"', "null", "true", "0.25", "[1]"),
+    "any": ("1", '"a"', "dyn(null)", "true", "0.25", "dyn([1])"),
     "time": ("now", 'now - duration("24h")', 'now - duration("36h30m")', "timestamp(0)"),
     "never": ("1",),
 }

@@ -15,6 +15,7 @@ from core.bitmaps.cells import Ordinals
 from core.bitmaps.column import Column
 from core.bitmaps.events import EventTable
 from core.bitmaps.pagekeys import COLUMNS, EVENTS, STATE, parts_of
+from core.bitmaps.user_set import UserSet
 from core.errors import StoreError
 from core.values import ABSENT, Value, ValueType, from_micros, pack, unpack
 
@@ -37,14 +38,24 @@ class Population:
         self._own_columns: set[str] = set()
         self._own_tables: set[str] = set()
         self._dirty = True
+        self._living: tuple[int, int, UserSet] | None = None
 
     def fork(self) -> Population:
         """A version to change; whatever is not written stays shared."""
         twin = Population()
         twin.size, twin.live = self.size, self.live.copy()
         twin._columns, twin._tables = dict(self._columns), dict(self._tables)
-        twin._dirty = self._dirty
+        twin._dirty, twin._living = self._dirty, self._living
         return twin
+
+    @property
+    def living(self) -> UserSet:
+        """`live` as kernels read it, made once until it changes."""
+        # Ordinals are only ever issued, and what is removed never comes back: the two numbers tell any two states apart.
+        known, live = self._living, len(self.live)
+        if known is None or known[0] != self.size or known[1] != live:
+            known = self._living = (self.size, live, UserSet(self.live))
+        return known[2]
 
     @property
     def columns(self) -> Mapping[str, Column]:

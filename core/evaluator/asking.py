@@ -92,8 +92,8 @@ def _counted(population: Population, binder: Binder, leaf: Part, now: int) -> Le
     matched = not_matched = 0
     lost = {MISSING: 0, WRONG_TYPE: 0}
     judged = users_to_judge(population, None, now)
-    run = Run(population, now, judged, CELLS_PER_QUESTION)
-    for batch, within in batches(run):
+    run = Run(population, now, CELLS_PER_QUESTION)
+    for batch, within in batches(run, judged):
         split = step.judge(batch, within, Want.BOTH)
         true, false = split.true & within, split.false & within
         matched += words.count(true)
@@ -108,6 +108,8 @@ def _counted(population: Population, binder: Binder, leaf: Part, now: int) -> Le
 
 def warnings(population: Population, parsed: Parsed) -> list[NameWarning]:
     """The names that no profile and no event ever had, in the text's order, each once."""
+    if not parsed.events and parsed.properties is not None and parsed.properties <= population.columns.keys():
+        return []
     found: dict[tuple[str, str], NameWarning] = {}
     for what, name, position, known in _names(population, parsed.root, {}, None):
         if name in known or (what, name) in found:

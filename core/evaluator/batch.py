@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from pyroaring import BitMap
 
-from core.evaluator import words
 from core.evaluator.apply import Applier
 from core.evaluator.cel_values import CelValue
+from core.evaluator.compiled_row import Frame as RowFrame
 from core.evaluator.frame import Frame
 from core.evaluator.interpret import Interpreter
 from core.evaluator.meter import Meter
+from core.evaluator.row import Row
 from core.evaluator.sources import Now, Sources
 from core.evaluator.space import Space
 from core.evaluator.tree import Node
@@ -23,46 +24,52 @@ from core.evaluator.window import mentions
 
 if TYPE_CHECKING:
     from core.bitmaps.population import Population
+    from core.evaluator.program import Program
 
 Words = NDArray[np.uint64]
 """uint64[n, 1024]: one row per block of the batch."""
-_FEW: Final = 65_536
-"""A run over no more users than this cuts index bitmaps to them before it reads them."""
 
 
 class Run:
     """What all batches of a run share.
 
     Arguments:
-        judged: the users asked about.
         most: how many elements macros inside macros may unfold, of all users together; None for any number.
         given: the values of a prepared statement, see `core.evaluator.prepare`.
     """
 
     def __init__(
-        self,
-        population: Population,
-        now: Now,
-        judged: BitMap,
-        most: int | None = None,
-        given: Sequence[CelValue] = (),
+        self, population: Population, now: Now, most: int | None = None, given: Sequence[CelValue] = ()
     ) -> None:
         self.population = population
-        self.judged = judged
-        self.given = given
-        self.space = Space(Meter(most))
-        self.sources = Sources(population, now, self.space)
-        self.interpreter = Interpreter(self.sources, Applier(self.space, given))
-        self._few = len(judged) <= _FEW
-        self._serialized: dict[int, tuple[BitMap, bytes]] = {}
+        self._now, self._most, self._given = now, most, given
+        self.programs: dict[int, Program | None] = {}  # by step
+        self.partial: dict[int, tuple[Program | None, Sequence[int]]] = {}  # by connective: with its other operands
 
-    def serialized(self, users: BitMap) -> bytes:
-        """A set in the portable Roaring format, at least as far as this run's users are concerned."""
-        found = self._serialized.get(id(users))
-        if found is None:
-            cut = users & self.judged if self._few else users
-            found = self._serialized[id(users)] = (users, cut.serialize())
-        return found[1]
+    @cached_property
+    def space(self) -> Space:
+        """The run's heaps."""
+        return Space(Meter(self._most))
+
+    @cached_property
+    def sources(self) -> Sources:
+        """The population as vectors see it."""
+        return Sources(self.population, self._now, self.space)
+
+    @cached_property
+    def interpreter(self) -> Interpreter:
+        """What computes by rows."""
+        return Interpreter(self.sources, Applier(self.space, self._given))
+
+    @property
+    def instant(self) -> int | None:
+        """The one instant for everybody, or None where each user has one; micros UTC."""
+        return None if isinstance(self._now, tuple) else self._now
+
+    @cached_property
+    def constants(self) -> RowFrame:
+        """What the row matcher computes constants from; with an instant for each user, those that do not use `now`."""
+        return RowFrame(Row({}, {}, self.instant or 0), self._given)
 
     def constant(self, node: Node) -> Vector | None:
         """The one value, as a constant, of an expression that reads neither user nor events.
@@ -107,10 +114,6 @@ class Batch:
     def __init__(self, run: Run, blocks: NDArray[np.uint32]) -> None:
         self.run = run
         self.blocks = blocks
-
-    def words_of(self, users: BitMap) -> Words:
-        """A set as the batch's words."""
-        return words.expand(self.run.serialized(users), self.blocks)
 
     def empty(self) -> Words:
         """No users."""

@@ -1,7 +1,7 @@
 """From the parsed to the *bound* stage: a step for each part of an expression, the cheapest kind that can answer it.
 
-Equality with a bool or a string is a bitmap where the column keeps one, any other comparison of a property with constants
-a column scan, a condition on one event at a time a count over event chunks; everything else is computed by rows.
+A comparison of a property with constants is what a kernel over column blocks can answer, a condition on one event at a
+time a count over event chunks; everything else is computed by rows.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from core.evaluator.event_counts import EventCounts, EventTest
 from core.evaluator.event_sums import EventSum, EventSums
 from core.evaluator.general import General
 from core.evaluator.interpret import event_name
-from core.evaluator.leaves import Comparison, Computed, Fixed, Flag, Members, Presence, SavedAudience
+from core.evaluator.leaves import Comparison, Computed, Fixed, Flag, Members, Presence
 from core.evaluator.parse import Parsed
-from core.evaluator.plan import Choice, Connective, Negation, Step
-from core.evaluator.ranges import COMPARISONS, EQUALITIES, MIRRORED
+from core.evaluator.plan import Choice, Connective, Negation, SavedAudience, Step
+from core.evaluator.ranges import COMPARISONS, MIRRORED
 from core.evaluator.reads import is_constant, reads_only_event, user_property
 from core.evaluator.run import Plan
 from core.evaluator.scoping import distinct_variables
@@ -82,7 +82,7 @@ class Binder:
             return Computed(text, node.position, node, self.by_rows(node))
         flag = user_property(node)
         if flag is not None:
-            return Flag(text, node.position, flag, indexed=self._costs.is_indexed(flag))
+            return Flag(text, node.position, flag)
         if isinstance(node, Call):
             return self._comparison(node, text) or self._membership(node, text) or self.by_rows(node)
         return self.by_rows(node)
@@ -107,8 +107,7 @@ class Binder:
             return None
         name = user_property(subject)
         if name is not None:
-            indexed = function in EQUALITIES and self._is_plain(constant) and self._costs.is_indexed(name)
-            return Comparison(text, node.position, name, function, [constant], self.by_rows(node), indexed=indexed)
+            return Comparison(text, node.position, name, function, [constant], self.by_rows(node))
         match subject:
             case Call(function="size", args=(source,)):
                 return self._event_size(node, text, source, function, constant)
@@ -123,13 +122,8 @@ class Binder:
                 name = user_property(subject)
                 if name is None or not all(is_constant(element) for element in elements):
                     return None
-                indexed = all(self._is_plain(element) for element in elements) and self._costs.is_indexed(name)
-                return Comparison(text, node.position, name, "_==_", elements, self.by_rows(node), indexed=indexed)
+                return Comparison(text, node.position, name, "_==_", elements, self.by_rows(node))
         return None
-
-    def _is_plain(self, node: Node) -> bool:
-        """Whether a constant is one of those that have bitmaps."""
-        return isinstance(node, Const) and isinstance(node.value, bool | str)
 
     def _event_macro(self, node: Macro, text: str) -> Step | None:
         name = event_name(node.range)

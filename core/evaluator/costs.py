@@ -32,22 +32,18 @@ class Schema:
     """What of a population a plan depends on.
 
     Attributes:
-        unindexed: the properties read that keep no bitmap per value.
         magnitudes: of the events read, the binary logarithm of how many a user has on average, rounded; absent where
             there are none.
     """
 
-    unindexed: frozenset[str]
     magnitudes: frozenset[tuple[str, int]]
 
     @classmethod
     def of(cls, parsed: Parsed, population: Population) -> Schema:
         """The schema as far as an expression reads it."""
         users = max(len(population.live), 1)
-        columns = [population.column(name) for name in parsed.properties or population.columns]
         tables = [(name, population.events(name)) for name in parsed.events]
         return cls(
-            frozenset(column.name for column in columns if column is not None and not column.is_indexed),
             frozenset((name, round(math.log2(table.count / users))) for name, table in tables if table and table.count),
         )
 
@@ -56,16 +52,11 @@ class Costs:
     """Estimates for one schema."""
 
     def __init__(self, schema: Schema) -> None:
-        self._unindexed = schema.unindexed
         self._events = {name: 2.0**magnitude for name, magnitude in schema.magnitudes}
 
     def events_per_user(self, name: str) -> float:
         """How many events of a name a user has."""
         return self._events.get(name, 0.0)
-
-    def is_indexed(self, name: str) -> bool:
-        """Whether a property's bools and strings are bitmaps."""
-        return name not in self._unindexed
 
     def scan(self, name: str, body: Node | None) -> float:
         """Judging all events of a name once."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from core.evaluator.leaves import as_int
 from core.evaluator.ranges import COMPARISONS, MIRRORED, Bounds, bounds_of
 from core.evaluator.reads import is_constant
 from core.evaluator.tree import Call, Const, Has, Ident, ListOf, Macro, Node, Select
@@ -82,6 +81,12 @@ def numeric_bounds(function: str, value: Vector) -> Bounds | None:
     if tag in (NULL, BOOL, INT, UINT, TIMESTAMP, DURATION):
         return bounds_of(function, tag, as_int(value))
     return None
+
+
+def as_int(value: Vector) -> int:
+    """A constant's number; of a uint without its sign."""
+    cell = int(value.data[0])
+    return cell & 0xFFFF_FFFF_FFFF_FFFF if value.tag() == UINT else cell
 
 
 def condition_of(macro: Macro) -> Condition | None:

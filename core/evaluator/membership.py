@@ -47,12 +47,6 @@ class Wanted:
         self._cells = {tag: np.array(sorted(values), np.int64) for tag, values in cells.items()}
         self._doubles = np.array(sorted(doubles), np.float64)
 
-    def cells(self) -> tuple[Tags, Data]:
-        """The constants as cells."""
-        parts = [*self._cells.items(), (DOUBLE, self._doubles.view(np.int64))]
-        tags = np.concatenate([np.full(len(values), tag, np.uint8) for tag, values in parts])
-        return tags, np.concatenate([values for _, values in parts])
-
     def hits(self, tags: Tags, data: Data) -> NDArray[np.bool_]:
         """Which cells equal one of the constants."""
         found = np.zeros(len(tags), bool)

@@ -11,19 +11,24 @@ import numpy as np
 from numpy.typing import NDArray
 from pyroaring import BitMap
 
+from core.bitmaps.user_set import UserSet
 from core.errors import InvalidInput
 from core.evaluator import words
 from core.evaluator.batch import Batch, Run, Words
 from core.evaluator.cel_values import CelValue
-from core.evaluator.plan import Split, Step, Want
+from core.evaluator.plan import Split, Step, Want, program_of
+from core.evaluator.program import Blocks, Program
 from core.evaluator.sources import Now
+from core.evaluator.threads import together
 
 if TYPE_CHECKING:
     from core.bitmaps.population import Population
     from core.evaluator.parse import Parsed
 
 BLOCKS_PER_BATCH: Final = 32
-"""Blocks that go through the plan together: 2 million users, whose sets (256 kB each) stay in the cache."""
+"""Blocks that go through the steps together: 2 million users, whose sets (256 kB each) stay in the cache."""
+_RANKED_FROM: Final = 4
+"""A program over so many blocks asks one of them first, to learn the best order of its operands."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +50,16 @@ class Plan:
     """A bound expression. Made by `core.evaluator.bind.bind`; may run over any later version of the same project.
 
     A plan keeps nothing between runs and may run in several threads at once, each with a population of its own pinning.
+
+    All ways to run it take:
+        population: the version of the data.
+        among: the users to judge; None for all that exist. Users that do not exist are left out.
+        now: micros UTC, one for everybody or (ordinals uint32[n] ascending, instants int64[n]), in which case only
+            the users named there are judged. An event later than a user's instant is invisible.
+        most: how many elements macros inside macros may unfold, of all users together; None for any number.
+        given: the values of a prepared statement, see `core.evaluator.prepare`.
+
+    and raise InvalidInput (NOW_MISSING or NOW_INVALID), and ExpressionTooCostly where more would be unfolded.
     """
 
     def __init__(self, parsed: Parsed, root: Step) -> None:
@@ -59,24 +74,12 @@ class Plan:
         most: int | None = None,
         given: Sequence[CelValue] = (),
     ) -> Outcome:
-        """Judge users.
-
-        Arguments:
-            population: the version of the data.
-            among: the users to judge; None for all that exist. Users that do not exist are left out.
-            now: micros UTC, one for everybody or (ordinals uint32[n] ascending, instants int64[n]), in which case only
-                the users named there are judged. An event later than a user's instant is invisible.
-            most: how many elements macros inside macros may unfold, of all users together; None for any number.
-            given: the values of a prepared statement, see `core.evaluator.prepare`.
-
-        Raises:
-            InvalidInput: NOW_MISSING or NOW_INVALID.
-            ExpressionTooCostly: where more would be unfolded.
-        """
+        """Judge users."""
+        run = Run(population, checked(now), most, given)
         judged = users_to_judge(population, among, now)
         true: list[bytes] = []
         false: list[bytes] = []
-        for batch, split in self._splits(population, judged, now, most, given, Want.BOTH):
+        for batch, split in self._splits(run, judged, Want.BOTH):
             true.append(words.collapse(batch.blocks, split.true))
             false.append(words.collapse(batch.blocks, split.false))
         return Outcome(_united(true), _united(false), judged)
@@ -90,9 +93,17 @@ class Plan:
         given: Sequence[CelValue] = (),
     ) -> BitMap:
         """The users who match: `run(...).true`, faster, as nobody asks who is false and who erred."""
-        judged = users_to_judge(population, among, now)
-        splits = self._splits(population, judged, now, most, given, Want.TRUE)
-        return _united([words.collapse(batch.blocks, split.true) for batch, split in splits])
+        run = Run(population, checked(now), most, given)
+        program = program_of(self.root, run)
+        if program is None:
+            splits = self._splits(run, users_to_judge(population, among, now), Want.TRUE)
+            return _united([words.collapse(batch.blocks, split.true) for batch, split in splits])
+        named = _named(among, now)
+        numbers = _ranked(program, population, named)
+        found = np.empty((len(numbers), 1024), np.uint64)
+        blocks = Blocks(numbers)
+        together(len(numbers), lambda: program.select(population.living, named, blocks, found))
+        return BitMap.deserialize(words.collapse(numbers, found))
 
     def count(
         self,
@@ -103,41 +114,33 @@ class Plan:
         given: Sequence[CelValue] = (),
     ) -> int:
         """How many users match: `len(select(...))`, faster, as nobody asks who."""
-        judged = users_to_judge(population, among, now)
-        splits = self._splits(population, judged, now, most, given, Want.TRUE)
-        return sum(words.count(split.true) for _, split in splits)
+        run = Run(population, checked(now), most, given)
+        program = program_of(self.root, run)
+        if program is None:
+            splits = self._splits(run, users_to_judge(population, among, now), Want.TRUE)
+            return sum(words.count(split.true) for _, split in splits)
+        named = _named(among, now)
+        numbers = _ranked(program, population, named)
+        blocks = Blocks(numbers)
+        return sum(together(len(numbers), lambda: program.count(population.living, named, blocks)))
 
     def describe(self) -> str:
         """The steps as an indented text with their estimated costs."""
         return self.root.describe()
 
-    def _splits(
-        self,
-        population: Population,
-        judged: BitMap,
-        now: Now | None,
-        most: int | None,
-        given: Sequence[CelValue],
-        want: Want,
-    ) -> Iterator[tuple[Batch, Split]]:
+    def _splits(self, run: Run, judged: BitMap, want: Want) -> Iterator[tuple[Batch, Split]]:
         """The judged users' answers, a batch at a time: the sets that are wanted."""
-        if not judged or now is None:
-            return
-        run = Run(population, now, judged, most, given)
-        for batch, within in batches(run):
+        for batch, within in batches(run, judged):
             split = self.root.judge(batch, within, want)
-            for words_of in (split.true, split.false):
-                words_of &= within
-            yield batch, split
+            yield batch, Split(split.true & within, split.false & within)
 
 
-def users_to_judge(population: Population, among: BitMap | None, now: Now | None) -> BitMap:
-    """The existing users of `among` that have an instant.
+def checked(now: Now | None) -> Now:
+    """An instant for everybody or one for each of some users.
 
     Raises:
         InvalidInput: NOW_MISSING or NOW_INVALID.
     """
-    judged: BitMap = population.live.copy() if among is None else population.live & among
     if now is None:
         raise InvalidInput("no instant to judge at", field="now", mend="give microseconds UTC", code="NOW_MISSING")
     if isinstance(now, tuple):
@@ -149,8 +152,31 @@ def users_to_judge(population: Population, among: BitMap | None, now: Now | None
                 mend="give strictly ascending ordinals and one instant for each",
                 code="NOW_INVALID",
             )
-        judged &= bitmap_of(ordinals)
+    return now
+
+
+def users_to_judge(population: Population, among: BitMap | None, now: Now | None) -> BitMap:
+    """The existing users of `among` that have an instant."""
+    judged: BitMap = population.live.copy() if among is None else population.live & among
+    if isinstance(now, tuple):
+        judged &= bitmap_of(now[0])
     return judged
+
+
+def _named(among: BitMap | None, now: Now | None) -> UserSet | None:
+    """Those of `among` that have an instant, None for all; they may not exist."""
+    if isinstance(now, tuple):
+        own = bitmap_of(now[0])
+        return UserSet(own if among is None else own & among)
+    return None if among is None else UserSet(among)
+
+
+def _ranked(program: Program, population: Population, named: UserSet | None) -> NDArray[np.uint32]:
+    """The numbers of the blocks that a program is to look at; and its operands are in order for them."""
+    blocks = population.living.blocks if named is None else named.blocks
+    if len(blocks) >= _RANKED_FROM:
+        program.rank(int(blocks[len(blocks) // 2]))
+    return blocks
 
 
 def bitmap_of(ordinals: NDArray[np.uint32]) -> BitMap:
@@ -158,25 +184,12 @@ def bitmap_of(ordinals: NDArray[np.uint32]) -> BitMap:
     return BitMap(array("I", np.ascontiguousarray(ordinals, np.uint32).tobytes()))
 
 
-def batches(run: Run) -> Iterator[tuple[Batch, Words]]:
+def batches(run: Run, judged: BitMap) -> Iterator[tuple[Batch, Words]]:
     """The blocks that hold judged users, a batch at a time, with those users as words."""
-    numbers = blocks_of(run.judged)
-    serialized = run.judged.serialize()
-    for first in range(0, len(numbers), BLOCKS_PER_BATCH):
-        blocks = numbers[first : first + BLOCKS_PER_BATCH]
-        yield Batch(run, blocks), words.expand(serialized, blocks)
-
-
-def blocks_of(users: BitMap) -> NDArray[np.uint32]:
-    """The numbers of the blocks that hold at least one of the users, ascending."""
-    numbers: list[int] = []
-    if users:
-        at: int | None = users.min()
-        last = users.max() >> 16
-        while at is not None:
-            numbers.append(at >> 16)
-            at = users.next_set_bit((numbers[-1] + 1) << 16) if numbers[-1] < last else None
-    return np.array(numbers, np.uint32)
+    users = UserSet(judged)
+    for first in range(0, len(users.blocks), BLOCKS_PER_BATCH):
+        blocks = users.blocks[first : first + BLOCKS_PER_BATCH]
+        yield Batch(run, blocks), users.words(blocks)
 
 
 def _united(parts: list[bytes]) -> BitMap:

@@ -1,9 +1,8 @@
 """Sets of users as bit words: one row of 1,024 words for each block of 65,536 users, bit i being user i.
 
 The set evaluator works on words, which it can combine and fill with no branch per user; `pyroaring.BitMap` is the
-form in which sets enter and leave. The bridge is the portable Roaring format (RoaringFormatSpec), read and written
-here directly, because pyroaring offers no access to its containers. Only bytes that pyroaring itself made are read,
-but every offset is still checked before use.
+form in which sets enter and leave. The bridge is the portable Roaring format (RoaringFormatSpec), because pyroaring offers
+no access to its containers: `core.bitmaps.user_set` reads it, and it is written here.
 
 Every function checks its arguments with the GIL held and then works in a `noexcept nogil` function.
 """
@@ -28,8 +27,6 @@ cdef enum:
     WORDS = 1024  # words in a block
     ARRAY_LIMIT = 4096  # the most values that a container holds as an array
     COOKIE_PLAIN = 12346  # no run containers
-    COOKIE_RUNS = 12347  # run containers; the number of containers in the upper 16 bits
-    OFFSETS_FROM = 4  # with run containers, offsets are stored from this many containers on
 
 
 cdef bint ascending(const uint32_t* blocks, size_t n) noexcept nogil:
@@ -48,130 +45,6 @@ cdef uint64_t ones(const uint64_t* words, size_t n) noexcept nogil:
     for w in range(n):
         total += word_ones(words[w])
     return total
-
-
-cdef inline uint16_t read_u16(const uint8_t* at) noexcept nogil:
-    cdef uint16_t value
-    memcpy(&value, at, 2)
-    return value
-
-
-cdef inline uint32_t read_u32(const uint8_t* at) noexcept nogil:
-    cdef uint32_t value
-    memcpy(&value, at, 4)
-    return value
-
-
-cdef void set_run(uint64_t* words, uint32_t first, uint32_t last) noexcept nogil:
-    """Set bits first..last, both included."""
-    cdef uint32_t start = first >> 6, end = last >> 6, w
-    cdef uint64_t head = (<uint64_t>0xFFFFFFFFFFFFFFFF) << (first & 63)
-    cdef uint64_t tail = (<uint64_t>0xFFFFFFFFFFFFFFFF) >> (63 - (last & 63))
-    if start == end:
-        words[start] |= head & tail
-        return
-    words[start] |= head
-    for w in range(start + 1, end):
-        words[w] = <uint64_t>0xFFFFFFFFFFFFFFFF
-    words[end] |= tail
-
-
-cdef bint expand_all(
-    const uint8_t* data, size_t length, const uint32_t* blocks, size_t block_count, uint64_t* out
-) noexcept nogil:
-    """Expand the containers of the blocks asked for. Returns whether it failed: the bytes are no portable bitmap."""
-    cdef uint32_t cookie, count, i, cardinality, runs, r, first, extent
-    cdef size_t at, offset, b = 0, values
-    cdef const uint8_t* run_flags = NULL
-    cdef const uint8_t* keys
-    cdef uint64_t* words
-    cdef uint16_t key, value
-    cdef bint is_run
-    if length < 8:
-        return True
-    cookie = read_u32(data)
-    if (cookie & 0xFFFF) == COOKIE_RUNS:
-        count = (cookie >> 16) + 1
-        run_flags = data + 4
-        at = 4 + (count + 7) // 8
-    elif cookie == COOKIE_PLAIN:
-        count = read_u32(data + 4)
-        at = 8
-    else:
-        return True
-    if count > 65536 or at + <size_t>count * 4 > length:
-        return True
-    keys = data + at
-    at += <size_t>count * 4
-    if run_flags == NULL or count >= OFFSETS_FROM:
-        at += <size_t>count * 4  # containers follow one another, so the offsets themselves are not needed
-    offset = at
-    for i in range(count):
-        key = read_u16(keys + 4 * i)
-        cardinality = <uint32_t>read_u16(keys + 4 * i + 2) + 1
-        is_run = run_flags != NULL and (run_flags[i >> 3] >> (i & 7)) & 1
-        if is_run:
-            if offset + 2 > length:
-                return True
-            runs = read_u16(data + offset)
-            values = 2 + <size_t>runs * 4
-        elif cardinality <= ARRAY_LIMIT:
-            values = <size_t>cardinality * 2
-        else:
-            values = WORDS * 8
-        if offset + values > length:
-            return True
-        while b < block_count and blocks[b] < key:
-            b += 1
-        if b == block_count:
-            return False
-        if blocks[b] == key:
-            words = out + b * WORDS
-            if is_run:
-                for r in range(runs):
-                    first = read_u16(data + offset + 2 + 4 * r)
-                    extent = read_u16(data + offset + 4 + 4 * r)
-                    if first + extent > 65535:
-                        return True
-                    set_run(words, first, first + extent)
-            elif cardinality <= ARRAY_LIMIT:
-                for r in range(cardinality):
-                    value = read_u16(data + offset + 2 * r)
-                    words[value >> 6] |= (<uint64_t>1) << (value & 63)
-            else:
-                memcpy(words, data + offset, WORDS * 8)
-        offset += values
-    return False
-
-
-def expand(const uint8_t[::1] serialized not None, const uint32_t[::1] blocks not None):
-    """The words of some blocks of a set.
-
-    Arguments:
-        serialized: the set in the portable Roaring format, as `BitMap.serialize` gives it.
-        blocks: uint32[n], block numbers below 65,536, strictly ascending.
-
-    Returns:
-        uint64[n, 1024]: row k holds the users of block `blocks[k]`.
-
-    Raises:
-        ValueError: the bytes are no portable Roaring bitmap, or blocks are out of order.
-    """
-    cdef size_t n = blocks.shape[0]
-    cdef bint failed
-    words = np.zeros((n, WORDS), np.uint64)
-    cdef uint64_t[:, ::1] view = words
-    if n == 0:
-        return words
-    if not ascending(&blocks[0], n):
-        raise ValueError(OUT_OF_ORDER)
-    if serialized.shape[0] == 0:
-        raise ValueError("empty bytes are no portable Roaring bitmap")
-    with nogil:
-        failed = expand_all(&serialized[0], serialized.shape[0], &blocks[0], n, &view[0, 0])
-    if failed:
-        raise ValueError("these bytes are no portable Roaring bitmap")
-    return words
 
 
 cdef size_t collapse_all(

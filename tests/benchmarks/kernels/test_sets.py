@@ -9,6 +9,7 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 from core.bitmaps.blocks import Block as ColumnBlock
 from core.bitmaps.cells import BLOCK_ROWS
+from core.bitmaps.user_set import UserSet
 from core.evaluator import words
 from core.evaluator.ranges import Bounds, bounds_of
 from core.evaluator.vector import INT
@@ -33,9 +34,9 @@ def test_comparison(benchmark: BenchmarkFixture, block: Block) -> None:
 
 @pytest.mark.parametrize("density", _DENSITIES)
 def test_expand(benchmark: BenchmarkFixture, density: float) -> None:
-    serialized = _users(density).serialize()
-    found = benchmark(words.expand, serialized, _BLOCKS)
-    assert (found == naive.expand(serialized, _BLOCKS)).all()
+    users = _users(density)
+    found = benchmark(UserSet(users).words, _BLOCKS)
+    assert (found == naive.expand(users.serialize(), _BLOCKS)).all()
 
 
 @pytest.mark.parametrize("density", _DENSITIES)

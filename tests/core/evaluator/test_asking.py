@@ -118,7 +118,7 @@ def test_count_select_and_explain() -> None:
         ('audiences["vip"]', 2),
         ("user.age > params.least", 2),
     ]
-    assert "column scan" in counted.plan and "listed users" in counted.plan
+    assert "column blocks" in counted.plan and "listed users" in counted.plan
     short = answers.count(view, text, {"least": 1})
     assert (short.count, short.leaves, short.plan) == (1, [], "")
     assert answers.select(view, text, {"least": 1}) == BitMap([0])

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -17,14 +18,14 @@ from numpy.typing import NDArray
 from pyroaring import BitMap
 
 from core.bitmaps.blocks import Block, BlockTest
-from core.evaluator import tally, words
+from core.bitmaps.user_set import UserSet
+from core.evaluator import program, tally, words
 from core.evaluator.aggregates import Sums
 from core.evaluator.cel_values import CelError, Uint
 from core.evaluator.cells import from_cell, to_cell
 from core.evaluator.comparing import equal, ordered
 from core.evaluator.functions import call
 from core.evaluator.ranges import COMPARISONS, Bounds, bounds_of
-from core.evaluator.run import blocks_of
 from core.evaluator.vector import BOOL, DOUBLE, INT, NULL, STRING, TIMESTAMP, UINT, Vector
 from core.values import INT_MAX, INT_MIN, from_micros
 from tests.core.evaluator import naive
@@ -142,15 +143,15 @@ def test_words_and_back(parts: list[BitMap], numbers: set[int]) -> None:
     blocks = np.array(sorted(numbers), np.uint32)
     slow = naive.expand(users.serialize(), blocks)
     for form in (users, _run_optimized(users)):
-        fast = words.expand(form.serialize(), blocks)
+        fast = UserSet(form).words(blocks)
         assert fast.shape == slow.shape and (fast == slow).all()
     assert words.count(slow) == naive.count(slow)
     for row in slow:
         assert words.positions(row).tolist() == naive.positions(row)
     written = words.collapse(blocks, slow)
     assert BitMap.deserialize(written) == BitMap.deserialize(naive.collapse(blocks, slow))
-    assert (words.expand(written, blocks) == slow).all()
-    assert blocks_of(users).tolist() == sorted({user >> 16 for user in users})
+    assert (UserSet(BitMap.deserialize(written)).words(blocks) == slow).all()
+    assert UserSet(users).blocks.tolist() == sorted({user >> 16 for user in users})
 
 
 @given(st.lists(st.tuples(st.integers(0, 65_535), st.booleans()), max_size=100), st.sets(st.integers(0, 65_535)))
@@ -182,8 +183,6 @@ def test_what_does_not_fit_is_refused() -> None:
 def test_blocks_out_of_order_are_refused(blocks: list[int]) -> None:
     numbers = np.array(blocks, np.uint32)
     with pytest.raises(ValueError):
-        words.expand(BitMap([1]).serialize(), numbers)
-    with pytest.raises(ValueError):
         words.collapse(numbers, np.zeros((len(blocks), 1024), np.uint64))
 
 
@@ -192,7 +191,7 @@ def test_none_is_refused() -> None:
     nothing: Any = None
     flags, places, sums = np.zeros(0, np.uint8), np.zeros(0, np.int64), np.zeros(1, np.int64)
     calls: list[tuple[Callable[..., object], list[object]]] = [
-        (words.expand, [b"", np.zeros(0, np.uint32)]),
+        (UserSet(BitMap()).words, [np.zeros(0, np.uint32)]),
         (words.collapse, [np.zeros(0, np.uint32), row[:0].reshape(0, 1024)]),
         (words.count, [row[:0].reshape(0, 1024)]),
         (words.positions, [row]),
@@ -214,11 +213,27 @@ def test_damaged_bytes_are_refused_or_read_within_bounds(users: BitMap, draw: st
     for _ in range(draw.draw(st.integers(1, 4))):
         serialized[draw.draw(st.integers(0, len(serialized) - 1))] = draw.draw(st.integers(0, 255))
     cut = bytes(serialized[: draw.draw(st.integers(0, len(serialized)))])
+    damaged: Any = SimpleNamespace(serialize=lambda: cut)
     try:
-        rows = words.expand(cut, np.arange(5, dtype=np.uint32))
+        found = UserSet(damaged)
     except ValueError:
         return
-    assert rows.shape == (5, 1024)
+    assert found.words(np.arange(5, dtype=np.uint32)).shape == (5, 1024)
+
+
+_word_sets = st.sets(st.integers(0, 65_535), max_size=40).map(naive.words_of)
+
+
+@pytest.mark.parametrize("name", program.word_kernels())
+@settings(max_examples=50, deadline=None)
+@given(_word_sets, _word_sets, st.booleans(), st.booleans())
+def test_sets_of_a_block(name: str, into: Any, other: Any, inverted: bool, other_inverted: bool) -> None:
+    into, other = (~into if inverted else into), (~other if other_inverted else other)
+    found = program.combined(name, into, other)
+    for what, slow in (("keep", into & other), ("drop", into & ~other), ("join", into | other)):
+        fast, left = found[what]
+        assert (fast == slow).all() and left == (what == "join" or bool(slow.any()))
+    assert found["count"] == naive.count(into.reshape(1, 1024))
 
 
 _elements = st.one_of(

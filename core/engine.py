@@ -137,6 +137,7 @@ class Engine:
             raise
         engine = cls(store, version, requests, clock, config or EngineConfig())
         engine._writer.start()
+        store.scrub.start()
         try:
             # Hand-offs that began before a crash and were never acknowledged: nobody knows, and that is recorded.
             engine.submit(commands.Lose(None)).result()
@@ -215,8 +216,8 @@ class Engine:
         return self._version.imports.get(import_id, 0)
 
     def health(self) -> str:
-        """Why writes are stopped, or ""."""
-        return self._stopped
+        """Why nothing more should be done with this project: writes are stopped or its store is damaged; or ""."""
+        return self._stopped or self._store.scrub.damage
 
     @property
     def waiting(self) -> int:

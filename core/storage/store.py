@@ -24,6 +24,7 @@ from core.storage.folder import (
 from core.storage.log import RECORDS, Log
 from core.storage.pages import Pages
 from core.storage.pagescan import PAGES
+from core.storage.scrub import Scrub
 
 LOG_DATABASES: Final = (RECORDS,)
 PAGES_DATABASES: Final = (PAGES, CHECKPOINTS, STATE)
@@ -44,6 +45,7 @@ class Store:
         self._closed = False
         self.log = Log(log)
         self.pages = Pages(pages)
+        self.scrub = Scrub(pages)
         if self.pages.position > self.log.last_position:
             raise damaged(
                 folder, f"its checkpoint is at {self.pages.position}, its log ends at {self.log.last_position}"
@@ -161,6 +163,7 @@ class Store:
         if self._closed:
             return
         self._closed = True
+        self.scrub.stop()
         for environment in self._environments:
             environment.close()
         self._lock.release()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import gc
+import time
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 
 from core.errors import StoreError
 from core.storage.faults import Point
+from core.storage.scrub import Scrub
 from core.storage.store import Store
 from tests.core.storage.conftest import FailingDisk
 
@@ -127,6 +129,35 @@ def test_a_damaged_head_is_told_at_once(store: Store, folder: Path) -> None:
     with Store.open(folder) as again, pytest.raises(StoreError) as caught:
         _held(again)
     assert (caught.value.code, "p0" in caught.value.message) == ("STORE_DAMAGED", True)
+
+
+def test_damage_within_a_page_is_found_after_opening(store: Store, folder: Path) -> None:
+    _made(store, 1, 2, 3)
+    store.scrub.start()
+    store.scrub.wait()
+    assert store.scrub.damage == ""
+    at = _place_of(_page(2), folder)
+    store.close()
+    _flip(folder, at + 1000)
+    with Store.open(folder) as again:
+        assert len(_held(again)) == 3
+        again.scrub.start()
+        again.scrub.wait()
+        assert "p1" in again.scrub.damage and "checksum" in again.scrub.damage
+        with pytest.raises(StoreError) as caught:
+            again.pages.get(b"p1")
+        assert caught.value.code == "STORE_DAMAGED"
+
+
+def test_reading_all_pages_ends_with_the_store(store: Store) -> None:
+    position = store.log.append([b"record"])
+    store.pages.checkpoint(position, [(b"p%02d" % n, _page(n, 1 << 20)) for n in range(40)], at=1)
+    scrub = Scrub(store._environments[1], bytes_a_second=1 << 20)
+    scrub.start()
+    started = time.monotonic()
+    scrub.stop()
+    assert time.monotonic() - started < 10
+    assert scrub.damage == ""
 
 
 def _place_of(page: bytes, folder: Path) -> int:

@@ -111,6 +111,15 @@ class Chunk:
         """The events of some users (uint32[n], ascending, each once), in order."""
         return self._united([(part.page, part.counting(part.page.places_of(users))) for part in self.parts])
 
+    def gathered(self, users: Ordinals) -> Chunk | None:
+        """The events of some users (uint32[n], ascending, each once), those of the n-th being of ordinal n; None: none."""
+        rows = self.of_users(users)
+        if not len(rows):
+            return None
+        ordinals = np.searchsorted(users, rows.ordinals).astype(np.uint32)
+        page = write_page(ordinals, rows.times, rows.arrivals, rows.identities, None, rows.properties())
+        return Chunk((Part(EventPage(page)),))
+
     def between(self, after: int, upto: int) -> list[EventRows]:
         """The events with a time in (after, upto], part by part."""
         found = []

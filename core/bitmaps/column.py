@@ -53,6 +53,13 @@ class Column:
         twin._saved_strings, twin._saved_blobs = self._saved_strings, self._saved_blobs
         return twin
 
+    def gathered(self, users: Ordinals) -> Column:
+        """The cells of some users (uint32[n], each once) as a column of the same dictionaries; the n-th has ordinal n."""
+        twin = Column(self.name)
+        twin.strings, twin.blobs = self.strings, self.blobs
+        twin.set_cells(np.arange(len(users), dtype=np.uint32), *self.cells(users))
+        return twin
+
     def type_counts(self) -> dict[ValueType, int]:
         """How many users have a value of each type that occurs."""
         total = np.zeros(TYPES, np.int64)

@@ -63,6 +63,19 @@ class EventTable:
         twin._owners, twin._dirty = dict(self._owners), set(self._dirty)
         return twin
 
+    def gathered(self, users: Ordinals) -> EventTable:
+        """The events of some users (uint32[n], ascending, each once) as a table; those of the n-th are of ordinal n.
+
+        It shares dictionaries, has no insert ids, and may not be written to.
+        """
+        twin = EventTable(self.name)
+        twin._dictionaries, twin._owners = self._dictionaries, self._owners
+        for day, chunk in self._chunks.items():
+            found = chunk.gathered(users)
+            if found is not None:
+                twin._chunks[day] = found
+        return twin
+
     @property
     def count(self) -> int:
         """How many events there are."""

@@ -17,6 +17,8 @@ import numpy as np
 import numpy.typing as npt
 from pyroaring import BitMap
 
+from core.bitmaps.cells import BLOCK_ROWS
+from core.bitmaps.gathered import Gathered
 from core.errors import StoreError
 from core.evaluator.bind import bind
 from core.evaluator.parse import Parsed
@@ -46,6 +48,8 @@ Instants = npt.NDArray[np.int64]
 MAX_RECIPIENTS: Final = "max_recipients"
 JUDGEMENT_FAILED: Final = "judgement_failed"
 """Why a message pauses whose judgement met a defect: it must not keep others from being judged, nor events out."""
+_MOST_GATHERED: Final = BLOCK_ROWS
+"""Touched users who are judged side by side: one block of them. More are judged where they stand."""
 _SPAN: Final = 32 * MICROS_PER_DAY
 _MOST_SPANS: Final = 64
 _MOST_PAIRS: Final = 4_000_000
@@ -302,16 +306,28 @@ def judge_touched(work: Work) -> None:
     """
     if not work.touched:
         return
+    touched = _gathered(work)
     for definition in work.messages.all():
         if definition.state in ("live", "paused") and definition.pause_reason != JUDGEMENT_FAILED:
             with _attributed(definition):
-                _judge_touched(work, definition)
+                _judge_touched(work, definition, touched)
 
 
-def _judge_touched(work: Work, definition: MessageDefinition) -> None:
+def _gathered(work: Work) -> Gathered | None:
+    """The users whom this group touched, as a population of their own; None where they are too many for that.
+
+    No message's judgement writes to the population, so it is good for all of them.
+    """
+    users = work.touched.users() & work.population.live
+    if len(users) > _MOST_GATHERED:
+        return None
+    return Gathered(work.population, _array(users))
+
+
+def _judge_touched(work: Work, definition: MessageDefinition, touched: Gathered | None) -> None:
     compiled = compile_message(work, definition)
     if isinstance(definition.schedule, Asap):
-        _judge_new(work, definition, compiled)
+        _judge_new(work, definition, compiled, touched)
     if definition.state == "live":
         again = BitMap.union(*work.touched.by(compiled.reads, ()))
         again &= work.messages.ledger(definition.key).open_skips()
@@ -319,7 +335,7 @@ def _judge_touched(work: Work, definition: MessageDefinition) -> None:
             rejudge(work, work.messages.get(definition.key), compiled, again)
 
 
-def _judge_new(work: Work, definition: MessageDefinition, compiled: Compiled) -> None:
+def _judge_new(work: Work, definition: MessageDefinition, compiled: Compiled, touched: Gathered | None) -> None:
     """Select who of those touched matches and was not selected before."""
     properties = None if compiled.everything else compiled.targeting.properties
     live, late = work.touched.by(properties, compiled.targeting.events)
@@ -329,8 +345,16 @@ def _judge_new(work: Work, definition: MessageDefinition, compiled: Compiled) ->
     for users, skip in ((live if definition.state == "live" else BitMap(), ""), (late, BACKFILLED)):
         new = (users & work.population.live) - work.messages.ledger(definition.key).closed_to
         if new:
-            ordinals = _array(matching(work, compiled.targeting, new, work.now))
+            ordinals = _array(_matching_touched(work, compiled.targeting, new, touched))
             admit(work, definition, compiled, ordinals, np.full(len(ordinals), work.now, np.int64), skip=skip)
+
+
+def _matching_touched(work: Work, parsed: Parsed, users: BitMap, touched: Gathered | None) -> BitMap:
+    """`matching` at the present instant, among users who may be gathered."""
+    if touched is None or parsed.audiences:  # a saved audience is a set of the whole project's ordinals
+        return matching(work, parsed, users, work.now)
+    plan = bind(parsed, work.population)
+    return touched.without(plan.select(touched, among=touched.within(users), now=work.now))
 
 
 def rejudge(work: Work, definition: MessageDefinition, compiled: Compiled, users: BitMap) -> None:

@@ -15,6 +15,10 @@ class _Names:
         self.events: dict[str, BitMap] = {}
         self.issued = BitMap()
 
+    def users(self) -> BitMap:
+        """All of them."""
+        return BitMap.union(self.issued, *self.properties.values(), *self.events.values())
+
     def by(self, properties: Iterable[str] | None, events: Iterable[str]) -> BitMap:
         """The users of these properties (None: all) and events, and whoever is new."""
         names = self.properties if properties is None else properties
@@ -72,6 +76,10 @@ class Touched:
         """Note that a user is gone."""
         self.changed = True
         self.deleted.append((ordinal, distinct_ids))
+
+    def users(self) -> BitMap:
+        """Everybody whose properties or events changed, or who is new."""
+        return BitMap.union(self.live.users(), self.late.users())
 
     def by(self, properties: Iterable[str] | None, events: Iterable[str]) -> tuple[BitMap, BitMap]:
         """The users touched in any of these properties (None: in any at all) or events, and new ones.

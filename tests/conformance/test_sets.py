@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pyroaring import BitMap
 
+from core.bitmaps.gathered import Gathered
 from core.bitmaps.population import Population
 from core.evaluator.bind import Binder, bind
 from core.evaluator.costs import Schema
@@ -62,6 +63,23 @@ def test_a_few_users(case: Case, chosen: set[int]) -> None:
     wanted = expected(parsed, rows, [now] * len(rows), places)
     assert {place: outcome_of(outcome, place) for place in among} == {place: wanted[place] for place in among}, text
     assert outcome.true | outcome.false <= among
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=_SLOW)
+@given(cases(future=True), st.sets(st.integers(0, 5)))
+def test_a_few_users_gathered(case: Case, chosen: set[int]) -> None:
+    """Users taken out of a population, side by side, get the answers that they get where they stand."""
+    text, rows, now = case
+    places = PLACES[: len(rows)]
+    parsed, population = parse(text), populated(rows, places)
+    among = BitMap(place for number, place in enumerate(places) if number in chosen)
+    gathered = Gathered(population, np.array(sorted({*places, 7}), np.uint32))
+    outcome = bind(parsed, population).run(gathered, among=gathered.within(among), now=now)
+    wanted = expected(parsed, rows, [now] * len(rows), places)
+    true, false = gathered.without(outcome.true), gathered.without(outcome.false)
+    assert gathered.without(outcome.judged) == among
+    assert true == BitMap(place for place in among if wanted[place] is True), text
+    assert false == BitMap(place for place in among if wanted[place] is False), text
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=_SLOW)

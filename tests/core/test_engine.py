@@ -212,8 +212,8 @@ def test_a_defect_in_judging_one_message_pauses_it_and_keeps_nothing_else(
     project.message("good", FREE, content=HOOK)
     select = judge._judge_new
 
-    def broken(work: Any, definition: Any, compiled: Any) -> None:
-        select(work, definition, compiled)
+    def broken(work: Any, definition: Any, compiled: Any, touched: Any) -> None:
+        select(work, definition, compiled, touched)
         if definition.key == "bad":
             raise ZeroDivisionError("a defect")
 

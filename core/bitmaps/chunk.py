@@ -17,6 +17,8 @@ from core.bitmaps.rows import EventRows, Places, concatenate, merge
 Words = NDArray[np.uint64]
 _MERGED_UPTO: Final = 2
 """A part that is at most so many times as large as what comes after it is merged with that."""
+_MOST_MERGED: Final = 1 << 20
+"""Parts of more rows are left to checkpoints, as the writer would stand still for too long."""
 _DEAD_SHARE: Final = 4
 """A part of which one row in so many is dead is written anew."""
 
@@ -71,17 +73,22 @@ class Chunk:
     the order of arrival; a version never changes one, so that a fork that is dropped leaves no trace.
     """
 
-    __slots__ = ("count", "parts")
+    __slots__ = ("_sealed", "count", "parts")
 
     def __init__(self, parts: tuple[Part, ...] = ()) -> None:
         self.parts = parts
+        self._sealed = 0  # so many parts are being saved as one, which is going to take their place
         self.count = sum(part.count for part in parts)
 
     def fork(self) -> Chunk:
         """A version to change."""
         twin = Chunk.__new__(Chunk)
-        twin.parts, twin.count = self.parts, self.count
+        twin.parts, twin.count, twin._sealed = self.parts, self.count, self._sealed
         return twin
+
+    def seal(self) -> None:
+        """A checkpoint saves what is here: leave it as it is until then, see `adopted`. Writer only."""
+        self._sealed = len(self.parts)
 
     @property
     def rows(self) -> EventRows:
@@ -189,9 +196,12 @@ class Chunk:
         self.count += len(page)
         parts = (*self.parts, Part(page))
         first, size = len(parts) - 1, len(page)
-        while first and len(parts[first - 1].page) <= _MERGED_UPTO * size:
+        while first > self._sealed:
+            before = len(parts[first - 1].page)
+            if before > _MERGED_UPTO * size or before + size > _MOST_MERGED:
+                break
             first -= 1
-            size += len(parts[first].page)
+            size += before
         self.parts = (*parts[:first], *self._folded(parts[first:]))
 
     def _folded(self, parts: tuple[Part, ...]) -> tuple[Part, ...]:
@@ -212,7 +222,7 @@ class Chunk:
                     parts += self._folded((part,))
                     continue
             parts.append(part)
-        self.parts = tuple(parts)
+        self.parts, self._sealed = tuple(parts), 0
         self.count -= sum(len(places) for _, places in gone)
         return self._united(gone)
 

@@ -346,7 +346,9 @@ class EventTable:
                     yield key_of(EVENTS, self.name, what, owner, number), dump
 
     def clean(self) -> None:
-        """Forget what is dirty: a checkpoint has it."""
+        """Forget what is dirty: a checkpoint has it, or is going to."""
+        for day in self._dirty:
+            self._writable(day).seal()
         self._dirty.clear()
         self._saved_names = len(self._dictionaries)
         self._saved = {name: (len(texts), len(blobs)) for name, (texts, blobs) in self._dictionaries.items()}

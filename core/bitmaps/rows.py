@@ -27,10 +27,11 @@ class EventRows:
         places: int64[n], the row in its page.
     """
 
-    __slots__ = ("_cells", "_pages", "_places", "_read", "_which")
+    __slots__ = ("_cells", "_groups", "_pages", "_places", "_read", "_which")
 
     def __init__(self, pages: Sequence[EventPage], which: Ordinals | None, places: Places) -> None:
         self._pages, self._which, self._places = pages, which, places
+        self._groups: list[tuple[EventPage, Places, Places]] | None = None
         self._read: dict[str, NDArray[Any]] = {}
         self._cells: dict[int, Cells | None] = {}
 
@@ -64,19 +65,24 @@ class EventRows:
                 found = getattr(self._pages[0], name)(self._places) if self._pages else np.zeros(0, kind)
             else:
                 found = np.empty(len(self), kind)
-                for page, rows in self._by_page():
-                    found[rows] = getattr(page, name)(self._places[rows])
+                for page, rows, places in self._by_page():
+                    found[rows] = getattr(page, name)(places)
             self._read[name] = found
         return found
 
-    def _by_page(self) -> list[tuple[EventPage, Places]]:
-        """Each page that has some of the rows, and which rows."""
-        if self._which is None:
-            return [(self._pages[0], np.arange(len(self), dtype=np.int64))] if self._pages else []
-        order = np.argsort(self._which, kind="stable")
-        bounds = np.searchsorted(self._which[order], np.arange(len(self._pages) + 1))
-        parts = zip(self._pages, bounds[:-1].tolist(), bounds[1:].tolist(), strict=True)
-        return [(page, order[first:last]) for page, first, last in parts if last > first]
+    def _by_page(self) -> list[tuple[EventPage, Places, Places]]:
+        """Each page that has some of the rows, which rows of these, and which of the page."""
+        if self._groups is None:
+            self._groups = []
+            if self._which is None:
+                every = np.arange(len(self), dtype=np.int64)
+                self._groups = [(page, every, self._places) for page in self._pages]
+            else:
+                for number, page in enumerate(self._pages):
+                    rows = np.flatnonzero(self._which == number)
+                    if len(rows):
+                        self._groups.append((page, rows, self._places[rows]))
+        return self._groups
 
     def property(self, owner: int) -> Cells | None:
         """Tags uint8[n] and data int64[n] of a property by its number in its table; None where no row's page has it."""
@@ -88,8 +94,8 @@ class EventRows:
         if self._which is None:
             return self._pages[0].property(owner, self._places) if self._pages else None
         tags, data, found = np.zeros(len(self), np.uint8), np.zeros(len(self), np.int64), False
-        for page, rows in self._by_page():
-            cells = page.property(owner, self._places[rows])
+        for page, rows, places in self._by_page():
+            cells = page.property(owner, places)
             if cells is not None:
                 tags[rows], data[rows] = cells
                 found = True
@@ -106,8 +112,8 @@ class EventRows:
         if self._which is None:
             return self._pages[0].insert_ids(self._places) if self._pages else []
         found = [""] * len(self)
-        for page, rows in self._by_page():
-            for row, text in zip(rows.tolist(), page.insert_ids(self._places[rows]), strict=True):
+        for page, rows, places in self._by_page():
+            for row, text in zip(rows.tolist(), page.insert_ids(places), strict=True):
                 found[row] = text
         return found
 
@@ -116,10 +122,9 @@ class EventRows:
         heaps: list[bytes] = []
         size = 0
         starts, lengths = np.zeros(len(self), np.uint64), np.zeros(len(self), np.uint32)
-        for page, rows in self._by_page():
+        for page, rows, places in self._by_page():
             spans = page.id_spans()
             if spans is not None:
-                places = self._places[rows]
                 starts[rows], lengths[rows] = spans[1][places] + np.uint64(size), spans[2][places]
                 heaps.append(spans[0])
                 size += len(spans[0])

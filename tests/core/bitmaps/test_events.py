@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from core.bitmaps import chunk
 from core.bitmaps.event_page import EventPage
 from core.bitmaps.event_page_writer import write_page
 from core.bitmaps.events import EventTable
@@ -115,6 +117,36 @@ def test_many_small_batches() -> None:
         table = table.fork()
         append(table, [(number % 7, 1000 - number, number, "u", str(number), {"p": number})])
     assert [event["p"] for event in table.of_user(3, 2**62)] == [n for n in reversed(range(300)) if n % 7 == 3]
+
+
+def test_a_saved_day_is_used_in_place_however_much_came_since() -> None:
+    frozen = EventTable("E")
+    for number in range(20):
+        append(frozen, [(number, 1000 + number, number, "u", str(number), {"p": number})])
+    page = frozen.chunk(0).dump()
+    table = frozen.fork()
+    table.clean()
+    for number in range(20, 40):
+        append(table, [(number, 1000 + number, number, "u", str(number), {"p": number})])
+    before = [table.of_user(user, 2**62) for user in range(40)]
+    table.adopt(0, frozen.chunk(0), page)
+    assert table.chunk(0).parts[0].page.page is page
+    assert [table.of_user(user, 2**62) for user in range(40)] == before
+    assert table.count == 40
+    moved = table.fork()
+    moved.remap(3, 4)
+    parts = moved.chunk(0).parts
+    moved.adopt(0, frozen.chunk(0), page)
+    assert moved.chunk(0).parts == parts, "what the page says is true no more"
+
+
+def test_the_writer_merges_no_large_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chunk, "_MOST_MERGED", 8)
+    table = EventTable("E")
+    for number in range(30):
+        append(table, [(number % 7, 1000 - number, number, "u", str(number), {"p": number})])
+    assert max(len(part.page) for part in table.chunk(0).parts) <= 8
+    assert [event["p"] for event in table.of_user(3, 2**62)] == [n for n in reversed(range(30)) if n % 7 == 3]
 
 
 keys = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=30)

@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 # Setuptools warns at every editable install that its folders shadow others of their names: here they are meant to.
 EDITABLE := PYTHONWARNINGS=ignore:Editable $(PIP) install --no-deps --no-build-isolation --editable
-KERNELS := $(shell find core -name '*.pyx' -o -name '*.pxd' -o -name '*.h')
+KERNELS := $(shell find core server -name '*.pyx' -o -name '*.pxd' -o -name '*.h')
 PROTOS := $(wildcard proto/muster/v1/*.proto)
 
 .PHONY: demo test kill bench lint types clean build
@@ -31,7 +31,7 @@ $(VENV)/.stubs: $(VENV)/.installed clients/python/build_stubs.py clients/python/
 	@$(EDITABLE) clients/python
 	@touch $@
 
-# The editable install compiles the kernels into core/.
+# The editable install compiles the kernels beside their sources.
 $(VENV)/.kernels: $(VENV)/.installed setup.py $(KERNELS) | $(VENV)/.stubs
 	@echo "kernels: $(filter %.pyx,$(KERNELS))"
 	@$(EDITABLE) .
@@ -58,4 +58,4 @@ types: build
 
 clean:
 	rm -rf build $(VENV)/.stubs $(VENV)/.kernels demo-store .mypy_cache .ruff_cache .pytest_cache
-	find core -name '*.so' -delete -o -name '*.c' -delete -o -name '*.cpp' -delete
+	find core server -name '*.so' -delete -o -name '*.c' -delete -o -name '*.cpp' -delete

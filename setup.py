@@ -1,4 +1,4 @@
-"""Builds the Cython kernels of `core`.
+"""Builds the Cython kernels of `core` and `server`.
 
 All other metadata stands in pyproject.toml. A build without a C compiler fails instead of giving a wheel that
 lacks its kernels.
@@ -16,9 +16,9 @@ ROOT = Path(__file__).parent
 
 
 def extensions() -> list[Extension]:
-    """One extension for each .pyx under core, named by its path."""
+    """One extension for each .pyx under core and server, named by its path."""
     found = []
-    for source in sorted((ROOT / "core").rglob("*.pyx")):
+    for source in sorted(path for folder in ("core", "server") for path in (ROOT / folder).rglob("*.pyx")):
         relative = source.relative_to(ROOT)
         found.append(
             Extension(

@@ -11,6 +11,7 @@ from typing import Literal
 
 from core.codec import record
 from core.messaging.definitions import MessageDefinition
+from core.profiles.batch import ChangeBatch, EventBatch, Read
 from core.profiles.records import EventRecord, ProfileChange, RecordError
 
 Outcome = Literal["sent", "failed", "ambiguous", "not_sent"]
@@ -18,14 +19,14 @@ Outcome = Literal["sent", "failed", "ambiguous", "not_sent"]
 
 @dataclass(frozen=True, slots=True)
 class Ingest:
-    """Take events and profile changes. Answer: IngestResult.
+    """Take events and profile changes, as records or as columns. Answer: IngestResult.
 
     A RecordError stands for a record that could not be read, so that indexes stay those of the request. An
     import names itself and the offset of its first record in its source.
     """
 
-    events: Sequence[EventRecord | RecordError]
-    changes: Sequence[ProfileChange | RecordError]
+    events: Sequence[EventRecord | RecordError] | Read[EventBatch, EventRecord]
+    changes: Sequence[ProfileChange | RecordError] | Read[ChangeBatch, ProfileChange]
     imported: bool = False
     import_id: str = ""
     offset: int = 0

@@ -11,7 +11,7 @@ import asyncio
 import logging
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, NoReturn
 
@@ -30,6 +30,7 @@ _OURS: Final = "/muster."
 _OPEN: Final = "/grpc.health."
 _DEEP: Final = "MaxDepth"
 Context = grpc.aio.ServicerContext[Any, Any]
+Reader = Callable[[bytes, Callable[[bytes], Message]], Any]
 
 
 @dataclass(slots=True)
@@ -49,9 +50,13 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
         tokens: who may call.
         metrics: where calls are counted.
         max_message_bytes: the largest request taken.
+        readers: by method, what reads its requests in the message's place; given the bytes and what parses a message.
     """
 
-    def __init__(self, tokens: Tokens, metrics: CallMetrics, max_message_bytes: int) -> None:
+    def __init__(
+        self, tokens: Tokens, metrics: CallMetrics, max_message_bytes: int, readers: Mapping[str, Reader] | None = None
+    ) -> None:
+        self._readers = readers or {}
         self._tokens = tokens
         self._metrics = metrics
         self._most = max_message_bytes
@@ -74,7 +79,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
         parse: Callable[[Any], Any] = lambda raw: raw  # noqa: E731
         deserializer = handler.request_deserializer
         if method.startswith(_OURS):
-            parse, deserializer = self._parser(handler.request_deserializer), None
+            parse, deserializer = self._parser(handler.request_deserializer, method), None
         if handler.response_streaming:
             behavior, make = handler.stream_stream or handler.unary_stream, grpc.unary_stream_rpc_method_handler
             if handler.request_streaming:
@@ -88,14 +93,19 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
         made: grpc.RpcMethodHandler[Any, Any] = make(wrapped, deserializer, handler.response_serializer)
         return made
 
-    def _parser(self, deserialize: Callable[[bytes], Message]) -> Callable[[bytes], Message]:
-        def parse(raw: bytes) -> Message:
+    def _parser(self, deserialize: Callable[[bytes], Message], method: str) -> Callable[[bytes], Any]:
+        read = self._readers.get(method)
+
+        def parse(raw: bytes) -> Any:
             if len(raw) > self._most:
                 raise InvalidInput(
                     f"the request has {len(raw):,} bytes",
                     mend=f"send at most {self._most:,} bytes at once (option max_message_bytes)",
                     code="REQUEST_TOO_LARGE",
                 )
+            return message_of(raw) if read is None else read(raw, message_of)
+
+        def message_of(raw: bytes) -> Message:
             try:
                 message = deserialize(raw)
             except DecodeError as error:

@@ -51,6 +51,7 @@ from server.background import Drainer, tick
 from server.blocking import Pool
 from server.commits import Commits
 from server.config import Config, check
+from server.convert.batches import READERS
 from server.gateway import Gateway, Readiness, application, standard_pages
 from server.health import Health
 from server.interceptors import CallInterceptor
@@ -172,7 +173,7 @@ class Server:
             stack.push_async_callback(gateway.stop)
             self.http_address = await gateway.start()
 
-        interceptor = CallInterceptor(tokens, CallMetrics(registry), config.max_message_bytes)
+        interceptor = CallInterceptor(tokens, CallMetrics(registry), config.max_message_bytes, READERS)
         most = ("grpc.max_receive_message_length", _MOST_OVER * config.max_message_bytes)
         server = grpc.aio.server(interceptors=[interceptor], options=[*_OPTIONS, most])
         delivery = DeliveryService(projects, pool, commits)

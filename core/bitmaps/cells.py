@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import struct
+from array import array
 from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
+from pyroaring import BitMap
 
 from core.bitmaps.strings import BlobTable, StringTable
 from core.errors import StoreError
@@ -21,6 +23,11 @@ BLOCK_ROWS: Final = 1 << BLOCK_BITS
 TYPES: Final = len(ValueType)
 _CELL: Final = struct.Struct("=q")
 _DOUBLE: Final = struct.Struct("=d")
+
+
+def bitmap_of(ordinals: Ordinals) -> BitMap:
+    """Ordinals (uint32[n]) as a set. pyroaring would take an array of numpy's value by value."""
+    return BitMap(array("I", np.ascontiguousarray(ordinals, np.uint32).tobytes()))
 
 
 def encode(values: Sequence[Value], strings: StringTable, blobs: BlobTable) -> tuple[Tags, Data]:

@@ -46,3 +46,43 @@ def identities_of(sent_ids, insert_ids):
         inserted = PyUnicode_AsUTF8AndSize(insert_id, &insert_size)
         cells[row] = event_identity(sent, sent_size, inserted, insert_size)
     return found
+
+
+def identities_of_spans(const uint8_t[::1] heap, sent_starts, sent_lengths, insert_starts, insert_lengths):
+    """Identities uint64[n] of n events whose ids are UTF-8 in a heap.
+
+    Arguments:
+        heap: bytes.
+        sent_starts, sent_lengths, insert_starts, insert_lengths: unsigned integers[n].
+
+    Raises:
+        ValueError: of different lengths, or where a span leaves the heap.
+    """
+    cdef const uint64_t[::1] sent_at = np.ascontiguousarray(sent_starts, np.uint64)
+    cdef const uint64_t[::1] sent_size = np.ascontiguousarray(sent_lengths, np.uint64)
+    cdef const uint64_t[::1] insert_at = np.ascontiguousarray(insert_starts, np.uint64)
+    cdef const uint64_t[::1] insert_size = np.ascontiguousarray(insert_lengths, np.uint64)
+    cdef Py_ssize_t n = sent_at.shape[0], row
+    cdef uint64_t size = heap.shape[0]
+    if not (sent_size.shape[0] == insert_at.shape[0] == insert_size.shape[0] == n):
+        raise ValueError("spans of different lengths")
+    found = np.empty(n, np.uint64)
+    cdef uint64_t[::1] cells = found
+    cdef const char* base = <const char*>&heap[0] if size else NULL
+    cdef bint inside = True
+    with nogil:
+        for row in range(n):
+            if (
+                sent_at[row] > size
+                or sent_size[row] > size - sent_at[row]
+                or insert_at[row] > size
+                or insert_size[row] > size - insert_at[row]
+            ):
+                inside = False
+                break
+            cells[row] = event_identity(
+                base + sent_at[row], sent_size[row], base + insert_at[row], insert_size[row]
+            )
+    if not inside:
+        raise ValueError(f"the ids of row {row} leave the heap")
+    return found

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -11,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pyroaring import BitMap
 
+from core.bitmaps.cells import bitmap_of
 from core.bitmaps.user_set import UserSet
 from core.errors import InvalidInput
 from core.evaluator import words
@@ -177,11 +177,6 @@ def _ranked(program: Program, population: Population, named: UserSet | None) -> 
     if len(blocks) >= _RANKED_FROM:
         program.rank(int(blocks[len(blocks) // 2]))
     return blocks
-
-
-def bitmap_of(ordinals: NDArray[np.uint32]) -> BitMap:
-    """Ordinals (uint32[n]) as a set. pyroaring would take an array of numpy's value by value."""
-    return BitMap(array("I", np.ascontiguousarray(ordinals, np.uint32).tobytes()))
 
 
 def batches(run: Run, judged: BitMap) -> Iterator[tuple[Batch, Words]]:

@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 from core.commands import DeleteUser, Ingest, MergeUsers
 from core.errors import FailedPrecondition, NotFound
+from core.profiles.batch import NO_CHANGES, NO_EVENTS, NO_PLACES, Read
 from core.profiles.identity import NOBODY
 from core.profiles.records import IngestResult
 from core.profiles.steps import (
@@ -50,13 +51,16 @@ def ingest(work: Work, command: Ingest) -> IngestResult:
         if command.offset < known:
             return IngestResult(0, 0, [], known)
         next_offset = known + count
-    events, changes, places, errors = check_batch(command.events, command.changes, work.now)
+    sent_events, sent_changes = command.events, command.changes
+    if not isinstance(sent_events, Read):
+        sent_events = Read(NO_EVENTS, NO_PLACES, list(enumerate(sent_events)))
+    if not isinstance(sent_changes, Read):
+        sent_changes = Read(NO_CHANGES, NO_PLACES, list(enumerate(sent_changes)))
+    events, changes, places, errors = check_batch(sent_events, sent_changes, work.now)
     duplicates = 0
-    if events:
-        duplicates = work.do(
-            EventsAdded.of(events, imported=command.imported, oldest_live=work.now - work.settings.late_after)
-        )
-    refused = work.do(ProfilesChanged.of(changes, places, imported=command.imported)) if changes else []
+    if len(events):
+        duplicates = work.do(EventsAdded(events, command.imported, work.now - work.settings.late_after))
+    refused = work.do(ProfilesChanged(changes, places, command.imported)) if len(changes) else []
     if command.import_id and count:
         work.do(ImportAdvanced(command.import_id, next_offset))
     errors = sorted([*errors, *refused], key=lambda error: error.index)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +20,9 @@ from core.bitmaps.strings import StringTable
 from core.bitmaps.versioned import VersionedMap
 from core.errors import StoreError
 from core.values import pack, unpack
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
 
 Ordinals = npt.NDArray[np.uint32]
 Scan = Callable[[bytes], Iterator[tuple[bytes, Any]]]
@@ -146,7 +149,28 @@ class Users:
             uint32[n].
         """
         before = len(self._owner)
-        codes = np.asarray(self._ids.intern_many(list(distinct_ids)), np.int64)
+        return self._resolved(before, np.asarray(self._ids.intern_many(list(distinct_ids)), np.int64))
+
+    def resolve_spans(
+        self, heap: Buffer, starts: npt.NDArray[np.unsignedinteger], lengths: npt.NDArray[np.unsignedinteger]
+    ) -> Ordinals:
+        """`resolve` for ids that lie as UTF-8 in a heap. Writer only.
+
+        Arguments:
+            starts, lengths: of n ids, repeats allowed.
+
+        Returns:
+            uint32[n].
+
+        Raises:
+            ValueError: where a span leaves the heap.
+        """
+        before = len(self._owner)
+        codes = self._ids.intern_spans(heap, starts.astype(np.uint64), lengths.astype(np.uint64))
+        return self._resolved(before, codes.astype(np.int64))
+
+    def _resolved(self, before: int, codes: npt.NDArray[np.int64]) -> Ordinals:
+        """Ordinals of codes, issuing new ones to those from `before` on, which are new, and to freed ones."""
         count = len(self._ids)
         if count > before:
             fresh = np.arange(self.issued, self.issued + count - before, dtype=np.uint32)
@@ -157,7 +181,7 @@ class Users:
             code = int(codes[index])
             if self._of_code(code) == NOBODY:
                 self._rebind(code, self._issue(code))
-                self.reissued.append((self._of_code(code), distinct_ids[index]))
+                self.reissued.append((self._of_code(code), str(self._ids.text(code))))
             found[index] = self._of_code(code)
         return found
 

@@ -9,20 +9,25 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Protocol
+from itertools import pairwise
+from typing import Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
 from pyroaring import BitMap
 
+from core.bitmaps.cells import Data, Tags, bitmap_of
+from core.bitmaps.event_identity import identities_of_spans
 from core.bitmaps.population import Population
 from core.errors import InvalidInput
+from core.profiles.batch import Cells, ChangeBatch, EventBatch
+from core.profiles.changes import work_out
 from core.profiles.identity import NOBODY, Ordinals, Users
 from core.profiles.operations import outcome
-from core.profiles.records import Operation, ProfileChange, RecordError
+from core.profiles.records import OPERATIONS, Operation, ProfileChange, RecordError
 from core.profiles.touched import Touched
-from core.profiles.validate import TIME_PROPERTIES
-from core.values import ABSENT, Value
+from core.profiles.validate import TIME_PROPERTIES, insert_id_of
+from core.values import ABSENT, Value, ValueType, to_micros
 
 
 class People(Protocol):
@@ -30,6 +35,22 @@ class People(Protocol):
 
     population: Population
     users: Users
+
+
+_DELETION, _BY_COLUMN, _BY_RECORD = range(3)
+_SET: Final = OPERATIONS.index(Operation.SET)
+_KIND: Final = np.array(
+    [
+        _DELETION
+        if operation == Operation.DELETE
+        else _BY_COLUMN
+        if operation in (Operation.SET, Operation.SET_ONCE, Operation.ADD, Operation.UNSET)
+        else _BY_RECORD
+        for operation in OPERATIONS
+    ],
+    np.uint8,
+)
+"""How a change is applied, by operation."""
 
 
 def issue_users(people: People, distinct_ids: Sequence[str], touched: Touched, *, live: bool) -> Ordinals:
@@ -41,56 +62,88 @@ def issue_users(people: People, distinct_ids: Sequence[str], touched: Touched, *
     return ordinals
 
 
-def add_events(
+def _issued(
     people: People,
-    names: Sequence[str],
-    distinct_ids: list[str],
-    times: npt.NDArray[np.int64],
-    insert_ids: list[str],
-    properties: list[dict[str, Value]],
-    now: int,
+    heap: bytes,
+    starts: npt.NDArray[np.uint32],
+    lengths: npt.NDArray[np.uint8],
     touched: Touched,
     *,
-    oldest_live: int,
-) -> int:
-    """Store validated events, the first copy of each identity winning.
+    live: bool,
+) -> Ordinals:
+    """`issue_users` for ids in a heap."""
+    before = people.users.issued
+    ordinals = people.users.resolve_spans(heap, starts, lengths)
+    people.population.issue(people.users.issued)
+    touched.issue(BitMap(range(before, people.users.issued)), live=live)
+    return ordinals
+
+
+def add_events(people: People, batch: EventBatch, now: int, touched: Touched, *, oldest_live: int) -> int:
+    """Store good events, the first copy of each identity winning.
 
     Arguments:
-        names, distinct_ids, times, insert_ids, properties: columns of n events; `times` in micros.
+        batch: every event with its time.
         now: the clock at arrival, in micros.
         oldest_live: events before this instant do not trigger.
 
     Returns:
         How many were duplicates.
     """
-    places_of: dict[str, list[int]] = defaultdict(list)
-    for place, name in enumerate(names):
-        places_of[name].append(place)
     before = people.users.issued
-    ordinals = people.users.resolve(distinct_ids)
+    ordinals = people.users.resolve_spans(batch.heap, batch.id_starts, batch.id_lengths)
     people.population.issue(people.users.issued)
-    live_users = BitMap()
-    stored = 0
-    for name, places in places_of.items():
-        users, when = ordinals[places], times[places]
-        taken = people.population.writable_events(name).append_records(
-            users,
-            when,
-            np.full(len(places), now, np.int64),
-            [distinct_ids[place] for place in places],
-            [insert_ids[place] for place in places],
-            [properties[place] for place in places],
+    identities = _identities(batch)
+    starts, lengths = batch.insert_starts.astype(np.uint64), batch.insert_lengths.astype(np.uint32)
+    taken = np.zeros(len(batch), bool)
+    row_of = np.zeros(len(batch), np.uint32)
+    cells_of: dict[int, list[Cells]] = defaultdict(list)
+    for cells in batch.cells():
+        cells_of[cells.group].append(cells)
+    for kind, name in enumerate(batch.names):
+        rows = np.flatnonzero(batch.kinds == kind)
+        if not len(rows):
+            continue
+        row_of[rows] = np.arange(len(rows), dtype=np.uint32)
+        table = people.population.writable_events(name)
+        taken[rows] = table.append(
+            ordinals[rows],
+            batch.times[rows],
+            np.full(len(rows), now, np.int64),
+            identities[rows],
+            (batch.heap, starts[rows], lengths[rows]),
+            {
+                cells.name: (
+                    row_of[cells.places].astype(np.int64),
+                    cells.tags,
+                    batch.encoded(cells.tags, cells.data, *table.dictionaries(cells.name)),
+                )
+                for cells in cells_of[kind]
+            },
         )
-        stored += int(np.count_nonzero(taken))
-        live = taken & (when >= oldest_live)
-        for flag, rows in ((True, live), (False, taken & ~live)):
-            if rows.any():
-                touched.event(name, BitMap(users[rows]), live=flag)
-        live_users |= BitMap(users[live])
+        for live in (True, False):
+            users = ordinals[rows[taken[rows] & ((batch.times[rows] >= oldest_live) == live)]]
+            if len(users):
+                touched.event(name, bitmap_of(users), live=live)
     issued = BitMap(range(before, people.users.issued))
-    touched.issue(issued & live_users, live=True)
-    touched.issue(issued - live_users, live=False)
-    return len(names) - stored
+    if issued:
+        live_users = bitmap_of(ordinals[taken & (batch.times >= oldest_live)])
+        touched.issue(issued & live_users, live=True)
+        touched.issue(issued - live_users, live=False)
+    return len(batch) - int(np.count_nonzero(taken))
+
+
+def _identities(batch: EventBatch) -> npt.NDArray[np.uint64]:
+    heap, starts, lengths = batch.heap, batch.insert_starts, batch.insert_lengths
+    without = np.flatnonzero(lengths == 0)
+    if len(without):
+        texts = [insert_id_of(properties).encode() for properties in batch.properties(without)]
+        sizes = np.array([len(text) for text in texts], np.uint32)
+        starts, lengths = starts.copy(), lengths.astype(np.uint32)
+        starts[without] = len(heap) + np.cumsum(sizes, dtype=np.uint32) - sizes
+        lengths[without] = sizes
+        heap += b"".join(texts)
+    return identities_of_spans(heap, batch.id_starts, batch.id_lengths, starts, lengths)
 
 
 def _as_time(name: str, value: Value) -> Value:
@@ -104,28 +157,81 @@ def _as_time(name: str, value: Value) -> Value:
 
 
 def change_profiles(
-    people: People, changes: Sequence[ProfileChange], places: Sequence[int], touched: Touched, *, live: bool
+    people: People, batch: ChangeBatch, places: npt.NDArray[np.uint32], touched: Touched, *, live: bool
 ) -> list[RecordError]:
-    """Apply validated changes in order.
+    """Apply good changes in order.
 
     Arguments:
-        places: the index in the batch of each change, for errors.
+        places: the index in the request of each change, uint32[n], for errors.
         live: whether the changes may trigger.
 
     Returns:
         Those that the present values did not allow; nothing of such a change is done.
     """
     errors: list[RecordError] = []
-    first = 0
-    for last, change in enumerate(changes):
-        if change.operation == Operation.DELETE:
-            errors += _change_values(people, changes[first:last], places[first:last], touched, live=live)
-            ordinal = people.users.find(change.distinct_id)
-            if ordinal != NOBODY:
-                delete_user(people, ordinal, touched)
-            first = last + 1
-    errors += _change_values(people, changes[first:], places[first:], touched, live=live)
+    kinds = _KIND[batch.operations]
+    edges = [0, *(np.flatnonzero(kinds[1:] != kinds[:-1]) + 1).tolist(), len(batch)]
+    for first, last in pairwise(edges):
+        kind = kinds[first]
+        if kind == _BY_COLUMN and _change_columns(people, batch, first, last, touched, live=live):
+            continue
+        changes = batch.records(first, last)
+        if kind == _DELETION:
+            for change in changes:
+                ordinal = people.users.find(change.distinct_id)
+                if ordinal != NOBODY:
+                    delete_user(people, ordinal, touched)
+        else:
+            errors += _change_values(people, changes, places[first:last].tolist(), touched, live=live)
     return errors
+
+
+def _change_columns(people: People, batch: ChangeBatch, first: int, last: int, touched: Touched, *, live: bool) -> bool:
+    """Apply rows first to last, which set, set once, add and unset, a property at a time.
+
+    Returns:
+        False where the present values refuse one: then nothing is done but that new users are made.
+    """
+    ordinals = _issued(
+        people, batch.heap, batch.id_starts[first:last], batch.id_lengths[first:last], touched, live=live
+    )
+    outcomes: list[tuple[str, Ordinals, Tags, Data]] = []
+    for cells in batch.cells():
+        begin, end = np.searchsorted(cells.places, (first, last))
+        if begin == end:
+            continue
+        places = cells.places[begin:end]
+        operations = batch.operations[places]
+        users, whose = np.unique(ordinals[places - np.uint32(first)], return_inverse=True)
+        column = people.population.column(cells.name)
+        if column is None or bool((operations == _SET).all()):
+            tags, data = np.zeros(len(users), np.uint8), np.zeros(len(users), np.int64)
+        else:
+            tags, data = column.cells(users)
+        written = np.zeros(len(users), np.uint8)
+        if not work_out(
+            whose.astype(np.uint32), operations, cells.tags[begin:end], cells.data[begin:end], tags, data, written
+        ):
+            return False
+        chosen = written != 0
+        if chosen.any():
+            outcomes.append((cells.name, users[chosen], tags[chosen], data[chosen]))
+    for name, users, tags, data in outcomes:
+        if name in TIME_PROPERTIES:
+            tags, data = _as_times(batch, name, tags, data)
+        column = people.population.writable_column(name)
+        column.set_cells(users, tags, batch.encoded(tags, data, column.strings, column.blobs))
+        touched.property(name, bitmap_of(users), live=live)
+    return True
+
+
+def _as_times(batch: ChangeBatch, name: str, tags: Tags, data: Data) -> tuple[Tags, Data]:
+    """Cells of a reserved time property, those of readable strings made timestamps."""
+    for row in np.flatnonzero(tags == ValueType.STRING).tolist():
+        moment = _as_time(name, batch.values(tags[row : row + 1], data[row : row + 1])[0])
+        if isinstance(moment, datetime):
+            tags[row], data[row] = ValueType.TIMESTAMP, to_micros(moment)
+    return tags, data
 
 
 def _change_values(

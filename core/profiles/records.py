@@ -29,6 +29,10 @@ class Operation(StrEnum):
     DELETE = "delete"
 
 
+OPERATIONS: Final = tuple(Operation)
+"""Operations by the number that stands for them in the log; the order never changes."""
+
+
 @record("event")
 @dataclass(slots=True)
 class EventRecord:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import Final, TypeVar
 
+import numpy as np
+
 from core.errors import InvalidInput
+from core.profiles.batch import UNTIMED, ChangeBatch, EventBatch, Places, Read, join
 from core.profiles.records import (
     MAX_BATCH,
     MAX_ID_BYTES,
@@ -94,7 +98,7 @@ def insert_id_of(properties: dict[str, Value]) -> str:
     return hashlib.blake2b(pack(sorted(properties.items())), digest_size=12).hexdigest()
 
 
-def _event(event: EventRecord, now: int) -> EventRecord:
+def _event(event: EventRecord, now: int) -> None:
     if not _is_good_name(event.name):
         _check_name(event.name, "name")
     check_id(event.distinct_id)
@@ -108,13 +112,9 @@ def _event(event: EventRecord, now: int) -> EventRecord:
             "the time is out of range", field="time", mend="years 0001 to 9999, UTC", code="TIME_OUT_OF_RANGE"
         )
     _check_properties(event.properties, MAX_PROPERTIES_PER_EVENT)
-    if time == event.time and event.insert_id:
-        return event
-    insert_id = event.insert_id or insert_id_of(event.properties)
-    return EventRecord(event.name, event.distinct_id, time, insert_id, event.properties)
 
 
-def _change(change: ProfileChange, now: int) -> ProfileChange:
+def _change(change: ProfileChange, now: int) -> None:
     check_id(change.distinct_id)
     if change.operation in _WITH_PROPERTIES:
         # What is appended will stand one level deeper, in its list.
@@ -139,21 +139,26 @@ def _change(change: ProfileChange, now: int) -> ProfileChange:
             _check_name(name, f"names[{index}]")
     elif change.operation != Operation.DELETE:
         raise InvalidInput("no operation is given", field="operation", mend=", ".join(Operation), code="NO_OPERATION")
-    return change
 
 
 def _checked(
-    records: Sequence[_T | RecordError], check: Callable[[_T, int], _T], now: int, first: int, errors: list[RecordError]
+    records: Sequence[tuple[int, _T | RecordError]],
+    check: Callable[[_T, int], None],
+    now: int,
+    first: int,
+    errors: list[RecordError],
 ) -> tuple[list[_T], list[int]]:
     good: list[_T] = []
     places: list[int] = []
-    for index, item in enumerate(records, first):
+    for place, item in records:
+        index = first + place
         if isinstance(item, RecordError):
             errors.append(RecordError(index, item.code, item.field, item.message, item.mend))
             continue
         try:
-            good.append(check(item, now))
-            places.append(index)
+            check(item, now)
+            good.append(item)
+            places.append(place)
         except InvalidInput as error:
             errors.append(RecordError(index, error.code, error.field, error.message, error.mend))
         except RecursionError:
@@ -166,16 +171,16 @@ def _checked(
 
 
 def check_batch(
-    events: Sequence[EventRecord | RecordError], changes: Sequence[ProfileChange | RecordError], now: int
-) -> tuple[list[EventRecord], list[ProfileChange], list[int], list[RecordError]]:
+    events: Read[EventBatch, EventRecord], changes: Read[ChangeBatch, ProfileChange], now: int
+) -> tuple[EventBatch, ChangeBatch, Places, list[RecordError]]:
     """Sort a batch into what may enter and what may not.
 
     Arguments:
-        events, changes: as sent; a RecordError stands for a record that could not even be read.
+        events, changes: as read; a RecordError stands for a record that could not even be read.
         now: the project's clock in micros, given to events without a time.
 
     Returns:
-        The good events and changes, normalised; the index in the batch of each good change; the errors.
+        The good events and changes; the index in the batch of each good change, uint32[n]; the errors.
 
     Raises:
         InvalidInput: BATCH_TOO_LARGE, for the batch as a whole.
@@ -188,6 +193,13 @@ def check_batch(
             code="BATCH_TOO_LARGE",
         )
     errors: list[RecordError] = []
-    good_events, _ = _checked(events, _event, now, 0, errors)
-    good_changes, places = _checked(changes, _change, now, len(events), errors)
-    return good_events, good_changes, places, errors
+    good_events, places = _checked(events.rest, _event, now, 0, errors)
+    event_rows, _ = join(events.rows, events.places, EventBatch.of(good_events), np.array(places, np.uint32))
+    untimed = event_rows.times == UNTIMED
+    if untimed.any():
+        event_rows = replace(event_rows, times=np.where(untimed, now, event_rows.times))
+    good_changes, places = _checked(changes.rest, _change, now, len(events), errors)
+    change_rows, change_places = join(
+        changes.rows, changes.places, ChangeBatch.of(good_changes), np.array(places, np.uint32)
+    )
+    return event_rows, change_rows, change_places + np.uint32(len(events)), errors

@@ -11,46 +11,46 @@ from muster.v1 import ingest_pb2, ingest_pb2_grpc
 
 from core.commands import Ingest, MergeUsers
 from core.errors import InvalidInput
-from core.profiles.records import MAX_ID_BYTES, IngestResult
+from core.profiles.batch import ChangeBatch, EventBatch, Read
+from core.profiles.records import MAX_ID_BYTES, EventRecord, IngestResult, ProfileChange
 from server.blocking import Pool, settled
 from server.convert import records
+from server.convert.batches import Request
 from server.projects import Project, Projects
 
 _IN_FLIGHT: Final = 8  # batches of one import that may wait for their commit: enough for groups, bounded memory
 
 
 class IngestService(ingest_pb2_grpc.IngestServiceServicer):  # type: ignore[misc]
-    """See proto/muster/v1/ingest.proto.
+    """See proto/muster/v1/ingest.proto. Requests that carry records come as columns (server/convert/batches.py).
 
     Arguments:
         projects: the registry.
-        pool: where batches are converted.
+        pool: where records that are not plainly good are converted.
     """
 
     def __init__(self, projects: Projects, pool: Pool) -> None:
         self._projects = projects
         self._pool = pool
 
-    async def Track(self, request: ingest_pb2.TrackRequest, context: Any) -> ingest_pb2.TrackResponse:  # noqa: N802
+    async def Track(self, request: Request, context: Any) -> ingest_pb2.TrackResponse:  # noqa: N802
         """Store events."""
         project = self._projects.get(request.project)
-        events = await self._pool.run(lambda: [records.event(one) for one in request.events])
-        result: IngestResult = await project.submit(Ingest(events, []), request.request_id)
+        result: IngestResult = await project.submit(Ingest(*await self._lists(request)), request.request_id)
         return ingest_pb2.TrackResponse(
             accepted=result.accepted, duplicates=result.duplicates, errors=records.errors(result.errors)
         )
 
     async def UpdateProfiles(  # noqa: N802
-        self, request: ingest_pb2.UpdateProfilesRequest, context: Any
+        self, request: Request, context: Any
     ) -> ingest_pb2.UpdateProfilesResponse:
         """Change profiles."""
         project = self._projects.get(request.project)
-        changes = await self._pool.run(lambda: [records.change(one) for one in request.updates])
-        result: IngestResult = await project.submit(Ingest([], changes), request.request_id)
+        result: IngestResult = await project.submit(Ingest(*await self._lists(request)), request.request_id)
         return ingest_pb2.UpdateProfilesResponse(accepted=result.accepted, errors=records.errors(result.errors))
 
     async def Import(  # noqa: N802
-        self, requests: AsyncIterator[ingest_pb2.ImportRequest], context: Any
+        self, requests: AsyncIterator[Request], context: Any
     ) -> AsyncIterator[ingest_pb2.ImportResponse]:
         """Load history, batch after batch; each answer is the offset that is durable.
 
@@ -61,7 +61,7 @@ class IngestService(ingest_pb2_grpc.IngestServiceServicer):  # type: ignore[misc
             return
         project = self._projects.get(first.project)
         import_id = _import_id(first)
-        if not first.events and not first.updates:
+        if not first.records:
             yield ingest_pb2.ImportResponse(next_offset=project.engine.import_offset(import_id))
             first = None
         pending: asyncio.Queue[concurrent.futures.Future[IngestResult] | None] = asyncio.Queue(_IN_FLIGHT)
@@ -83,8 +83,8 @@ class IngestService(ingest_pb2_grpc.IngestServiceServicer):  # type: ignore[misc
         self,
         project: Project,
         import_id: str,
-        first: ingest_pb2.ImportRequest | None,
-        requests: AsyncIterator[ingest_pb2.ImportRequest],
+        first: Request | None,
+        requests: AsyncIterator[Request],
         pending: asyncio.Queue[concurrent.futures.Future[IngestResult] | None],
     ) -> None:
         try:
@@ -101,18 +101,15 @@ class IngestService(ingest_pb2_grpc.IngestServiceServicer):  # type: ignore[misc
         await pending.put(None)
 
     async def _submit(
-        self, project: Project, import_id: str, request: ingest_pb2.ImportRequest
+        self, project: Project, import_id: str, request: Request
     ) -> concurrent.futures.Future[IngestResult]:
-        def convert() -> Ingest:
-            return Ingest(
-                [records.event(one) for one in request.events],
-                [records.change(one) for one in request.updates],
-                imported=True,
-                import_id=import_id,
-                offset=request.offset,
-            )
+        events, changes = await self._lists(request)
+        return project.engine.submit(Ingest(events, changes, imported=True, import_id=import_id, offset=request.offset))
 
-        return project.engine.submit(await self._pool.run(convert))
+    async def _lists(self, request: Request) -> tuple[Read[EventBatch, EventRecord], Read[ChangeBatch, ProfileChange]]:
+        """The request's events and changes. What takes its time is done in a thread."""
+        found = request.records
+        return found.lists() if found.is_read else await self._pool.run(found.lists)
 
     async def MergeUsers(  # noqa: N802
         self, request: ingest_pb2.MergeUsersRequest, context: Any
@@ -123,8 +120,8 @@ class IngestService(ingest_pb2_grpc.IngestServiceServicer):  # type: ignore[misc
         return ingest_pb2.MergeUsersResponse(merged=merged)
 
 
-def _import_id(request: ingest_pb2.ImportRequest) -> str:
-    import_id: str = request.import_id
+def _import_id(request: Request) -> str:
+    import_id = request.import_id
     if not import_id or len(import_id.encode()) > MAX_ID_BYTES:
         raise InvalidInput(
             "the import has no name" if not import_id else f"the import's name is over {MAX_ID_BYTES} bytes",

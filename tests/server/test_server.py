@@ -237,8 +237,8 @@ async def test_a_request_far_over_the_limit_is_refused_by_its_length_alone(
     read: list[int] = []
     parser = CallInterceptor._parser
 
-    def noting(interceptor: CallInterceptor, deserialize: Any) -> Any:
-        parse = parser(interceptor, deserialize)
+    def noting(interceptor: CallInterceptor, deserialize: Any, method: str) -> Any:
+        parse = parser(interceptor, deserialize, method)
 
         def noted(raw: bytes) -> Any:
             read.append(len(raw))

@@ -6,10 +6,12 @@ from datetime import UTC, datetime
 from itertools import pairwise
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from core.profiles.batch import ChangeBatch
 from core.profiles.ingest import change_profiles
 from core.profiles.records import Operation, ProfileChange
 from tests.core.profiles.people import Folk
@@ -96,7 +98,8 @@ def test_any_changes_in_any_batches(changes: list[ProfileChange], cuts: list[int
     for first, last in pairwise(edges):
         refused = [place for place in range(first, last) if not plainly(users, changes[place])]
         folk = folk.fork()
-        errors = change_profiles(folk, changes[first:last], list(range(first, last)), folk.touched, live=True)
+        batch, places = ChangeBatch.of(changes[first:last]), np.arange(first, last, dtype=np.uint32)
+        errors = change_profiles(folk, batch, places, folk.touched, live=True)
         assert [error.index for error in errors] == refused
     for distinct_id in ("ann", "bo"):
         assert typed(folk.profile(distinct_id)) == typed(users.get(distinct_id))

@@ -6,26 +6,8 @@ what they are given, so that any number of threads may run them over one block.
 
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
+from core.bitmaps.block_answers cimport block_test, block_work
 from core.bitmaps.block_pages cimport block_view
-
-cdef struct block_work:  # what kernels did, added up; for tests and explanations
-    uint64_t index_words  # words of index sets read
-    uint64_t index_rows  # rows taken from an index's arrays
-    uint64_t scanned_rows  # rows compared in a column
-    uint64_t patched_rows  # rows taken from a patch
-
-cdef struct block_test:  # a comparison with constants
-    uint8_t int_tag  # the tag whose data are compared as ints, 0: none
-    uint8_t double_tag  # DOUBLE where doubles are compared, 0: none
-    uint8_t others_false  # any other present type is false rather than in error
-    uint8_t negate  # what is true is false and what is false is true; errors remain
-    int64_t int_least  # closed ranges, empty where least > greatest
-    int64_t int_greatest
-    double double_least
-    double double_greatest
-    const int64_t* wanted  # NULL: the ranges; else data of which any will do: for tag t those from
-    uint32_t starts[10]  # starts[t] to starts[t + 1], ascending (doubles by value, their bits; for null one 0)
-    block_work* work  # NULL: nobody counts; one for each thread
 
 # Words of `acc` where the test is not true are cleared; returns 0 where none is left, else something else.
 cdef uint64_t block_narrow(const block_view* view, const block_test* test, uint64_t* acc) noexcept nogil
@@ -44,9 +26,5 @@ cdef void block_present(const block_view* view, uint64_t* words) noexcept nogil
 cdef void block_cells(
     const block_view* view, const uint16_t* places, size_t n, uint8_t* tags, int64_t* data
 ) noexcept nogil
-# What the test says of one cell: 1 true, 0 false, 2 in error.
-cdef int cell_passes(const block_test* test, uint8_t tag, int64_t data) noexcept nogil
-# The type of a row of the page, whatever the patch says.
-cdef uint8_t row_tag(const block_view* view, uint32_t row) noexcept nogil
 # Tags and data of all rows.
 cdef void all_cells(const block_view* view, uint8_t* tags, int64_t* data) noexcept nogil

@@ -6,6 +6,7 @@ cdef enum:
     ROWS = 65536  # users in a block
     WORDS = 1024  # words of a set of a block's users
     TAGS = 9  # types, absence included; see core.values.ValueType
+    DIVISOR = 10000
     INDEX_NONE = 0
     INDEX_VALUES = 1  # the rows of each value
     INDEX_ORDER = 2  # the rows in the order of their values
@@ -55,7 +56,36 @@ cdef struct block_view:  # pointers into one page and one patch; valid while the
     const uint64_t* below  # 1,024 words for each k = 1, 2, ... with k * step < count: the first k * step rows of `order`
     patch_view patch
 
+cdef struct page_head:
+    uint8_t magic[4]
+    uint32_t length
+    uint8_t width
+    uint8_t uniform_tag
+    uint8_t index_kind
+    uint8_t reserved
+    uint32_t divisor
+    uint64_t base
+    uint64_t unit
+    uint64_t top
+    int64_t least[5]
+    int64_t greatest[5]
+    uint32_t counts[9]
+    uint32_t count
+    uint32_t step
+    uint32_t key_count
+    uint32_t present_at  # bytes from the page's start; 0: left out
+    uint32_t tags_at
+    uint32_t data_at
+    uint32_t keys_at
+    uint32_t containers_at
+    uint32_t order_at
+    uint32_t samples_at
+    uint32_t tops_at
+    uint32_t below_at
+
 cdef uint64_t order_code(uint8_t tag, int64_t data) noexcept nogil
 cdef int64_t data_of_code(uint8_t tag, uint64_t code, uint32_t divisor) noexcept nogil
-cdef object build_page(const uint8_t* tags, const int64_t* data)
+cdef uint8_t width_of(uint64_t top) noexcept nogil
+cdef uint32_t samples_of(uint32_t n) noexcept nogil
+cdef uint32_t tops_of(uint32_t samples) noexcept nogil
 cdef const char* open_page(const uint8_t* page, size_t length, block_view* view) noexcept nogil

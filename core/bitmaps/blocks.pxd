@@ -2,7 +2,7 @@
 
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t
 
-from core.bitmaps.block_kernels cimport block_test
+from core.bitmaps.block_answers cimport block_test
 from core.bitmaps.block_pages cimport block_view, patch_view
 
 cdef class Block:

@@ -4,16 +4,9 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
-from core.bitmaps.block_kernels cimport (
-    all_cells,
-    block_cells,
-    block_narrow,
-    block_present,
-    block_split,
-    block_test,
-    block_work,
-    row_tag,
-)
+from core.bitmaps.block_answers cimport block_test, block_work, row_tag
+from core.bitmaps.block_building cimport build_page
+from core.bitmaps.block_kernels cimport all_cells, block_cells, block_narrow, block_present, block_split
 from core.bitmaps.block_pages cimport (
     INDEX_ORDER,
     INDEX_VALUES,
@@ -21,7 +14,6 @@ from core.bitmaps.block_pages cimport (
     TAGS,
     WORDS,
     block_view,
-    build_page,
     open_page,
     patch_view,
 )

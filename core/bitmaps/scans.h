@@ -291,31 +291,4 @@ static inline uint64_t offset_at(const uint8_t* data, uint8_t width, size_t row)
     }
 }
 
-/* The offsets of one type that are wanted: low..high, nothing where tag is 0. */
-typedef struct {
-    uint8_t tag;
-    uint64_t low, high;
-} typed_range;
-
-/* Rows of several types: those whose type is one of two are known, those in its range hit. */
-static inline void scan_mixed(
-    const uint8_t* tags, const uint8_t* data, uint8_t width, const typed_range* one, const typed_range* two,
-    const uint64_t* within, uint64_t* hits, uint64_t* known)
-{
-    uint8_t hit[64], seen[64];
-    for (int w = 0; w < SCAN_WORDS; w++) {
-        hits[w] = known[w] = 0;
-        if (!within[w]) continue;
-        for (int j = 0; j < 64; j++) {
-            const uint8_t tag = tags[64 * w + j];
-            const uint64_t x = offset_at(data, width, 64 * (size_t)w + j);
-            const uint8_t first = (tag == one->tag) & (tag != 0), second = (tag == two->tag) & (tag != 0);
-            seen[j] = first | second;
-            hit[j] = (first & (x >= one->low) & (x <= one->high)) | (second & (x >= two->low) & (x <= two->high));
-        }
-        hits[w] = pack_bits(hit) & within[w];
-        known[w] = pack_bits(seen) & within[w];
-    }
-}
-
 #endif

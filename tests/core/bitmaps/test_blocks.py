@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from core.bitmaps.block_kernels import scan_kernels, scan_with
+from core.bitmaps.block_answers import scan_kernels, scan_with
 from core.bitmaps.block_tables import BlockTable
 from core.bitmaps.blocks import Block, BlockTest
 from core.bitmaps.cells import BLOCK_ROWS, Data, Tags

@@ -194,6 +194,30 @@ def _behaviour(as_json: bool, events: int, **options: Any) -> int:
     return _show(report, as_json)
 
 
+@commands.command("start")
+@_common(rounds=5)
+@click.option("--events", type=click.IntRange(100), default=50_000_000, show_default=True, help="How many happened.")
+@click.option("--tail", type=click.IntRange(1), default=550_000, show_default=True, help="Events before the kill.")
+def _start(as_json: bool, events: int, tail: int, **options: Any) -> int:
+    """Until a server has answered a question, after a checkpoint and after kill -9."""
+    from benchmarks import start
+
+    with Bar(start.NAME) as bar:
+        report = start.run(Options(**options), events, tail, bar)
+    return _show(report, as_json)
+
+
+@commands.command("memory")
+@_common(rounds=5)
+def _memory(as_json: bool, **options: Any) -> int:
+    """Anonymous memory a profile of twelve properties, and serving within less memory than the store's size."""
+    from benchmarks import memory
+
+    with Bar(memory.NAME) as bar:
+        report = memory.run(Options(**options), bar)
+    return _show(report, as_json)
+
+
 @commands.command("live")
 @_common(rounds=1)
 @click.option("--seconds", type=click.IntRange(5), default=300, show_default=True, help="For how long.")

@@ -29,6 +29,10 @@ from core.values import ValueType
 FOLDER: Final = Path(__file__).parent / ".corpora"
 _FACTS: Final = "corpus.json"
 _OF_NO_USE: Final = frozenset({"STORE_DAMAGED", "STORE_TRUNCATED", "STORE_FORMAT_NEWER", "STORE_FORMAT_OLDER"})
+_WIDE_FORMAT: Final = 1
+_WIDE_DRAW: Final = 400  # a stream of the seed, apart from the others
+_CITIES: Final = 1_000
+_UNIQUE: Final = {"handle": "h{:08d}", "phone": "+4915{:09d}", "device": "d{:08x}-0000-4000-8000-{:012d}"}
 _IDS_AT_ONCE: Final = 500_000
 Fill = Callable[[Population, Users], None]
 Progress = Callable[[str], None]
@@ -103,6 +107,29 @@ def people_corpus(who: People, seed: int, folder: Path, progress: Progress) -> C
         _fill(who, population, users, progress)
         progress("writing the checkpoint")
 
+    return _kept(key, who.digest(), folder, fill)
+
+
+def wide_corpus(who: People, seed: int, folder: Path, progress: Progress) -> Corpus:
+    """The store that holds these people with twelve properties, four of them strings that nobody shares.
+
+    Arguments and errors as for `people_corpus`.
+    """
+
+    def fill(population: Population, users: Users) -> None:
+        _fill(who, population, users, progress)
+        draw = np.random.default_rng([seed, _WIDE_DRAW])
+        progress("loading visits, city")
+        population.bulk_column("visits", ValueType.INT, draw.geometric(1 / 40, len(who)))
+        cities = [f"city-{number}" for number in range(_CITIES)]
+        population.bulk_column("city", ValueType.STRING, (draw.integers(0, _CITIES, len(who), np.uint32), cities))
+        for name, pattern in _UNIQUE.items():
+            progress(f"loading {name}")
+            texts = [pattern.format(ordinal, ordinal) for ordinal in range(len(who))]
+            population.bulk_column(name, ValueType.STRING, (np.arange(len(who), dtype=np.uint32), texts))
+        progress("writing the checkpoint")
+
+    key = f"wide-{len(who)}-seed{seed}-format{people.FORMAT}.{_WIDE_FORMAT}.{STORE_FORMAT}"
     return _kept(key, who.digest(), folder, fill)
 
 

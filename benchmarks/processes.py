@@ -52,12 +52,21 @@ def environment() -> Mapping[str, str]:
 class Server:
     """`muster serve` over a store, with its defaults, on a free port of the loopback. A context manager that ends it."""
 
-    def __init__(self, store: Path, scratch: Path, core: int | None) -> None:
+    def __init__(self, store: Path, scratch: Path, core: int | None, group: Path | None = None) -> None:
+        """Start it.
+
+        Arguments:
+            scratch: a folder of this server alone, for its log and its address.
+            core: the one it is held to; None for all.
+            group: file of a control group that it enters first: see `benchmarks.limits`.
+        """
+        enter = () if group is None else ("/bin/sh", "-c", 'echo $$ > "$0" && exec "$@"', str(group))
         self._ready = scratch / "ready"
         self._log = scratch / "server.log"
         with held_to(core), self._log.open("wb") as log:
             self._process = subprocess.Popen(
                 [
+                    *enter,
                     *(sys.executable, "-m", "server.cli", "serve", "--store", str(store), "--listen", "127.0.0.1:0"),
                     *("--http-listen", "", "--ready-file", str(self._ready)),
                 ],

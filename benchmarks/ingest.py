@@ -200,6 +200,9 @@ def figures_of(load: Load, rounds: Mapping[str, Sequence[Measured]], checkpoints
         figures[f"{kind}_answer_median_ms"] = statistics.median(one.median_ms for one in rounds[kind])
         figures[f"{kind}_longest_answer_ms"] = max(one.longest_ms for one in rounds[kind])
         figures[f"{kind}_bytes_a_record"] = rounds[kind][0].sent_bytes / sent
+        figures[f"{kind}_client_us_a_record"] = (
+            statistics.median(one.client_seconds for one in rounds[kind]) / sent * 1e6
+        )
     figures["longest_stall_ms"] = max(one.longest_ms for kind in rounds for one in rounds[kind])
     figures["checkpoints"] = checkpoints
     return figures
@@ -226,6 +229,7 @@ def _report(options: Options, load: Load, corpus: Corpus, figures: Figures, plac
     notes = [
         "medians of rounds, events and updates taking turns, after one round that is not counted",
         f"{load.batch:,} records a request, {load.in_flight} requests in flight, serialised before the clock starts",
+        "client_us_a_record: the client's own processor time, a part of the time measured",
         "longest_stall_ms: the longest wait for any answer, checkpoints running as the server's defaults say",
         "afterwards the index answered with exactly what was sent, and so did the store after kill -9",
         "server and client each held to a core of its own"

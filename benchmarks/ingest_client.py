@@ -57,6 +57,7 @@ class Measured:
         longest_ms, median_ms: from a request to its answer.
         sent_bytes: of all requests.
         accepted, refused, duplicates: records as the server answered.
+        client_seconds: processor time of the client meanwhile.
     """
 
     seconds: float
@@ -66,6 +67,7 @@ class Measured:
     accepted: int
     refused: int
     duplicates: int
+    client_seconds: float
 
 
 def requests_of(task: Task) -> list[bytes]:
@@ -91,9 +93,9 @@ async def send(channel: grpc.aio.Channel, task: Task, requests: list[bytes]) -> 
             waits.append(time.perf_counter() - began)
             answers.append(answer)
 
-    started = time.perf_counter()
+    started, busy = time.perf_counter(), time.process_time()
     await asyncio.gather(*(lane() for _ in range(task.in_flight)))
-    seconds = time.perf_counter() - started
+    seconds, busy = time.perf_counter() - started, time.process_time() - busy
     parsed = [_ANSWERS[task.kind].FromString(answer) for answer in answers]
     waits.sort()
     return Measured(
@@ -104,6 +106,7 @@ async def send(channel: grpc.aio.Channel, task: Task, requests: list[bytes]) -> 
         accepted=sum(answer.accepted for answer in parsed),
         refused=sum(len(answer.errors) for answer in parsed),
         duplicates=sum(answer.duplicates for answer in parsed) if task.kind == EVENTS else 0,
+        client_seconds=busy,
     )
 
 

@@ -158,7 +158,7 @@ def test_bounds(changed: Figures, verdicts: list[bool | None]) -> None:
 
 def test_figures_are_medians_of_rounds() -> None:
     def measured(seconds: float, longest: float) -> Measured:
-        return Measured(seconds, longest, 5.0, 1_000, 100, 0, 0)
+        return Measured(seconds, longest, 5.0, 1_000, 100, 0, 0, 0.5)
 
     load = ingest.Load(events=100, updates=100)
     rounds = {

@@ -7,11 +7,12 @@ import os
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.bitmaps.event_identity import identities_of
+from core.bitmaps.event_identity import identities_of, identities_of_spans
 
 _MASK = 2**64 - 1
 
@@ -74,3 +75,21 @@ def test_ids_do_not_run_together() -> None:
 def test_columns_of_different_lengths_are_refused() -> None:
     with pytest.raises(ValueError, match="1 ids with 2 insert ids"):
         identities_of(["a"], ["b", "c"])
+
+
+@given(st.lists(st.tuples(st.text(max_size=20), st.text(max_size=20)), max_size=10))
+def test_ids_in_a_heap_have_the_identities_of_texts(ids: list[tuple[str, str]]) -> None:
+    texts = [text.encode() for pair in ids for text in pair]
+    lengths = np.array([len(text) for text in texts], np.uint32)
+    starts = np.cumsum(lengths, dtype=np.uint32) - lengths
+    found = identities_of_spans(b"".join(texts), starts[::2], lengths[::2], starts[1::2], lengths[1::2])
+    assert found.tolist() == identities_of([sent for sent, _ in ids], [inserted for _, inserted in ids]).tolist()
+
+
+@pytest.mark.parametrize(("start", "length"), [(4, 0), (0, 4), (3, 1), (2**32 - 1, 1)])
+def test_a_span_that_leaves_the_heap_is_refused(start: int, length: int) -> None:
+    good, zero = np.zeros(1, np.uint32), np.zeros(1, np.uint32)
+    odd = np.array([start], np.uint32), np.array([length], np.uint32)
+    for spans in ((*odd, good, zero), (good, zero, *odd)):
+        with pytest.raises(ValueError, match="leave the heap"):
+            identities_of_spans(b"abc", *spans)

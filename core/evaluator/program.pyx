@@ -12,7 +12,7 @@ from libc.stdint cimport uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy, memset
 
-from core.bitmaps.block_kernels cimport block_narrow, block_present, block_test, block_work
+from core.bitmaps.block_kernels cimport block_ahead, block_narrow, block_present, block_test, block_work
 from core.bitmaps.block_pages cimport block_view
 from core.bitmaps.block_tables cimport BlockTable
 from core.bitmaps.blocks cimport BlockTest
@@ -84,6 +84,7 @@ cdef uint64_t narrow_by_test(const void* context, uint32_t block, bint false_rai
     if block >= test.length or test.views[block] == NULL:  # nobody has a value: all err
         memset(acc, 0, WORDS * 8)
         return EMPTY
+    block_ahead(test.views, test.length, block, &test.rails[false_rail])  # a program takes blocks one after the other
     return block_narrow(test.views[block], &test.rails[false_rail], acc)
 
 

@@ -117,6 +117,10 @@ cdef class ComparisonLeaf(Leaf):
         self._test.rails[1].negate = not wanted.test.negate
         self.narrow, self.weigh, self.context = narrow_by_test, weigh_test, &self._test
 
+    cdef void report_to(self, block_work* work) noexcept:
+        """Have what kernels do added up, or (NULL) no more."""
+        self._test.rails[0].work = self._test.rails[1].work = work
+
 
 cdef struct owned:  # the context of a PresenceLeaf
     const block_view** views
@@ -322,6 +326,18 @@ cdef inline uint32_t fill_asked(const asked* who, uint32_t block, uint64_t* acc,
     return ops.keep(acc, scratch) != 0
 
 
+cdef struct counted:  # a leaf whose calls are counted
+    narrow_leaf narrow
+    const void* context
+    uint64_t calls
+
+
+cdef uint64_t narrow_counted(const void* context, uint32_t block, bint false_rail, uint64_t* acc) noexcept nogil:
+    cdef counted* leaf = <counted*>context
+    leaf.calls += 1
+    return leaf.narrow(leaf.context, block, false_rail, acc)
+
+
 cdef asked asked_of(UserSet live, UserSet among):
     cdef asked who
     who.live, who.live_length = live.containers, live.length
@@ -464,6 +480,38 @@ cdef class Program:
                     else:
                         memset(row, 0, WORDS * 8)
         free(room)
+
+    def work(self, UserSet live not None, UserSet among, Blocks blocks not None):
+        """What a count over these blocks does, for tests: how often a leaf is asked about a block, and what kernels of
+        comparisons then read. Nobody else may run the program meanwhile.
+
+        Returns:
+            The counts by name: asked, and those of `block_work`.
+        """
+        cdef counted* calls = <counted*>calloc(self.step_count, sizeof(counted))
+        cdef block_work done
+        cdef uint32_t i
+        if calls == NULL:
+            raise MemoryError
+        memset(&done, 0, sizeof(done))
+        for leaf in self._leaves:
+            if isinstance(leaf, ComparisonLeaf):
+                (<ComparisonLeaf>leaf).report_to(&done)
+        for i in range(self.step_count):
+            if self.steps[i].kind == LEAF:
+                calls[i] = counted(self.steps[i].narrow, self.steps[i].context, 0)
+                self.steps[i].narrow, self.steps[i].context = narrow_counted, calls + i
+        self.count(live, among, blocks)
+        asked = 0
+        for i in range(self.step_count):
+            if self.steps[i].kind == LEAF:
+                self.steps[i].narrow, self.steps[i].context = calls[i].narrow, calls[i].context
+                asked += calls[i].calls
+        for leaf in self._leaves:
+            if isinstance(leaf, ComparisonLeaf):
+                (<ComparisonLeaf>leaf).report_to(NULL)
+        free(calls)
+        return {"asked": asked, **done}
 
     def narrow(self, const uint32_t[::1] blocks not None, uint64_t[:, ::1] words not None, *, bint false_rail):
         """Leave in sets those users for whom it is true (or, on the other rail, false).

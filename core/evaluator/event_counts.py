@@ -13,37 +13,41 @@ from typing import TYPE_CHECKING, Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from core.bitmaps.events import EventTable
 from core.evaluator import words
-from core.evaluator.event_conditions import NO_CONDITION, condition_of, numeric_bounds
+from core.evaluator.cel_values import CelValue
+from core.evaluator.constants import Constant
+from core.evaluator.event_conditions import Condition, condition_of, value_of
 from core.evaluator.event_kernel import Tally
 from core.evaluator.event_scan import as_words, is_worth_it, judged, slots_of, visible_events, window_of
-from core.evaluator.plan import Split, Step, Want
+from core.evaluator.leaves import bounds_with
+from core.evaluator.plan import Fusible, NoKernel, Split, Step, Want
 from core.evaluator.tally import count_into
 from core.evaluator.tree import Macro, Node
 from core.evaluator.vector import DOUBLE, INT, UINT, Vector, of_ints, truths
 from core.values import INT_MAX
 
 if TYPE_CHECKING:
-    from core.bitmaps.events import EventTable
-    from core.evaluator.batch import Batch, Words
+    from core.evaluator.batch import Batch, Run, Words
+    from core.evaluator.program import Part
 
 
 _MOST_COUNTED: Final = 255
 
 
-def _counts_of(function: str, limit: Vector) -> tuple[int, int, bool] | None:
+def _counts_of(function: str, limit: CelValue) -> tuple[int, int, bool]:
     """The counts that compare so with a limit as least, greatest and whether it is those that do not.
 
-    255 stands for all counts from there on; None where that would not do.
+    255 stands for all counts from there on. Raises NoKernel where that would not do.
     """
-    bounds = numeric_bounds(function, limit)
-    if bounds is None:
-        return None
+    bounds = bounds_with(function, limit, lambda text: -1)
+    if bounds.int_tag != INT:
+        raise NoKernel
     least, greatest = max(bounds.ints[0], 0), bounds.ints[1]
     if least > greatest:
         return 0, _MOST_COUNTED, not bounds.negate  # no count
     if least > _MOST_COUNTED or _MOST_COUNTED <= greatest < INT_MAX:
-        return None
+        raise NoKernel
     return least, min(greatest, _MOST_COUNTED), bounds.negate
 
 
@@ -65,7 +69,7 @@ class EventTest:
     limit: Node | None = None
 
 
-class EventCounts(Step):
+class EventCounts(Fusible):
     """Counts of judged events per user, compared.
 
     Arguments:
@@ -76,19 +80,28 @@ class EventCounts(Step):
         super().__init__(f"{text}: event chunks", position, cost)
         self._test = test
         self._general = general
-        self._condition = NO_CONDITION if test.macro is None else condition_of(test.macro)
+        self._condition = Condition() if test.macro is None else condition_of(test.macro)
+        self._limit = None if test.limit is None else Constant(test.limit)
 
-    def judge(self, batch: Batch, within: Words, want: Want) -> Split:
+    def part(self, run: Run) -> Part:
+        if run.instant is None or self._condition is None:
+            raise NoKernel
+        kind, counts = self._test.kind, (1, 1, False)
+        if self._limit is not None:
+            counts = _counts_of(self._test.function, value_of(self._limit, run))
+        table = run.population.events(self._test.name) or EventTable(self._test.name)
+        leaves = self._condition.bound(table, run)
+        days = table.days_between(*self._condition.window(leaves, run.instant))
+        parts = [(part.page, part.alive) for day in days for part in table.chunk(day).parts]
+        operations = list(self._condition.operations)
+        return Tally(parts, leaves, operations, run.instant, "size" if kind == "exists_one" else kind, *counts)
+
+    def apart(self, batch: Batch, within: Words, want: Want) -> Split:
         test = self._test
         table = batch.run.population.events(test.name)
         limit = None if test.limit is None else batch.run.constant(test.limit)
         if test.limit is not None and (limit is None or limit.tag() not in (INT, UINT, DOUBLE)):
             return self._general.judge(batch, within, want)
-        tally = self._kernel(batch, table, limit)
-        if tally is not None:
-            split = Split(batch.empty(), batch.empty())
-            tally.split(batch.blocks, within, split.true, split.false)
-            return split
         if not is_worth_it(table, words.count(within)):
             return self._general.judge(batch, within, want)
         decisive, failed = self._tally(batch, table)
@@ -103,21 +116,6 @@ class EventCounts(Step):
             none = ~some & ~failed
             true, false = (none, some) if test.kind == "all" else (some, none)
         return Split(as_words(true), as_words(false))
-
-    def _kernel(self, batch: Batch, table: EventTable | None, limit: Vector | None) -> Tally | None:
-        """The question for the kernel; None where that cannot answer it."""
-        now = batch.run.sources.instant()
-        if table is None or now is None or self._condition is None:
-            return None
-        test = self._test
-        days = table.days_between(window_of(batch, test.macro), now)
-        counted = "size" if test.kind == "exists_one" else test.kind
-        range_ = (1, 1, False) if limit is None else _counts_of(test.function, limit)
-        leaves = self._condition.bound(table, batch.run)
-        if leaves is None or range_ is None:
-            return None
-        parts = [(part.page, part.alive) for day in days for part in table.chunk(day).parts]
-        return Tally(parts, leaves, list(self._condition.operations), now, counted, *range_)
 
     def _compared(self, batch: Batch, limit: Vector, most: int) -> NDArray[np.bool_]:
         """For each count from 0 to `most`, whether it compares so with the limit."""

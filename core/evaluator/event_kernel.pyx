@@ -5,7 +5,8 @@ false; who is in neither errs. Its leaves compare a column with constants in the
 moved into the column's offsets when a page is bound, and many leaves are then true or false for a whole page. Rows that
 decide are counted into one byte per user of the block, which stops at 255, or noted as one bit where one is enough.
 
-Nothing here needs the GIL; a `Tally` changes nothing once it is made, and may be asked by several threads at once.
+Nothing here needs the GIL; a `Tally` is a leaf of a program, changes nothing once it is made, and may be asked by several
+threads at once.
 """
 
 from libc.math cimport ceil, floor
@@ -14,8 +15,9 @@ from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 
 from core.bitmaps.event_page cimport (
-    EVERY, NO_SCALE, SOME, TAGGED, EventPage, event_column, event_view, number_at, tag_at, unscaled, value_at
+    NO_SCALE, SOME, TAGGED, EventPage, event_column, event_view, number_at, tag_at, unscaled, value_at
 )
+from core.evaluator.program cimport Leaf
 
 cdef enum:
     ROWS = 65536  # users in a block
@@ -40,6 +42,8 @@ cdef enum:
     # what reading costs, in rows that are judged one after the other
     ROWS_PER_SEARCH = 96  # finding a user's rows in a page
     ROWS_PER_BLOCK = 4096  # emptying and comparing a block's counters
+
+cdef double ROW_NANOSECONDS = 1.5
 
 cdef extern from *:
     """
@@ -457,7 +461,227 @@ cdef inline uint32_t first_row(const uint16_t* users, uint32_t low, uint32_t hig
     return low
 
 
-cdef class Tally:
+cdef struct question:  # the context of a Tally
+    bound_page* pages
+    bound_leaf* bound  # of each page, one after the other
+    leaf_test* leaves
+    operation* operations
+    size_t page_count
+    size_t leaf_count
+    size_t operation_count
+    leaf_test visible
+    event_loops loops
+    uint8_t least
+    uint8_t greatest
+    bint negate
+    bint counts
+    bint decided_by_false
+
+
+cdef void rows_of(
+    const question* me, size_t number, uint64_t first, uint64_t n, uint64_t* deciding, uint64_t* failing
+) noexcept nogil:
+    """Of up to 1,024 rows of a page, those that decide and those that err."""
+    cdef uint64_t[MOST_DEPTH * STRIDE] true, false
+    cdef const bound_page* page = &me.pages[number]
+    cdef uint64_t rows = page.view.rows, words = (n + 63) // 64, w, counting
+    cdef size_t i, top = 0, low
+    cdef uint64_t[STRIDE] seen, unseen
+    if me.operation_count == 0:
+        memset(true, 0xFF, 8 * words)
+        memset(false, 0, 8 * words)
+    for i in range(me.operation_count):
+        if me.operations[i].kind == DO_LEAF:
+            ask_leaf(
+                &me.bound[number * me.leaf_count + me.operations[i].leaf],
+                &me.leaves[me.operations[i].leaf], first, n, rows, &me.loops, true + top * STRIDE,
+                false + top * STRIDE,
+            )
+            top += 1
+            continue
+        low = (top - 1) * STRIDE
+        if me.operations[i].kind == DO_NOT:
+            for w in range(words):
+                true[low + w], false[low + w] = false[low + w], true[low + w]
+            continue
+        top -= 1
+        low -= STRIDE
+        if me.operations[i].kind == DO_AND:
+            for w in range(words):
+                true[low + w] &= true[low + STRIDE + w]
+                false[low + w] |= false[low + STRIDE + w]
+        else:
+            for w in range(words):
+                true[low + w] |= true[low + STRIDE + w]
+                false[low + w] &= false[low + STRIDE + w]
+    if not page.all_visible:
+        ask_leaf(&page.now, &me.visible, first, n, rows, &me.loops, seen, unseen)
+    for w in range(words):
+        counting = <uint64_t>-1 if page.all_visible else seen[w]
+        if page.alive != NULL:
+            counting &= bits_from(page.alive, first + 64 * w, rows)
+        if 64 * w + 64 > n:
+            counting &= ((<uint64_t>1) << (n & 63)) - 1
+        failing[w] = counting & ~(true[w] | false[w])
+        deciding[w] = counting & (false[w] if me.decided_by_false else true[w])
+
+
+cdef uint64_t count_of(const question* me, uint32_t block, uint16_t user, bint* failed) noexcept nogil:
+    """How many of a user's events decide, and whether one errs."""
+    cdef uint64_t[STRIDE] deciding, failing
+    cdef uint64_t row, last, n, w, count = 0
+    cdef size_t i
+    cdef uint32_t place
+    cdef const event_view* view
+    for i in range(me.page_count):
+        view = me.pages[i].view
+        place = place_in(view, block)
+        if place == view.blocks:
+            continue
+        row, last = first_row(view.ordinals, view.starts[place], view.starts[place + 1], user), view.starts[place + 1]
+        while row < last and view.ordinals[row] == user:
+            n = 1
+            while n < 64 * STRIDE and row + n < last and view.ordinals[row + n] == user:
+                n += 1
+            rows_of(me, i, row, n, deciding, failing)
+            for w in range((n + 63) // 64):
+                count += ones(deciding[w])
+                failed[0] |= failing[w] != 0
+            row += n
+    return count
+
+
+cdef void ask_few(
+    const question* me, uint32_t block, const uint64_t* within, uint64_t* true_words, uint64_t* false_words
+) noexcept nogil:
+    """User by user."""
+    cdef uint64_t word, bit, count
+    cdef size_t w
+    cdef bint failed, yes
+    memset(true_words, 0, 8 * WORDS)
+    memset(false_words, 0, 8 * WORDS)
+    for w in range(WORDS):
+        word = within[w]
+        while word:
+            bit = word & (~word + 1)
+            word ^= bit
+            failed = False
+            count = count_of(me, block, <uint16_t>(64 * w + ones(bit - 1)), &failed)
+            if me.counts:
+                count = min(count, <uint64_t>255)
+                yes = (me.least <= count <= me.greatest) != me.negate
+            else:
+                yes = (count > 0) != me.decided_by_false
+            # What decides `exists` or `all` does so whatever errs.
+            if failed and (me.counts or count == 0):
+                continue
+            if yes:
+                true_words[w] |= bit
+            else:
+                false_words[w] |= bit
+
+
+cdef void ask_all(const question* me, uint32_t block, uint64_t* true_words, uint64_t* false_words) noexcept nogil:
+    """All events of the block's users."""
+    cdef uint8_t[ROWS] counters
+    cdef uint64_t[WORDS] failed
+    cdef uint64_t[STRIDE] deciding, failing
+    cdef uint64_t row, last, n, w, erred, hits
+    cdef size_t i
+    cdef uint32_t place
+    cdef const event_view* view
+    cdef bint any_failed = False
+    memset(failed, 0, sizeof(failed))
+    memset(true_words, 0, 8 * WORDS)
+    if me.counts:
+        memset(counters, 0, sizeof(counters))
+    for i in range(me.page_count):
+        view = me.pages[i].view
+        place = place_in(view, block)
+        if place == view.blocks:
+            continue
+        row, last = view.starts[place], view.starts[place + 1]
+        while row < last:
+            n = min(<uint64_t>(64 * STRIDE), last - row)
+            rows_of(me, i, row, n, deciding, failing)
+            if me.counts:
+                count_rows_of(deciding, n, view.ordinals + row, counters)
+            else:
+                note_rows_of(deciding, n, view.ordinals + row, true_words)
+            erred = 0
+            for w in range((n + 63) // 64):
+                erred |= failing[w]
+            if erred:
+                any_failed = True
+                note_rows_of(failing, n, view.ordinals + row, failed)
+            row += n
+    if me.counts:
+        me.loops.counters(counters, me.least, me.greatest, true_words)
+    for w in range(WORDS):
+        hits = true_words[w]
+        if me.counts:
+            if me.negate:
+                hits = ~hits
+            true_words[w], false_words[w] = hits & ~failed[w], ~hits & ~failed[w]
+        elif me.decided_by_false:
+            true_words[w], false_words[w] = ~hits & ~failed[w], hits
+        else:
+            false_words[w] = ~hits & ~failed[w]
+
+
+cdef void ask(
+    const question* me, uint32_t block, const uint64_t* within, uint64_t* true_words, uint64_t* false_words
+) noexcept nogil:
+    """The answers for the users of a block: 1,024 words each. Who is in neither has an event that errs.
+
+    Of users who are not `within` nothing is said. Where these are few, only their events are read.
+    """
+    cdef uint64_t users = 0, rows = 0, pages = 0
+    cdef size_t i, w
+    cdef uint32_t place
+    for w in range(WORDS):
+        users += ones(within[w])
+    for i in range(me.page_count):
+        place = place_in(me.pages[i].view, block)
+        if place < me.pages[i].view.blocks:
+            rows += me.pages[i].view.starts[place + 1] - me.pages[i].view.starts[place]
+            pages += 1
+    if users * pages * ROWS_PER_SEARCH < rows + ROWS_PER_BLOCK:
+        ask_few(me, block, within, true_words, false_words)
+    else:
+        ask_all(me, block, true_words, false_words)
+
+
+cdef uint64_t narrow_by_events(const void* context, uint32_t block, bint false_rail, uint64_t* acc) noexcept nogil:
+    """See `core.evaluator.program.Leaf`."""
+    cdef uint64_t[WORDS] true_words, false_words
+    cdef uint64_t left = 0
+    cdef const uint64_t* rail = &true_words[0]
+    cdef size_t w
+    if false_rail:
+        rail = &false_words[0]
+    ask(<const question*>context, block, acc, true_words, false_words)
+    for w in range(WORDS):
+        acc[w] &= rail[w]
+        left |= acc[w]
+    return left
+
+
+cdef double weigh_events(const void* context, uint32_t block, uint64_t* acc) noexcept nogil:
+    """See `core.evaluator.program.Leaf`: what reading all of a block's events takes."""
+    cdef const question* me = <const question*>context
+    cdef double rows = ROWS_PER_BLOCK
+    cdef size_t i
+    cdef uint32_t place
+    for i in range(me.page_count):
+        place = place_in(me.pages[i].view, block)
+        if place < me.pages[i].view.blocks:
+            rows += me.pages[i].view.starts[place + 1] - me.pages[i].view.starts[place]
+    narrow_by_events(context, block, False, acc)
+    return rows * ROW_NANOSECONDS
+
+
+cdef class Tally(Leaf):
     """A question about the events of each user, over the pages that a window of days has.
 
     Arguments:
@@ -474,15 +698,7 @@ cdef class Tally:
     """
 
     cdef list _kept
-    cdef bound_page* pages
-    cdef bound_leaf* bound  # of each page, one after the other
-    cdef leaf_test* leaves
-    cdef operation* operations
-    cdef size_t page_count, leaf_count, operation_count
-    cdef leaf_test visible
-    cdef event_loops loops
-    cdef uint8_t least, greatest
-    cdef bint negate, counts, decided_by_false
+    cdef question me
 
     def __cinit__(
         self, list parts, list leaves, list operations, int64_t now, str kind, int least=1, int greatest=255,
@@ -493,40 +709,41 @@ cdef class Tally:
         cdef const uint64_t[::1] alive
         if not 0 <= least <= greatest <= 255:
             raise ValueError(f"counts from {least} to {greatest}")
-        self.loops = loops_of(portable)
-        self.least, self.greatest, self.negate = least, greatest, negate
-        self.counts, self.decided_by_false = kind == "size", kind == "all"
+        self.me.loops = loops_of(portable)
+        self.me.least, self.me.greatest, self.me.negate = least, greatest, negate
+        self.me.counts, self.me.decided_by_false = kind == "size", kind == "all"
+        self.narrow, self.weigh, self.context = narrow_by_events, weigh_events, &self.me
         self._kept = []
-        self.page_count, self.leaf_count, self.operation_count = len(parts), len(leaves), len(operations)
-        self.pages = <bound_page*>calloc(self.page_count + 1, sizeof(bound_page))
-        self.bound = <bound_leaf*>calloc(self.page_count * self.leaf_count + 1, sizeof(bound_leaf))
-        self.leaves = <leaf_test*>calloc(self.leaf_count + 1, sizeof(leaf_test))
-        self.operations = <operation*>calloc(self.operation_count + 1, sizeof(operation))
-        if self.pages == NULL or self.bound == NULL or self.leaves == NULL or self.operations == NULL:
+        self.me.page_count, self.me.leaf_count, self.me.operation_count = len(parts), len(leaves), len(operations)
+        self.me.pages = <bound_page*>calloc(self.me.page_count + 1, sizeof(bound_page))
+        self.me.bound = <bound_leaf*>calloc(self.me.page_count * self.me.leaf_count + 1, sizeof(bound_leaf))
+        self.me.leaves = <leaf_test*>calloc(self.me.leaf_count + 1, sizeof(leaf_test))
+        self.me.operations = <operation*>calloc(self.me.operation_count + 1, sizeof(operation))
+        if self.me.pages == NULL or self.me.bound == NULL or self.me.leaves == NULL or self.me.operations == NULL:
             raise MemoryError
         for i, (owner, bounds) in enumerate(leaves):
-            self._take_leaf(&self.leaves[i], owner, bounds)
+            self._take_leaf(&self.me.leaves[i], owner, bounds)
         self._take_operations(operations)
-        self.visible.of_time, self.visible.int_tag = True, TIMESTAMP
-        self.visible.int_least, self.visible.int_greatest = INT64_MIN, now
+        self.me.visible.of_time, self.me.visible.int_tag = True, TIMESTAMP
+        self.me.visible.int_least, self.me.visible.int_greatest = INT64_MIN, now
         for i, (page, words) in enumerate(parts):
             self._kept.append((page, words))
-            self.pages[i].view = &page.view
+            self.me.pages[i].view = &page.view
             if words is not None:
                 alive = words
                 if <uint64_t>alive.shape[0] != (page.view.rows + 63) // 64:
                     raise ValueError(f"{alive.shape[0]} words for {page.view.rows} rows")
-                self.pages[i].alive = &alive[0]
-            bind_leaf(&self.pages[i].now, &self.visible, &page.view)
-            self.pages[i].all_visible = self.pages[i].now.how == HIT_ALL
-            for leaf in range(self.leaf_count):
-                bind_leaf(&self.bound[i * self.leaf_count + leaf], &self.leaves[leaf], &page.view)
+                self.me.pages[i].alive = &alive[0]
+            bind_leaf(&self.me.pages[i].now, &self.me.visible, &page.view)
+            self.me.pages[i].all_visible = self.me.pages[i].now.how == HIT_ALL
+            for leaf in range(self.me.leaf_count):
+                bind_leaf(&self.me.bound[i * self.me.leaf_count + leaf], &self.me.leaves[leaf], &page.view)
 
     def __dealloc__(self):
-        free(self.pages)
-        free(self.bound)
-        free(self.leaves)
-        free(self.operations)
+        free(self.me.pages)
+        free(self.me.bound)
+        free(self.me.leaves)
+        free(self.me.operations)
 
     cdef int _take_leaf(self, leaf_test* test, int64_t owner, bounds) except -1:
         test.of_time = owner == -1
@@ -545,13 +762,13 @@ cdef class Tally:
     cdef int _take_operations(self, list operations) except -1:
         cdef size_t i
         cdef int depth = 0, code
-        for i in range(self.operation_count):
+        for i in range(self.me.operation_count):
             code = operations[i]
-            self.operations[i].kind = DO_LEAF if code >= 0 else -code
+            self.me.operations[i].kind = DO_LEAF if code >= 0 else -code
             if code >= 0:
-                self.operations[i].leaf = code
+                self.me.operations[i].leaf = code
                 depth += 1
-                if <size_t>code >= self.leaf_count:
+                if <size_t>code >= self.me.leaf_count:
                     raise ValueError(f"no leaf {code}")
             elif code not in (-1, -2, -3) or depth < (1 if code == -3 else 2):
                 raise ValueError(f"operation {code} on {depth} operands")
@@ -559,206 +776,6 @@ cdef class Tally:
                 depth -= 1
             if depth > MOST_DEPTH:
                 raise ValueError("too deep a condition")
-        if self.operation_count and depth != 1:
+        if self.me.operation_count and depth != 1:
             raise ValueError(f"a condition that leaves {depth} answers")
         return 0
-
-    cdef void _rows(
-        self, size_t number, uint64_t first, uint64_t n, uint64_t* deciding, uint64_t* failing
-    ) noexcept nogil:
-        """Of up to 1,024 rows of a page, those that decide and those that err."""
-        cdef uint64_t[MOST_DEPTH * STRIDE] true, false
-        cdef const bound_page* page = &self.pages[number]
-        cdef uint64_t rows = page.view.rows, words = (n + 63) // 64, w, counting
-        cdef size_t i, top = 0, low
-        cdef uint64_t[STRIDE] seen, unseen
-        if self.operation_count == 0:
-            memset(true, 0xFF, 8 * words)
-            memset(false, 0, 8 * words)
-        for i in range(self.operation_count):
-            if self.operations[i].kind == DO_LEAF:
-                ask_leaf(
-                    &self.bound[number * self.leaf_count + self.operations[i].leaf],
-                    &self.leaves[self.operations[i].leaf], first, n, rows, &self.loops, true + top * STRIDE,
-                    false + top * STRIDE,
-                )
-                top += 1
-                continue
-            low = (top - 1) * STRIDE
-            if self.operations[i].kind == DO_NOT:
-                for w in range(words):
-                    true[low + w], false[low + w] = false[low + w], true[low + w]
-                continue
-            top -= 1
-            low -= STRIDE
-            if self.operations[i].kind == DO_AND:
-                for w in range(words):
-                    true[low + w] &= true[low + STRIDE + w]
-                    false[low + w] |= false[low + STRIDE + w]
-            else:
-                for w in range(words):
-                    true[low + w] |= true[low + STRIDE + w]
-                    false[low + w] &= false[low + STRIDE + w]
-        if not page.all_visible:
-            ask_leaf(&page.now, &self.visible, first, n, rows, &self.loops, seen, unseen)
-        for w in range(words):
-            counting = <uint64_t>-1 if page.all_visible else seen[w]
-            if page.alive != NULL:
-                counting &= bits_from(page.alive, first + 64 * w, rows)
-            if 64 * w + 64 > n:
-                counting &= ((<uint64_t>1) << (n & 63)) - 1
-            failing[w] = counting & ~(true[w] | false[w])
-            deciding[w] = counting & (false[w] if self.decided_by_false else true[w])
-
-    cdef void ask(
-        self, uint32_t block, const uint64_t* within, uint64_t* true_words, uint64_t* false_words
-    ) noexcept nogil:
-        """The answers for the users of a block: 1,024 words each. Who is in neither has an event that errs.
-
-        Of users who are not `within` nothing is said. Where these are few, only their events are read.
-        """
-        cdef uint64_t users = 0, rows = 0, pages = 0
-        cdef size_t i, w
-        cdef uint32_t place
-        for w in range(WORDS):
-            users += ones(within[w])
-        for i in range(self.page_count):
-            place = place_in(self.pages[i].view, block)
-            if place < self.pages[i].view.blocks:
-                rows += self.pages[i].view.starts[place + 1] - self.pages[i].view.starts[place]
-                pages += 1
-        if users * pages * ROWS_PER_SEARCH < rows + ROWS_PER_BLOCK:
-            self._ask_few(block, within, true_words, false_words)
-        else:
-            self._ask_all(block, true_words, false_words)
-
-    cdef void _ask_few(
-        self, uint32_t block, const uint64_t* within, uint64_t* true_words, uint64_t* false_words
-    ) noexcept nogil:
-        """User by user."""
-        cdef uint64_t word, bit, count
-        cdef size_t w
-        cdef bint failed, yes
-        memset(true_words, 0, 8 * WORDS)
-        memset(false_words, 0, 8 * WORDS)
-        for w in range(WORDS):
-            word = within[w]
-            while word:
-                bit = word & (~word + 1)
-                word ^= bit
-                failed = False
-                count = self._count(block, <uint16_t>(64 * w + ones(bit - 1)), &failed)
-                if self.counts:
-                    count = min(count, <uint64_t>255)
-                    yes = (self.least <= count <= self.greatest) != self.negate
-                else:
-                    yes = (count > 0) != self.decided_by_false
-                # What decides `exists` or `all` does so whatever errs.
-                if failed and (self.counts or count == 0):
-                    continue
-                if yes:
-                    true_words[w] |= bit
-                else:
-                    false_words[w] |= bit
-
-    cdef uint64_t _count(self, uint32_t block, uint16_t user, bint* failed) noexcept nogil:
-        """How many of a user's events decide, and whether one errs."""
-        cdef uint64_t[STRIDE] deciding, failing
-        cdef uint64_t row, last, n, w, count = 0
-        cdef size_t i
-        cdef uint32_t place
-        cdef const event_view* view
-        for i in range(self.page_count):
-            view = self.pages[i].view
-            place = place_in(view, block)
-            if place == view.blocks:
-                continue
-            row, last = first_row(view.ordinals, view.starts[place], view.starts[place + 1], user), view.starts[place + 1]
-            while row < last and view.ordinals[row] == user:
-                n = 1
-                while n < 64 * STRIDE and row + n < last and view.ordinals[row + n] == user:
-                    n += 1
-                self._rows(i, row, n, deciding, failing)
-                for w in range((n + 63) // 64):
-                    count += ones(deciding[w])
-                    failed[0] |= failing[w] != 0
-                row += n
-        return count
-
-    cdef void _ask_all(self, uint32_t block, uint64_t* true_words, uint64_t* false_words) noexcept nogil:
-        """All events of the block's users."""
-        cdef uint8_t[ROWS] counters
-        cdef uint64_t[WORDS] failed
-        cdef uint64_t[STRIDE] deciding, failing
-        cdef uint64_t row, last, n, w, erred, hits
-        cdef size_t i
-        cdef uint32_t place
-        cdef const event_view* view
-        cdef bint any_failed = False
-        memset(failed, 0, sizeof(failed))
-        memset(true_words, 0, 8 * WORDS)
-        if self.counts:
-            memset(counters, 0, sizeof(counters))
-        for i in range(self.page_count):
-            view = self.pages[i].view
-            place = place_in(view, block)
-            if place == view.blocks:
-                continue
-            row, last = view.starts[place], view.starts[place + 1]
-            while row < last:
-                n = min(<uint64_t>(64 * STRIDE), last - row)
-                self._rows(i, row, n, deciding, failing)
-                if self.counts:
-                    count_rows_of(deciding, n, view.ordinals + row, counters)
-                else:
-                    note_rows_of(deciding, n, view.ordinals + row, true_words)
-                erred = 0
-                for w in range((n + 63) // 64):
-                    erred |= failing[w]
-                if erred:
-                    any_failed = True
-                    note_rows_of(failing, n, view.ordinals + row, failed)
-                row += n
-        if self.counts:
-            self.loops.counters(counters, self.least, self.greatest, true_words)
-        for w in range(WORDS):
-            hits = true_words[w]
-            if self.counts:
-                if self.negate:
-                    hits = ~hits
-                true_words[w], false_words[w] = hits & ~failed[w], ~hits & ~failed[w]
-            elif self.decided_by_false:
-                true_words[w], false_words[w] = ~hits & ~failed[w], hits
-            else:
-                false_words[w] = ~hits & ~failed[w]
-
-    def split(
-        self, const uint32_t[::1] blocks not None, const uint64_t[:, ::1] within not None,
-        uint64_t[:, ::1] true_words not None, uint64_t[:, ::1] false_words not None,
-    ):
-        """Answer for the users of some blocks; of a block without anybody `within` nothing is said.
-
-        Arguments:
-            blocks: uint32[n], their numbers.
-            within, true_words, false_words: uint64[n, 1024]; the last two are overwritten.
-
-        Raises:
-            ValueError: arrays of other shapes.
-        """
-        cdef Py_ssize_t n = blocks.shape[0], i
-        cdef uint64_t any_bits
-        cdef size_t w
-        if within.shape[0] != n or true_words.shape[0] != n or false_words.shape[0] != n:
-            raise ValueError(f"{n} blocks with words for {within.shape[0]}, {true_words.shape[0]}, {false_words.shape[0]}")
-        if within.shape[1] != WORDS or true_words.shape[1] != WORDS or false_words.shape[1] != WORDS:
-            raise ValueError(f"a block has {WORDS} words")
-        with nogil:
-            for i in range(n):
-                any_bits = 0
-                for w in range(WORDS):
-                    any_bits |= within[i, w]
-                if any_bits:
-                    self.ask(blocks[i], &within[i, 0], &true_words[i, 0], &false_words[i, 0])
-                else:
-                    memset(&true_words[i, 0], 0, 8 * WORDS)
-                    memset(&false_words[i, 0], 0, 8 * WORDS)

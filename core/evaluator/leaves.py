@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
@@ -20,7 +20,6 @@ from core.evaluator.vector import BOOL, DOUBLE, DURATION, INT, NULL, STRING, TIM
 from core.values import to_micros
 
 if TYPE_CHECKING:
-    from core.bitmaps.column import Column
     from core.evaluator.batch import Batch, Run, Words
     from core.evaluator.program import Part
     from core.evaluator.tree import Node
@@ -145,25 +144,31 @@ class Comparison(Leaf):
         if column is None:
             return None
         try:
-            bounds = [self._bounds(column, constant.value(run)) for constant in self._constants]
+            code_of = column.strings.find
+            bounds = [bounds_with(self._function, constant.value(run), code_of) for constant in self._constants]
         except (CelError, Varies):
             raise NoKernel from None
         return ComparisonLeaf(column.blocks, bounds[0].test() if len(bounds) == 1 else _any_of(bounds))
 
-    def _bounds(self, column: Column, value: CelValue) -> Bounds:
-        """What compares so with a constant. Raises NoKernel where no kernel can tell."""
-        tag = _TAGS.get(type(value))
-        known: Any = value
-        if tag == STRING:
-            known = column.strings.find(value)
-        elif tag == TIMESTAMP:
-            known = to_micros(value)
-        elif tag in (NULL, DURATION):
-            known = 0
-        found = None if tag is None else bounds_of(self._function, tag, known)
-        if found is None:
-            raise NoKernel
-        return found
+
+def bounds_with(function: str, value: CelValue, code_of: Callable[[str], int]) -> Bounds:
+    """What compares so with a constant. Raises NoKernel where no kernel can tell.
+
+    Arguments:
+        code_of: gives a string's code where the values are, -1 for none.
+    """
+    tag = _TAGS.get(type(value))
+    known: Any = value
+    if tag == STRING:
+        known = code_of(known)
+    elif tag == TIMESTAMP:
+        known = to_micros(known)
+    elif tag in (NULL, DURATION):
+        known = 0
+    found = None if tag is None else bounds_of(function, tag, known)
+    if found is None:
+        raise NoKernel
+    return found
 
 
 def _any_of(bounds: Sequence[Bounds]) -> BlockTest:

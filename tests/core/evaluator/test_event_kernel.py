@@ -194,6 +194,3 @@ def test_what_is_no_condition_is_refused() -> None:
             Tally([], [(0, bounds)], operations, NOW, "exists")
     with pytest.raises(ValueError, match="counts from 3 to 2"):
         Tally([], [], [], NOW, "size", 3, 2)
-    words = np.zeros((1, 1024), np.uint64)
-    with pytest.raises(ValueError, match="1024 words"):
-        Tally([], [], [], NOW, "exists").split(np.zeros(1, np.uint32), words[:, :5], words, words)

@@ -92,16 +92,20 @@ def _measure(
     who: People, version: Version, floor: Floor, rounds: int, bar: Bar
 ) -> tuple[dict[str, Timed[int]], Timed[int]]:
     """The systems' rounds, and the floor's."""
-    systems: dict[str, Ask] = {
-        _MUSTER: lambda number: answers.count(version, Question(number).cel, {}).count,
-        _NEW_SHAPE: lambda number: answers.count(version, Question(number).reordered, {}).count,
-        _SAME_TEXT: lambda number: answers.count(version, Question(0).cel, {}).count,
-    }
     closing: list[Callable[[], None]] = []
     try:
         bar.stage("giving the people to the peers")
-        systems.update(_peers(who, closing))
-        systems["floor"] = lambda number: floor.read()
+        peers = _peers(who, closing)
+        # No two of Muster's questions follow one another: each finds the processor's caches as another system left them.
+        systems: dict[str, Ask] = {
+            _MUSTER: lambda number: answers.count(version, Question(number).cel, {}).count,
+            _POLARS: peers.pop(_POLARS),
+            _SAME_TEXT: lambda number: answers.count(version, Question(0).cel, {}).count,
+            _DUCKDB: peers.pop(_DUCKDB),
+            _NEW_SHAPE: lambda number: answers.count(version, Question(number).reordered, {}).count,
+            **peers,
+            "floor": lambda number: floor.read(),
+        }
         gc.collect()
         bar.stage("asking in turn", rounds + 1)
         timed = interleaved(systems, rounds, bar.step)
@@ -149,7 +153,8 @@ def _figures(timed: dict[str, Timed[int]], read: Timed[int], floor_bytes: int, m
 def _report(options: Options, corpus: Corpus, figures: Figures) -> Report:
     polars, bitmaps, floor = f"muster_over_{_POLARS}", f"muster_over_{_BITMAPS}", "muster_over_floor"
     notes = [
-        "medians of rounds in turn, after one untimed; ratios are of medians",
+        "medians of rounds in turn, after one untimed; ratios are of medians; each system finds the processor's caches as"
+        " another left them",
         "muster: every round's literals are new, so no text comes twice; its shape is known from the round that is not timed,"
         " so that it is not compiled again. muster_new_shape: text and shape were never seen, and it is compiled."
         " muster_same_text: one text again and again. No result is kept in any",

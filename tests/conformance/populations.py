@@ -18,21 +18,24 @@ PLACES = (0, 1, 65_535, 65_536, 70_000, 300_000)
 """Where users stand: two at the start of a block, its last, the next block, and one far away."""
 
 
-def populated(rows: Sequence[UserRow], places: Sequence[int], *, indexed: bool = True) -> Population:
+def populated(rows: Sequence[UserRow], places: Sequence[int], *, patched: bool = False) -> Population:
     """A population with each row at its ordinal; the ordinals between are users without anything.
 
     Arguments:
         places: the ordinal of each row, ascending.
-        indexed: whether columns keep bitmaps of their values.
+        patched: whether blocks have pages of other rows' values, and these ones in patches over them.
     """
     population = Population()
     population.issue(places[-1] + 1 if places else 0)
     ordinals = np.array(places, np.uint32)
     for name in sorted({name for user, _ in rows for name in user}):
         column = population.writable_column(name)
-        column.set_many(ordinals, [user.get(name, ABSENT) for user, _ in rows])
-        if not indexed:
-            column._values = None
+        values = [user.get(name, ABSENT) for user, _ in rows]
+        if patched:
+            column.set_many(ordinals, [*values[1:], *values[:1]])
+            for number, block in column.blocks.items():
+                column.put_block(number, block.folded())
+        column.set_many(ordinals, values)
     for name in sorted({name for _, events in rows for name in events}):
         made = [
             (place, event) for place, (_, events) in zip(places, rows, strict=True) for event in events.get(name, [])

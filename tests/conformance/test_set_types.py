@@ -74,7 +74,7 @@ def _pairs() -> tuple[list[UserRow], list[int]]:
 
 
 _ROWS, _PLACES = _pairs()
-_POPULATIONS = [populated(_ROWS, _PLACES, indexed=indexed) for indexed in (True, False)]
+_POPULATIONS = [populated(_ROWS, _PLACES, patched=patched) for patched in (False, True)]
 
 
 def _parsed(text: str) -> Parsed | None:

@@ -33,10 +33,10 @@ def _by_rows(parsed: Parsed, population: Population) -> Plan:
 
 @settings(max_examples=150, deadline=None, suppress_health_check=_SLOW)
 @given(cases(future=True), st.booleans())
-def test_all_users_at_one_instant(case: Case, indexed: bool) -> None:
+def test_all_users_at_one_instant(case: Case, patched: bool) -> None:
     text, rows, now = case
     places = PLACES[: len(rows)]
-    parsed, population = parse(text), populated(rows, places, indexed=indexed)
+    parsed, population = parse(text), populated(rows, places, patched=patched)
     outcome = bind(parsed, population).run(population, now=now)
     wanted = expected(parsed, rows, [now] * len(rows), places)
     assert {place: outcome_of(outcome, place) for place in places} == wanted, text

@@ -9,9 +9,9 @@ from threading import Lock
 from typing import Final, TypeVar
 
 T = TypeVar("T")
-_HELPED_FROM: Final = 256
-"""Blocks from which on a question is helped: a millisecond or more. A shorter one gains nothing where cores are busy, and may
-wait for a helper that the system has put aside, see docs/performance.md."""
+_HELPED_FROM: Final = 128
+"""Blocks from which on a question is helped. A short one gains nothing where cores are busy, and may wait for a helper that the
+system has put aside; a long one, such as counts of events over as many blocks, halves. See docs/performance.md."""
 _MOST: Final = 8
 
 

@@ -6,7 +6,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
-from core.storage import pagekeys
+from core.storage import pagekeys, places
 from core.storage.environment import Environment
 from core.storage.pagescan import PAGES
 from core.storage.pagevalues import is_deleted
@@ -112,5 +112,6 @@ def _delete(environment: Environment, stored_keys: list[bytes]) -> None:
         database = environment.database(PAGES)
         for stored in stored_keys:
             transaction.delete(stored, db=database)
+            places.forget(environment, transaction, stored)
 
-    environment.write("pages.collect", work, puts=len(stored_keys))
+    environment.write("pages.collect", work, puts=2 * len(stored_keys))

@@ -68,6 +68,7 @@ class Environment:
         self._panicked = False
         self._mapping: Mapping | None = None
         self._mapping_lock = threading.Lock()
+        self._known_length = 0  # of the data file, which never gets shorter
         self._open(create)
 
     @property
@@ -117,35 +118,37 @@ class Environment:
             except lmdb.Error as error:
                 raise store_error(error, self._folder, "read", "STORE_READ_FAILED") from error
 
-    def in_place(self, value: memoryview, start: int, size: int) -> MappedPage | None:
-        """A part of a value as a buffer that outlives the transaction and this environment.
-
-        The caller sees to it that the value is not deleted while the buffer is held; nothing else changes its bytes.
+    def place_of(self, value: memoryview) -> int:
+        """Where in the data file a value stands, as an offset; -1 where LMDB keeps it among others and may move it.
 
         Arguments:
-            value: as a cursor of a `read` gave it, still inside.
-            start, size: which of its bytes.
+            value: as a transaction that is still open gave it.
+        """
+        return place_of(value, self._page_size)
 
-        Returns:
-            None where LMDB keeps the value among others, in a page that it may move.
+    def in_place(self, start: int, size: int) -> MappedPage | None:
+        """Bytes of the data file as a buffer that outlives every transaction and this environment; None beyond its end.
+
+        The caller knows that a value stands there, and sees to it that it is not deleted while the buffer is held.
 
         Raises:
             StoreError: STORE_READ_FAILED, where the address space is limited.
         """
-        place = place_of(value, self._page_size)
-        if place < 0:
-            return None
-        end = place + len(value)
+        end = start + size
         with self._mapping_lock:
             mapping = self._mapping
-            if mapping is None or mapping.length < end:
+            if end > self._known_length or mapping is None or mapping.length < end:
                 try:
                     with (self._folder / DATA_FILE).open("rb") as file:
-                        mapping = Mapping(file.fileno(), max(_LEAST_MAPPING, 2 * end))
+                        self._known_length = os.fstat(file.fileno()).st_size
+                        if end > self._known_length:
+                            return None
+                        if mapping is None or mapping.length < end:
+                            mapping = Mapping(file.fileno(), max(_LEAST_MAPPING, 2 * end))
                 except OSError as error:
                     raise store_error(error, self._folder, "map the data file", "STORE_READ_FAILED") from error
                 self._mapping = mapping
-        return mapping.page(place + start, size)
+        return mapping.page(start, size)
 
     def write(self, place: str, work: Callable[[Any], T], *, put_bytes: int = 0, puts: int = 0) -> T:
         """Run `work` in a write transaction and commit it durably.

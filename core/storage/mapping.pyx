@@ -24,6 +24,7 @@ cdef enum:
     FLAGS_AT = 10
     PAGES_AT = 12
     OVERFLOW_FLAG = 0x04
+    DIRTY_FLAG = 0x10  # put in this transaction
 
 
 cdef class Mapping:
@@ -89,6 +90,6 @@ def place_of(const unsigned char[::1] value, uint64_t page_size):
     memcpy(&number, head, 8)
     memcpy(&flags, head + FLAGS_AT, 2)
     memcpy(&pages, head + PAGES_AT, 4)
-    if flags != OVERFLOW_FLAG or <uint64_t>pages * page_size < <uint64_t>value.shape[0] + PAGE_HEAD:
+    if flags & ~DIRTY_FLAG != OVERFLOW_FLAG or <uint64_t>pages * page_size < <uint64_t>value.shape[0] + PAGE_HEAD:
         return -1
     return number * page_size + PAGE_HEAD

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakValueDictionary
 
 from core.errors import InvalidInput, NotFound, StoreError
-from core.storage import pagekeys
+from core.storage import pagekeys, places
 from core.storage.checkpoints import (
     CHECKPOINTS,
     UNCOLLECTED,
@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 
 MAX_KEY_BYTES: Final = 4096
 MAX_PAGE_BYTES: Final = 1 << 30
+# Shorter values stand among others in LMDB's pages, on every machine.
+_LONG_BYTES: Final = 4096
 _SLICE_PAGES: Final = 4096
 _SLICE_BYTES: Final = 8 << 20
 # The list of checkpoints and its marks: a handful of small keys.
@@ -131,9 +133,13 @@ class Pages:
 
     def _put(self, batch: list[tuple[bytes, bytes]], size: int) -> None:
         def work(transaction: Any) -> None:
-            transaction.cursor(self._environment.database(PAGES)).putmulti(batch)
+            cursor = transaction.cursor(self._environment.database(PAGES))
+            cursor.putmulti(batch)
+            for stored, value in batch:
+                if len(value) >= _LONG_BYTES and cursor.set_key(stored):
+                    places.note(self._environment, transaction, stored, cursor.value())
 
-        self._environment.write("pages.slice", work, put_bytes=size, puts=len(batch))
+        self._environment.write("pages.slice", work, put_bytes=size, puts=2 * len(batch))
 
     def _switch(self, checkpoint: Checkpoint) -> Checkpoint:
         def work(transaction: Any) -> None:
@@ -231,18 +237,31 @@ class Pages:
         with self._pin(at_position) as number:
             return find_page(self._environment, key, number, self._in_place)
 
-    def _in_place(self, stored: bytes, value: memoryview) -> Buffer | None:
+    def _in_place(self, transaction: Any, stored: bytes) -> Buffer | None:
         held = self._held.get(stored)
         if held is not None:
             return memoryview(held)
-        head = head_of(stored, value)
-        if head is None:
-            raise wrong_checksum(self._environment, stored)
-        page = self._environment.in_place(value, HEAD_BYTES, head.payload_bytes) if head.present else None
-        if page is None:
-            return self._copied(stored, value)
-        self._held[stored] = page
-        return memoryview(page)
+        environment = self._environment
+        where = places.noted(environment, transaction, stored)
+        found = self._at(stored, *where) if where is not None else None
+        if found is None:
+            value = transaction.get(stored, db=environment.database(PAGES))
+            place = environment.place_of(value)
+            if place < 0:
+                return self._copied(transaction, stored)
+            found = self._at(stored, place, len(value))
+            if found is None:
+                raise wrong_checksum(environment, stored)
+        self._held[stored] = found
+        return memoryview(found)
+
+    def _at(self, stored: bytes, place: int, size: int) -> MappedPage | None:
+        """The payload of the value that stands at a place of the file; None where another does, or it is damaged."""
+        value = self._environment.in_place(place, size)
+        head = None if value is None else head_of(stored, memoryview(value))
+        if head is None or not head.present:
+            return None
+        return self._environment.in_place(place + HEAD_BYTES, head.payload_bytes)
 
     @contextmanager
     def _pin(self, at_position: int | None) -> Iterator[int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from core.errors import StoreError
 from core.storage import pagekeys
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
 T = TypeVar("T", bound="Buffer")
-Open = Callable[[bytes, memoryview], T | None]
-"""Gives the payload of a stored key and its value, None where the page is gone; raises StoreError where damaged."""
+Open = Callable[[Any, bytes], T | None]
+"""Gives the payload under a stored key, read in a transaction; None where it says that the page is gone. Raises StoreError."""
 
 PAGES: Final = b"pages"
 _SLICE_VERSIONS: Final = 8192
@@ -42,7 +42,7 @@ def find_page(environment: Environment, key: bytes, number: int, opened: Open[T]
         found = cursor.prev() if cursor.set_range(pagekeys.version_of(stem, number + 1)) else cursor.last()
         if not found or bytes(cursor.key())[: -pagekeys.NUMBER.size] != stem:
             return None
-        return opened(bytes(cursor.key()), cursor.value())
+        return opened(transaction, bytes(cursor.key()))
 
 
 def scan_pages(environment: Environment, prefix: bytes, number: int, opened: Open[T]) -> Iterator[tuple[bytes, T]]:
@@ -73,12 +73,12 @@ def _slice(
     """Pages from a stored key on; where to go on, None at the end; the head of a group of cut keys met, if any."""
     found: list[tuple[bytes, T]] = []
     size = versions = 0
-    candidate: tuple[pagekeys.StoredKey, bytes, memoryview] | None = None
+    candidate: tuple[pagekeys.StoredKey, bytes] | None = None
 
     def settle() -> int:
         if candidate is None or not candidate[0].head.startswith(prefix):
             return 0
-        page = opened(candidate[1], candidate[2])
+        page = opened(transaction, candidate[1])
         if page is None:
             return 0
         found.append((candidate[0].head, page))
@@ -103,7 +103,7 @@ def _slice(
                     return found, stored, None
                 stem = key.stem
             if key.number <= number:
-                candidate = (key, stored, cursor.value())
+                candidate = (key, stored)
             versions += 1
             more = cursor.next()
         settle()
@@ -153,7 +153,8 @@ def _take_apart(environment: Environment, stored: bytes) -> pagekeys.StoredKey:
 def copied(environment: Environment) -> Open[bytes]:
     """Opens values by copying the payload, with its checksum verified."""
 
-    def opened(stored: bytes, value: memoryview) -> bytes | None:
+    def opened(transaction: Any, stored: bytes) -> bytes | None:
+        value = transaction.get(stored, db=environment.database(PAGES))
         page = unseal(stored, value)
         if page is None:
             raise wrong_checksum(environment, stored)

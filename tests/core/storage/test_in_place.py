@@ -121,6 +121,30 @@ def test_the_same_page_is_one_buffer(store: Store) -> None:
     assert _address(first[0]) == _address(_held(store)[0])
 
 
+def test_a_copy_in_which_all_pages_stand_elsewhere_is_read_alike(store: Store, tmp_path: Path) -> None:
+    for seed in range(1, 30, 3):
+        _made(store, seed, seed + 1, seed + 2)
+        store.pages.collect(1 << 40)
+    store.backup(tmp_path / "copy")
+    with Store.open(tmp_path / "copy") as copy:
+        assert (
+            [bytes(page) for page in _held(copy)]
+            == [bytes(page) for page in _held(store)]
+            == list(map(_page, (28, 29, 30)))
+        )
+
+
+def test_notes_of_places_go_with_their_pages(store: Store) -> None:
+    for seed in range(1, 30, 3):
+        _made(store, seed, seed + 1, seed + 2)
+        store.pages.collect(1 << 40)
+    environment = store._environments[1]
+    with environment.read() as transaction:
+        notes = [bytes(key) for key, _ in transaction.cursor(environment.database(b"state")) if bytes(key[:1]) == b"p"]
+        pages = [bytes(key) for key, _ in transaction.cursor(environment.database(b"pages"))]
+    assert notes == [b"p" + key for key in pages]
+
+
 def test_a_damaged_head_is_told_at_once(store: Store, folder: Path) -> None:
     _made(store, 1)
     at = _place_of(_page(1), folder)

@@ -45,7 +45,7 @@ from channels.webhook import WebhookConfig, WebhookProvider
 from core.engine import EngineConfig
 from core.errors import FailedPrecondition, InvalidInput
 from core.messaging.definitions import ChannelName
-from server import logs, providers
+from server import logs, memory, providers
 from server.auth import Caller, Tokens, read_tokens
 from server.background import Drainer, tick
 from server.blocking import Pool
@@ -453,6 +453,7 @@ def serve(config: Config) -> None:
         MusterError: where the server cannot start; see `Server.start`.
     """
     logs.set_up(config.log_level, config.log_format)
+    memory.keep_together()
     uvloop.run(_serve(config))
 
 

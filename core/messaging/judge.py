@@ -329,8 +329,8 @@ def _judge_touched(work: Work, definition: MessageDefinition, touched: Gathered 
     if isinstance(definition.schedule, Asap):
         _judge_new(work, definition, compiled, touched)
     if definition.state == "live":
-        again = BitMap.union(*work.touched.by(compiled.reads, ()))
-        again &= work.messages.ledger(definition.key).open_skips()
+        skipped = work.messages.ledger(definition.key).open_skips()
+        again = skipped & BitMap.union(*work.touched.by(compiled.reads, ())) if skipped else skipped
         if again:
             rejudge(work, work.messages.get(definition.key), compiled, again)
 
@@ -343,7 +343,9 @@ def _judge_new(work: Work, definition: MessageDefinition, compiled: Compiled, to
         live |= BitMap([stays for _, stays in work.touched.merged])  # who may have come into a list with the other
     late -= live
     for users, skip in ((live if definition.state == "live" else BitMap(), ""), (late, BACKFILLED)):
-        new = (users & work.population.live) - work.messages.ledger(definition.key).closed_to
+        if not users:
+            continue
+        new = work.messages.ledger(definition.key).open_to(users & work.population.live)
         if new:
             ordinals = _array(_matching_touched(work, compiled.targeting, new, touched))
             admit(work, definition, compiled, ordinals, np.full(len(ordinals), work.now, np.int64), skip=skip)

@@ -16,12 +16,15 @@ from core.errors import FailedPrecondition, InvalidInput, MusterError, StaleEtag
 from core.messaging import audiences, judge
 from core.messaging import handlers as messaging
 from core.profiles import handlers as profiles
+from core.profiles.steps import EventsAdded, Gathered, ImportAdvanced
 from core.requests import MAX_REQUEST_ID_BYTES, Requests
 from core.settings import Settings, check_settings
 from core.values import MAX_MICROS, utf8_length
 from core.version import ClockMoved, Draft, SettingsChanged, Version
 
 FORMAT: Final = 1
+_APART_FROM_EVENTS: Final = (ImportAdvanced, ClockMoved)
+"""Steps that are the same whether the events of the steps before are stored already or not."""
 
 
 @record("answered")
@@ -232,14 +235,24 @@ def replay(version: Version, records: Iterable[tuple[int, bytes]], requests: Req
     Arguments:
         records: (position, bytes made by `to_log`), in order, from the version's position on.
     """
+    gathered = Gathered()
     for position, data in records:
         _, steps = decode(data)
         draft = version.fork()
         for step in steps:
             if isinstance(step, Answered):
                 requests.add(step.request_id, draft.now, step.command, step.answer)
+                continue
+            if not (gathered.has_room(step) if isinstance(step, EventsAdded) else isinstance(step, _APART_FROM_EVENTS)):
+                for events in gathered.take():
+                    draft.apply(events)
+            if isinstance(step, EventsAdded):
+                gathered.add(step, draft.now)
             else:
                 draft.apply(step)
         requests.absorb(draft.now)
         version = draft.publish(position)
-    return version
+    draft = version.fork()
+    for events in gathered.take():
+        draft.apply(events)
+    return draft.publish(version.position)

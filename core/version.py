@@ -19,6 +19,7 @@ from core.messaging.effects import Caused, Defined, Inboxed, Moved, Noted, Selec
 from core.profiles.identity import Users
 from core.profiles.steps import (
     EventsAdded,
+    EventsReplayed,
     ImportAdvanced,
     ProfilesChanged,
     UserDeleted,
@@ -31,7 +32,15 @@ from core.settings import Settings
 
 Scan = Callable[[bytes], Iterator[tuple[bytes, Any]]]
 _PROJECT: Final = b"project/"
-_PROFILE_STEPS: Final = (EventsAdded, ProfilesChanged, UsersMerged, UserDeleted, UsersIssued, ImportAdvanced)
+_PROFILE_STEPS: Final = (
+    EventsAdded,
+    EventsReplayed,
+    ProfilesChanged,
+    UsersMerged,
+    UserDeleted,
+    UsersIssued,
+    ImportAdvanced,
+)
 _MESSAGE_STEPS: Final = (Selected, Moved, Defined, Caused, Inboxed)
 
 

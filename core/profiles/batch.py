@@ -6,25 +6,28 @@ map holds where (`start << 32 | length`). Other cells are those of core/bitmaps/
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from core.bitmaps.cells import Data, Tags
+from core.bitmaps.cells import TYPES, Data, Tags
 from core.bitmaps.strings import BlobTable, StringTable
 from core.codec import record
 from core.profiles.records import OPERATIONS, EventRecord, Operation, ProfileChange, RecordError
 from core.values import ABSENT, Value, ValueType, from_micros, pack, to_micros, type_of, unpack
 
 Places = NDArray[np.uint32]
+MOST_NAMES: Final = 1 << 16
+"""Event names of a batch: what the type of `kinds` and `groups` can tell apart."""
 UNTIMED: Final = -(2**63)
 """The time of an event that was sent without one, until the batch is checked."""
 
 _LENGTH: Final = 0xFFFFFFFF
 _IN_HEAP: Final = (ValueType.STRING, ValueType.LIST, ValueType.MAP)
+_HEAPED: Final = np.isin(np.arange(TYPES), _IN_HEAP)
 
 
 class Cells(NamedTuple):
@@ -308,6 +311,54 @@ class Read(Generic[BatchT, RecordT]):
 NO_EVENTS: Final = EventBatch.of([])
 NO_CHANGES: Final = ChangeBatch.of([])
 NO_PLACES: Final = np.zeros(0, np.uint32)
+_BY_ROW: Final[dict[type, tuple[str, ...]]] = {
+    EventBatch: ("kinds", "times", "insert_starts", "insert_lengths"),
+    ChangeBatch: ("operations",),
+}
+"""The fields with an entry for each row, besides those of every batch."""
+
+
+def chain(batches: Sequence[BatchT]) -> BatchT:
+    """One batch of at least one, each one's rows after those before.
+
+    In all, their heaps are under 2 GiB, and they name at most `MOST_NAMES` event names.
+    """
+    first = batches[0]
+    if len(batches) == 1:
+        return first
+    rows = np.cumsum([0, *map(len, batches)], dtype=np.uint32)
+    shifts = np.cumsum([0, *(len(one.heap) for one in batches)], dtype=np.uint32)
+
+    def moved(field: str) -> NDArray[np.uint32]:
+        return np.concatenate([getattr(one, field) + shift for one, shift in zip(batches, shifts[:-1], strict=True)])
+
+    def joined(field: str) -> NDArray[Any]:
+        return np.concatenate([getattr(one, field) for one in batches])
+
+    own: dict[str, Any] = {}
+    place_of: dict[str, int] = {}
+    groups: list[list[int]] = [[0]] * len(batches)
+    if isinstance(first, EventBatch):
+        events = [one for one in batches if isinstance(one, EventBatch)]
+        groups = [[place_of.setdefault(name, len(place_of)) for name in one.names] for one in events]
+        kinds = [np.array(group, np.uint16)[one.kinds] for one, group in zip(events, groups, strict=True)]
+        own = {"names": list(place_of), "kinds": np.concatenate(kinds), "times": joined("times")}
+        own |= {"insert_starts": moved("insert_starts"), "insert_lengths": joined("insert_lengths")}
+    else:
+        own = {"operations": joined("operations")}
+    columns: dict[tuple[int, str], list[Cells]] = {}
+    for one, group, row, shift in zip(batches, groups, rows[:-1], shifts[:-1].tolist(), strict=True):
+        for cells in one.cells():
+            in_heap = _HEAPED[cells.tags].astype(np.int64)
+            cells = cells._replace(places=cells.places + row, data=cells.data + (in_heap * shift << 32))
+            columns.setdefault((group[cells.group], cells.name), []).append(cells)
+    fields: dict[str, Any] = {
+        "heap": b"".join([one.heap for one in batches]),
+        "id_starts": moved("id_starts"),
+        "id_lengths": joined("id_lengths"),
+        **_fields({key: _united(parts) for key, parts in columns.items()}),
+    }
+    return type(first)(**fields, **own)
 
 
 def join(left: BatchT, left_places: Places, right: BatchT, right_places: Places) -> tuple[BatchT, Places]:
@@ -320,50 +371,35 @@ def join(left: BatchT, left_places: Places, right: BatchT, right_places: Places)
     order = np.argsort(both, kind="stable")
     row_of = np.empty(len(order), np.uint32)
     row_of[order] = np.arange(len(order), dtype=np.uint32)
-    shift = len(left.heap)
-    groups = [0]
-    own: dict[str, Any] = {}
-    if isinstance(left, EventBatch) and isinstance(right, EventBatch):
-        names = dict.fromkeys([*left.names, *right.names])
-        place_of = {name: place for place, name in enumerate(names)}
-        groups = [place_of[name] for name in right.names]
-        kinds = np.concatenate([left.kinds, np.array(groups, np.uint16)[right.kinds]])[order]
-        starts = np.concatenate([left.insert_starts, right.insert_starts + np.uint32(shift)])[order]
-        lengths = np.concatenate([left.insert_lengths, right.insert_lengths])[order]
-        times = np.concatenate([left.times, right.times])[order]
-        own = {"names": list(names), "kinds": kinds, "times": times, "insert_starts": starts, "insert_lengths": lengths}
-    elif isinstance(left, ChangeBatch) and isinstance(right, ChangeBatch):
-        own = {"operations": np.concatenate([left.operations, right.operations])[order]}
-    columns: dict[tuple[int, str], list[Cells]] = {}
-    for cells in left.cells():
-        columns.setdefault((cells.group, cells.name), []).append(cells._replace(places=row_of[cells.places]))
-    for cells in right.cells():
-        in_heap = np.isin(cells.tags, _IN_HEAP)
-        moved = cells._replace(
-            places=row_of[cells.places + np.uint32(len(left))],
-            data=cells.data + (in_heap.astype(np.int64) * shift << 32),
-        )
-        columns.setdefault((groups[cells.group], cells.name), []).append(moved)
-    sorted_cells: list[Cells] = [_in_order(parts) for parts in columns.values()]
-    fields: dict[str, Any] = {
-        "heap": left.heap + right.heap,
-        "id_starts": np.concatenate([left.id_starts, right.id_starts + np.uint32(shift)])[order],
-        "id_lengths": np.concatenate([left.id_lengths, right.id_lengths])[order],
+    chained = chain([left, right])
+    by_row = ("id_starts", "id_lengths", *_BY_ROW[type(left)])
+    fields: dict[str, Any] = {field: getattr(chained, field)[order] for field in by_row}
+    columns = {(cells.group, cells.name): _by_row(cells, row_of) for cells in chained.cells()}
+    return replace(chained, **fields, **_fields(columns)), both[order]
+
+
+def _fields(columns: Mapping[tuple[int, str], Cells]) -> dict[str, Any]:
+    """The fields of a RecordBatch that say its cells."""
+    return {
         "columns": [name for _, name in columns],
         "groups": np.array([group for group, _ in columns], np.uint16),
-        "ends": np.cumsum([len(cells.places) for cells in sorted_cells], dtype=np.uint32),
-        "places": np.concatenate([NO_PLACES, *(cells.places for cells in sorted_cells)]),
-        "tags": np.concatenate([np.zeros(0, np.uint8), *(cells.tags for cells in sorted_cells)]),
-        "data": np.concatenate([np.zeros(0, np.int64), *(cells.data for cells in sorted_cells)]),
+        "ends": np.cumsum([len(cells.places) for cells in columns.values()], dtype=np.uint32),
+        "places": np.concatenate([NO_PLACES, *(cells.places for cells in columns.values())]),
+        "tags": np.concatenate([np.zeros(0, np.uint8), *(cells.tags for cells in columns.values())]),
+        "data": np.concatenate([np.zeros(0, np.int64), *(cells.data for cells in columns.values())]),
     }
-    return type(left)(**fields, **own), both[order]
 
 
-def _in_order(parts: list[Cells]) -> Cells:
-    """One property's cells of both batches, by row."""
+def _united(parts: Sequence[Cells]) -> Cells:
+    """One property's cells of several batches, one after the other."""
     if len(parts) == 1:
         return parts[0]
-    places = np.concatenate([part.places for part in parts])
+    places, tags, data = (np.concatenate([part[at] for part in parts]) for at in (2, 3, 4))
+    return parts[0]._replace(places=places, tags=tags, data=data)
+
+
+def _by_row(cells: Cells, row_of: Places) -> Cells:
+    """One property's cells, after its rows got other numbers."""
+    places = row_of[cells.places]
     order = np.argsort(places)
-    tags, data = (np.concatenate([part[at] for part in parts])[order] for at in (3, 4))
-    return parts[0]._replace(places=places[order], tags=tags, data=data)
+    return cells._replace(places=places[order], tags=cells.tags[order], data=cells.data[order])

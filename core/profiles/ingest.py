@@ -79,12 +79,12 @@ def _issued(
     return ordinals
 
 
-def add_events(people: People, batch: EventBatch, now: int, touched: Touched, *, oldest_live: int) -> int:
+def add_events(people: People, batch: EventBatch, arrivals: Data, touched: Touched, *, oldest_live: int) -> int:
     """Store good events, the first copy of each identity winning.
 
     Arguments:
         batch: every event with its time.
-        now: the clock at arrival, in micros.
+        arrivals: the clock at each one's arrival, int64[n], micros.
         oldest_live: events before this instant do not trigger.
 
     Returns:
@@ -109,7 +109,7 @@ def add_events(people: People, batch: EventBatch, now: int, touched: Touched, *,
         taken[rows] = table.append(
             ordinals[rows],
             batch.times[rows],
-            np.full(len(rows), now, np.int64),
+            arrivals[rows],
             identities[rows],
             (batch.heap, starts[rows], lengths[rows]),
             {

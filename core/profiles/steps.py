@@ -6,14 +6,21 @@ Applying is deterministic, so that the log needs to hold no result of these step
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
+import numpy as np
+
+from core.bitmaps.cells import Data
 from core.codec import record
-from core.profiles.batch import ChangeBatch, EventBatch, Places
+from core.profiles.batch import MOST_NAMES, ChangeBatch, EventBatch, Places, chain
 from core.profiles.ingest import People, add_events, change_profiles, delete_user, issue_users, merge_users
 from core.profiles.records import RecordError
 from core.profiles.touched import Touched
 from core.values import MAX_MICROS
+
+_MOST_ROWS: Final = 1 << 17
+_MOST_BYTES: Final = 64 << 20
+"""Bounds of what recovery stores at once: of memory, as more gains little."""
 
 
 class Changing(People, Protocol):
@@ -35,6 +42,56 @@ class EventsAdded:
     batch: EventBatch
     imported: bool
     oldest_live: int
+
+
+@dataclass(frozen=True, slots=True)
+class EventsReplayed:
+    """The events of several steps, all judged: never in the log, but what recovery makes of it. See `Gathered`.
+
+    Arguments:
+        arrivals: int64[n], micros UTC, the project's clock when each event came.
+    """
+
+    batch: EventBatch
+    arrivals: Data
+
+
+class Gathered:
+    """The events of consecutive steps, to be stored at once.
+
+    Their order and the clock of each are kept, so that this is the same as storing them step by step, as long as
+    nothing between asks for users or events: a day's page is then written once for many records.
+    """
+
+    def __init__(self) -> None:
+        self._batches: list[EventBatch] = []
+        self._nows: list[int] = []
+        self._rows = self._bytes = self._names = 0
+
+    def has_room(self, step: EventsAdded) -> bool:
+        """Whether a step's events can be stored at once with those that are here."""
+        return (
+            self._rows + len(step.batch) <= _MOST_ROWS
+            and self._bytes + len(step.batch.heap) <= _MOST_BYTES
+            and self._names + len(step.batch.names) <= MOST_NAMES
+        )
+
+    def add(self, step: EventsAdded, now: int) -> None:
+        """Take a step's events, that came at an instant."""
+        self._batches.append(step.batch)
+        self._nows.append(now)
+        self._rows += len(step.batch)
+        self._bytes += len(step.batch.heap)
+        self._names += len(step.batch.names)
+
+    def take(self) -> list[EventsReplayed]:
+        """What was gathered, as one step; none where there is nothing. Gathering begins anew."""
+        batches, nows = self._batches, self._nows
+        self._batches, self._nows = [], []
+        self._rows = self._bytes = self._names = 0
+        if not batches:
+            return []
+        return [EventsReplayed(chain(batches), np.repeat(np.array(nows, np.int64), [len(one) for one in batches]))]
 
 
 @record("profiles_changed")
@@ -81,24 +138,26 @@ class ImportAdvanced:
     next_offset: int
 
 
-ProfileStep = EventsAdded | ProfilesChanged | UsersMerged | UserDeleted | UsersIssued | ImportAdvanced
+ProfileStep = EventsAdded | EventsReplayed | ProfilesChanged | UsersMerged | UserDeleted | UsersIssued | ImportAdvanced
 
 
 def apply(work: Changing, step: ProfileStep) -> int | bool | list[RecordError] | None:
     """Apply a step.
 
     Returns:
-        EventsAdded: how many were duplicates; ProfilesChanged: what the present values did not allow;
+        EventsAdded, EventsReplayed: how many were duplicates; ProfilesChanged: what the present values did not allow;
         UsersMerged: whether two histories became one; otherwise None.
     """
     if isinstance(step, EventsAdded):
         return add_events(
             work,
             step.batch,
-            work.now,
+            np.full(len(step.batch), work.now, np.int64),
             work.touched,
             oldest_live=MAX_MICROS + 1 if step.imported else step.oldest_live,
         )
+    if isinstance(step, EventsReplayed):
+        return add_events(work, step.batch, step.arrivals, work.touched, oldest_live=MAX_MICROS + 1)
     if isinstance(step, ProfilesChanged):
         return change_profiles(work, step.batch, step.places, work.touched, live=not step.imported)
     if isinstance(step, UsersMerged):

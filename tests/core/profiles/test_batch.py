@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.codec import decode, encode
-from core.profiles.batch import ChangeBatch, EventBatch, join
+from core.profiles.batch import ChangeBatch, EventBatch, chain, join
 from core.profiles.records import EventRecord, Operation, ProfileChange
 from core.profiles.steps import EventsAdded
 from tests.core.profiles.test_operations import CHANGES, VALUES, typed
@@ -52,6 +52,12 @@ def test_two_batches_joined_are_their_records_in_order(records: list[Any], data:
     both, joined = join(parts[0], np.array(places[0], np.uint32), parts[1], np.array(places[1], np.uint32))
     assert joined.tolist() == list(range(len(records)))
     assert rows(both) == rows(make.of(records)) == sent(records)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.lists(EVENTS, max_size=4), min_size=1, max_size=4))
+def test_batches_chained_are_their_records_one_after_the_other(parts: list[list[EventRecord]]) -> None:
+    assert rows(chain([EventBatch.of(part) for part in parts])) == sent([one for part in parts for one in part])
 
 
 @settings(max_examples=50, deadline=None)

@@ -27,7 +27,7 @@ FAILED: Final = 1
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
-def _common(rounds: int) -> Callable[[_Command], _Command]:
+def _common(rounds: int, profiles: int = 10_000_000) -> Callable[[_Command], _Command]:
     """The options that every benchmark has."""
 
     def add(command: _Command) -> _Command:
@@ -50,7 +50,7 @@ def _common(rounds: int) -> Callable[[_Command], _Command]:
             click.option(
                 "--profiles",
                 type=click.IntRange(1, MAX_PROFILES),
-                default=10_000_000,
+                default=profiles,
                 show_default=True,
                 help="How many people the corpus has.",
             ),
@@ -215,6 +215,21 @@ def _memory(as_json: bool, **options: Any) -> int:
 
     with Bar(memory.NAME) as bar:
         report = memory.run(Options(**options), bar)
+    return _show(report, as_json)
+
+
+@commands.command("size")
+@_common(rounds=3, profiles=20_000_000)
+@click.option(
+    "--events", type=click.IntRange(100), help="How many happened at the largest of three sizes.  [ten a profile]"
+)
+def _size(as_json: bool, events: int | None, **options: Any) -> int:
+    """Bytes an event on disk and in memory, opening, the behaviour question, and the law they follow over sizes."""
+    from benchmarks import size
+
+    made = Options(**options)
+    with Bar(size.NAME) as bar:
+        report = size.run(made, max(100, 10 * made.profiles) if events is None else events, bar)
     return _show(report, as_json)
 
 

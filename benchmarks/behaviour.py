@@ -10,11 +10,8 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable
-from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any, Final
-
-import numpy as np
 
 from benchmarks import people
 from benchmarks.corpora import Corpus, history_corpus
@@ -25,10 +22,8 @@ from benchmarks.peers.duckdb_events import DuckEvents
 from benchmarks.progress import Bar
 from benchmarks.report import Figures, Report, target
 from benchmarks.rounds import Timed, WrongAnswer, interleaved, same_answer
-from benchmarks.sequels import PURCHASE, Sequel
-from core.bitmaps.population import Population
+from benchmarks.sequels import PURCHASE, Asked, Sequel, history_count
 from core.evaluator import answers
-from core.evaluator.audience import Audiences
 from core.version import Version
 
 NAME: Final = "behaviour"
@@ -42,15 +37,6 @@ ASKED: Final = (
 _MUSTER, _DUCKDB, _CLICKHOUSE = "muster", "duckdb", "clickhouse"
 _NO_CHDB: Final = "chdb is not installed: pip install chdb"
 Ask = Callable[[int], int]
-
-
-@dataclass(slots=True)
-class _Asked:
-    """A version as it is asked at another instant than its own."""
-
-    population: Population
-    audiences: Audiences
-    now: int
 
 
 def run(options: Options, events: int, bar: Bar) -> Report:
@@ -81,21 +67,8 @@ def run(options: Options, events: int, bar: Bar) -> Report:
     return _report(options, corpus, events, _figures(timed, expected, stored))
 
 
-def history_count(history: History) -> int:
-    """The answer from the arrays, by none of the systems that are measured."""
-    sequel = Sequel(0)
-    enough, lately = np.zeros(history.people, np.int64), np.zeros(history.people, bool)
-    for day in history.days(PURCHASE):
-        seen = day.times <= sequel.now
-        amounts = day.properties["amount"][1].astype(np.float64)
-        dear = seen & (day.times > sequel.counted_after) & (amounts > float(sequel.amount))
-        enough += np.bincount(day.ordinals[dear], minlength=history.people)
-        lately[day.ordinals[seen & (day.times > sequel.none_after)]] = True
-    return int(np.count_nonzero((enough >= sequel.times) & ~lately))
-
-
 def _measure(history: History, version: Version, rounds: int, bar: Bar) -> dict[str, Timed[int]]:
-    asked = _Asked(version.population, version.audiences, Sequel(0).now)
+    asked = Asked(version.population, version.audiences, Sequel(0).now)
     systems: dict[str, Ask] = {_MUSTER: lambda number: answers.count(asked, Sequel(number).cel, {}).count}
     closing: list[Callable[[], None]] = []
     try:

@@ -6,9 +6,10 @@ import json
 import os
 import shutil
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -66,6 +67,11 @@ class Corpus:
             raise StoreError(error.message, field=str(self.folder), mend=mend, code=error.code) from error
 
 
+def disk_bytes(folder: Path) -> int:
+    """What the files of a folder take on disk: blocks, not lengths, as files are lengthened ahead of their use."""
+    return sum(file.stat().st_blocks * 512 for file in folder.rglob("*") if file.is_file())
+
+
 def project_folder(store: Path) -> Path:
     """Where a server's store folder keeps the engine's store of `PROJECT`."""
     return store / "projects" / PROJECT
@@ -107,7 +113,7 @@ def people_corpus(who: People, seed: int, folder: Path, progress: Progress) -> C
         _fill(who, population, users, progress)
         progress("writing the checkpoint")
 
-    return _kept(key, who.digest(), folder, fill)
+    return _kept(key, who.digest(), folder, [fill])
 
 
 def wide_corpus(who: People, seed: int, folder: Path, progress: Progress) -> Corpus:
@@ -130,11 +136,13 @@ def wide_corpus(who: People, seed: int, folder: Path, progress: Progress) -> Cor
         progress("writing the checkpoint")
 
     key = f"wide-{len(who)}-seed{seed}-format{people.FORMAT}.{_WIDE_FORMAT}.{STORE_FORMAT}"
-    return _kept(key, who.digest(), folder, fill)
+    return _kept(key, who.digest(), folder, [fill])
 
 
 def history_corpus(who: People, what: History, folder: Path, progress: Progress) -> Corpus:
     """The store that holds these people and what they did, made where there is none yet.
+
+    Events are drawn and written by slices, so that memory does not grow with them.
 
     Arguments:
         who: as `people.generate(what.people, what.seed)` gave them.
@@ -145,19 +153,24 @@ def history_corpus(who: People, what: History, folder: Path, progress: Progress)
     """
     formats = f"format{people.FORMAT}.{history.FORMAT}.{STORE_FORMAT}"
 
+    slices = what.slices()
+
     def fill(population: Population, users: Users) -> None:
         _fill(who, population, users, progress)
-        progress(f"loading {what.events:,} events")
-        history.load(what, population)
         progress("writing the checkpoint")
 
+    def add(number: int, population: Population, users: Users) -> None:
+        progress(f"loading {what.events:,} events: part {number + 1} of {len(slices)}")
+        history.load(what, slices[number], population)
+
     key = f"history-{len(who)}-events{what.events}-seed{what.seed}-{formats}"
-    return _kept(key, f"{who.digest()}{what.digest()}", folder, fill)
+    parts = [partial(add, number) for number in range(len(slices))]
+    return _kept(key, f"{who.digest()}{what.digest()}", folder, [fill, *parts])
 
 
-def _kept(key: str, digest: str, folder: Path, fill: Fill) -> Corpus:
+def _kept(key: str, digest: str, folder: Path, fills: Sequence[Fill]) -> Corpus:
     try:
-        return _made(key, digest, folder, fill)
+        return _made(key, digest, folder, fills)
     except OSError as error:
         raise StoreError(
             f"the corpora cannot be kept: {error.strerror}",
@@ -167,7 +180,7 @@ def _kept(key: str, digest: str, folder: Path, fill: Fill) -> Corpus:
         ) from error
 
 
-def _made(key: str, digest: str, folder: Path, fill: Fill) -> Corpus:
+def _made(key: str, digest: str, folder: Path, fills: Sequence[Fill]) -> Corpus:
     final = folder / key
     folder.mkdir(parents=True, exist_ok=True)
     if _digest_of(final) == digest:
@@ -175,7 +188,7 @@ def _made(key: str, digest: str, folder: Path, fill: Fill) -> Corpus:
     making = folder / f".making-{uuid.uuid4().hex}"
     try:
         project_folder(making).parent.mkdir(parents=True)
-        _load(project_folder(making), fill)
+        _load(project_folder(making), fills)
         (making / _FACTS).write_text(json.dumps({"key": key, "digest": digest}) + "\n", encoding="utf-8")
         if final.exists():  # of another generator: numpy's streams may change between versions
             shutil.rmtree(final)
@@ -194,11 +207,12 @@ def _digest_of(folder: Path) -> str:
     return str(facts.get("digest", ""))
 
 
-def _load(folder: Path, fill: Fill) -> None:
+def _load(folder: Path, fills: Sequence[Fill]) -> None:
     Engine.create(folder, Settings(PROJECT, uid="bench", clock="manual", created_at=NOW), NOW)
     engine = Engine.open(folder, clock=lambda: NOW)
     try:
-        engine.load(fill)
+        for fill in fills:  # each ends in a checkpoint, and what that wrote is no longer held in memory
+            engine.load(fill)
     finally:
         engine.close()
 

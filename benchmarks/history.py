@@ -31,6 +31,10 @@ ITEMS: Final = tuple(f"item-{number}" for number in range(1_000))
 _MIXING: Final = 2_654_435_761  # a prime that spreads the busiest people over all ordinals
 _LATE_MICROS: Final = 2 * MICROS_PER_SECOND
 _DRAW: Final = 300  # streams of the seed, apart from those of the people and of ingestion
+_SLICE_EVENTS: Final = 10_000_000
+
+Slice = list[tuple[str, int]]
+"""Names and days whose events are loaded before they are written."""
 
 Column = tuple[ValueType, NDArray[np.generic], tuple[str, ...]]
 """A property of n events: values, for strings their places among the texts."""
@@ -63,9 +67,25 @@ class History:
 
     def days(self, name: str) -> Iterator[Day]:
         """The events of a name, day by day."""
-        place = list(SHARES).index(name)
         for day in range(DAYS):
-            yield self._day(name, place, day)
+            yield self.day(name, day)
+
+    def day(self, name: str, day: int) -> Day:
+        """The events of a name on a day, counted from the first."""
+        return self._day(name, list(SHARES).index(name), day)
+
+    def slices(self, most: int = _SLICE_EVENTS) -> list[Slice]:
+        """All names and days, in slices of some `most` events, and of one day at the least."""
+        found: list[Slice] = []
+        held = float(most)
+        for name, share in SHARES.items():
+            for day in range(DAYS):
+                if held >= most:
+                    found.append([])
+                    held = 0
+                found[-1].append((name, day))
+                held += self.events * share / DAYS
+        return found
 
     def digest(self) -> str:
         """Equal for equal histories: what a cached corpus is checked by."""
@@ -116,16 +136,16 @@ def _properties(name: str, draw: np.random.Generator, count: int) -> dict[str, C
     return found
 
 
-def load(history: History, population: Population) -> None:
-    """Put all events into a population through the columns of `EventTable.append`. Writer only."""
-    for name in SHARES:
+def load(history: History, part: Slice, population: Population) -> None:
+    """Put a slice's events into a population through the columns of `EventTable.append`. Writer only."""
+    for name, number in part:
         table = population.writable_events(name)
-        for day in history.days(name):
-            rows = np.arange(len(day.ordinals))
-            cells = {}
-            for item, (kind, values, texts) in day.properties.items():
-                if kind == ValueType.STRING:
-                    values = table.dictionaries(item)[0].intern_many(list(texts)).astype(np.int64)[values]
-                data = values.view(np.int64) if kind == ValueType.DOUBLE else values.astype(np.int64)
-                cells[item] = (rows, np.full(len(rows), kind, np.uint8), data)
-            table.append(day.ordinals, day.times, day.arrivals, day.identities, None, cells)
+        day = history.day(name, number)
+        rows = np.arange(len(day.ordinals))
+        cells = {}
+        for item, (kind, values, texts) in day.properties.items():
+            if kind == ValueType.STRING:
+                values = table.dictionaries(item)[0].intern_many(list(texts)).astype(np.int64)[values]
+            data = values.view(np.int64) if kind == ValueType.DOUBLE else values.astype(np.int64)
+            cells[item] = (rows, np.full(len(rows), kind, np.uint8), data)
+        table.append(day.ordinals, day.times, day.arrivals, day.identities, None, cells)

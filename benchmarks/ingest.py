@@ -8,12 +8,8 @@ exactly what was sent, and the server is killed with -9: what it had answered mu
 
 from __future__ import annotations
 
-import os
-import shutil
 import statistics
-import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -23,7 +19,7 @@ import numpy as np
 from muster.v1 import audience_pb2, audience_pb2_grpc
 
 from benchmarks import people
-from benchmarks.corpora import Corpus, people_corpus, project_folder
+from benchmarks.corpora import Corpus, copied, people_corpus, project_folder
 from benchmarks.draws import EVENT_NAMES, draw_events, draw_updates
 from benchmarks.ingest_client import EVENTS, UPDATES, Measured, Task
 from benchmarks.machine import machine, versions
@@ -76,7 +72,7 @@ def run(options: Options, load: Load, bar: Bar) -> Report:
     who = people.generate(options.profiles, options.seed)
     corpus = people_corpus(who, options.seed, options.corpora, bar.stage)
     bar.stage("copying the store")
-    with _copied(corpus, options.corpora) as scratch:
+    with copied(corpus, options.corpora) as scratch:
         store = scratch / "store"
         before = _checkpoints(store)
         placed = cores()
@@ -93,18 +89,6 @@ def run(options: Options, load: Load, bar: Bar) -> Report:
         bar.stage("recovering the killed server's store")
         check_store(wanted, load.events * (options.rounds + 1), store)
     return _report(options, load, corpus, figures_of(load, rounds, made), placed)
-
-
-@contextmanager
-def _copied(corpus: Corpus, folder: Path) -> Iterator[Path]:
-    """A scratch folder with a copy of the corpus in `store`, gone afterwards."""
-    scratch = folder / f".run-{uuid.uuid4().hex}"
-    try:
-        shutil.copytree(corpus.folder, scratch / "store")
-        os.sync()  # so that writing the copy back is not measured
-        yield scratch
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _checkpoints(store: Path) -> int:

@@ -17,7 +17,7 @@ from typing import Final
 import muster
 
 from benchmarks import people
-from benchmarks.corpora import Corpus, copied, wide_corpus
+from benchmarks.corpora import Corpus, copied, disk_bytes, wide_corpus
 from benchmarks.limits import limited
 from benchmarks.live import anonymous_mib
 from benchmarks.machine import machine, versions
@@ -63,7 +63,7 @@ def run(options: Options, bar: Bar) -> Report:
     who = people.generate(options.profiles, options.seed)
     corpus = wide_corpus(who, options.seed, options.corpora, bar.stage)
     del who
-    size = sum(file.stat().st_blocks * 512 for file in corpus.folder.rglob("data.mdb"))
+    size = disk_bytes(corpus.folder)
     bar.stage("copying the store")
     with copied(corpus, options.corpora) as scratch:
         bar.stage("asking", options.rounds)

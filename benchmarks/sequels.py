@@ -5,7 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+import numpy as np
+
+from benchmarks.history import History
 from benchmarks.people import NOW
+from core.bitmaps.population import Population
+from core.evaluator.audience import Audiences
 from core.values import MICROS_PER_DAY, MICROS_PER_SECOND
 
 PURCHASE: Final = "Purchase"
@@ -57,6 +62,28 @@ class Sequel:
             f" && e.amount > {self.amount}).size() >= {self.times}"
             f' && !events["{PURCHASE}"].exists(e, e.time > now - duration("{_duration(_NONE_DAYS, self.number)}"))'
         )
+
+
+@dataclass(slots=True)
+class Asked:
+    """A version as it is asked at another instant than its own."""
+
+    population: Population
+    audiences: Audiences
+    now: int
+
+
+def history_count(history: History) -> int:
+    """The answer from the arrays, by none of the systems that are measured."""
+    sequel = Sequel(0)
+    enough, lately = np.zeros(history.people, np.int64), np.zeros(history.people, bool)
+    for day in history.days(PURCHASE):
+        seen = day.times <= sequel.now
+        amounts = day.properties["amount"][1].astype(np.float64)
+        dear = seen & (day.times > sequel.counted_after) & (amounts > float(sequel.amount))
+        enough += np.bincount(day.ordinals[dear], minlength=history.people)
+        lately[day.ordinals[seen & (day.times > sequel.none_after)]] = True
+    return int(np.count_nonzero((enough >= sequel.times) & ~lately))
 
 
 def _micros(days: int, number: int) -> int:

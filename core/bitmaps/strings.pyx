@@ -325,36 +325,6 @@ cdef class _Table:
         self._count = count
         del self._owners[-(-<int64_t>count >> PAGE_BITS):]
 
-    def dump(self, uint64_t first, uint64_t last):
-        """The entries of codes [first, last) as self-contained bytes: count, lengths (uint32, little-endian), bytes."""
-        if first > last or last > self._count:
-            raise IndexError(f"codes {first} to {last} of a dictionary of {self._count}")
-        entries = [self._bytes_of(code) for code in range(first, last)]
-        lengths = np.array([len(entry) for entry in entries], "<u4")
-        return (last - first).to_bytes(4, "little") + lengths.tobytes() + b"".join(entries)
-
-    def extend(self, page):
-        """Append the entries of a `dump`, giving them the next codes.
-
-        Raises:
-            StoreError: where the page is damaged or repeats an entry.
-        """
-        page = bytes(page)
-        count = int.from_bytes(page[:4], "little")
-        if len(page) < 4 + 4 * count:
-            raise _damaged("is cut short")
-        lengths = np.frombuffer(page, "<u4", count, 4)
-        cdef uint64_t place = 4 + 4 * count
-        if len(page) != place + int(lengths.sum(dtype=np.uint64)):
-            raise _damaged("has the wrong length")
-        cdef uint64_t before
-        for length in lengths.tolist():
-            before = self._count
-            self._add(page[place : place + length])
-            if self._count == before:
-                raise _damaged("repeats an entry")
-            place += length
-
     cdef int64_t _add(self, bytes entry) except -1:
         """The code of an entry as a page has it."""
         cdef const char* data = PyBytes_AS_STRING(entry)

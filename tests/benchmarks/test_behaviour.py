@@ -15,7 +15,7 @@ from benchmarks.__main__ import FAILED, main
 from benchmarks.history import DAYS, SHARES, History
 from benchmarks.peers.duckdb_events import DuckEvents
 from benchmarks.people import NOW
-from benchmarks.sequels import Sequel
+from benchmarks.sequels import Sequel, history_count
 from core.values import MICROS_PER_DAY, MICROS_PER_SECOND
 
 HAS_CHDB = find_spec("chdb") is not None
@@ -76,10 +76,24 @@ def test_a_wrong_answer_fails_the_run(
 def test_an_answer_that_all_share_and_the_events_do_not_give_fails_too(
     corpora: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    honest = behaviour.history_count
+    honest = history_count
     monkeypatch.setattr(behaviour, "history_count", lambda history: honest(history) - 1)
     assert main(arguments(corpora)) == FAILED
     assert "WRONG_ANSWER" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("most", [1, 7_000, 10**9])
+def test_slices_have_every_day_of_every_name_once(most: int) -> None:
+    history = History(90_000, 1_000, 7)
+    slices = history.slices(most)
+    assert [day for part in slices for day in part] == [(name, day) for name in SHARES for day in range(DAYS)]
+    sizes = [sum(len(history.day(*day).ordinals) for day in part) for part in slices]
+    largest = max(SHARES.values()) * 90_000 / DAYS
+    assert all(
+        most - 2 <= size <= most + largest + 2 or len(part) == 1
+        for size, part in zip(sizes[:-1], slices[:-1], strict=True)
+    )
+    assert len(slices) == {1: DAYS * len(SHARES), 10**9: 1}.get(most, len(slices))
 
 
 def test_a_history_is_what_it_says() -> None:

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, wait
+from concurrent.futures import Future
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
@@ -29,8 +28,6 @@ Named = tuple[str, int]
 """One attempt of a hand-off: its idempotency key and its number."""
 
 _INBOX_SLICE: Final = 2_000
-_INBOX_WAITING: Final = 20_000
-"""Rendered messages for the inbox that may wait for their commit, so that those of many messages share one."""
 
 
 class Submitting(Protocol):
@@ -310,27 +307,13 @@ class Desk:
             return self._drain(view) if view.settings.sandbox else 0
 
     def _drain(self, view: View) -> int:
-        count = waiting = 0
-        asked: deque[tuple[str, list[int], Future[Any]]] = deque()
-        try:
-            for definition, ordinals in self._undeliverable(view):
-                try:
-                    future = self._divert(view, definition, ordinals)
-                except BaseException:
-                    self._unlease(definition.key, BitMap(ordinals))
-                    raise
-                asked.append((definition.key, ordinals, future))
-                waiting += len(ordinals)
-                while waiting > _INBOX_WAITING:
-                    count += int(asked[0][2].result())
-                    waiting -= len(asked[0][1])
-                    self._unlease(asked[0][0], BitMap(asked[0][1]))
-                    asked.popleft()
-            return count + sum(int(future.result()) for _, _, future in asked)
-        finally:
-            for key, ordinals, future in asked:
-                wait([future])
-                self._unlease(key, BitMap(ordinals))
+        count = 0
+        for definition, ordinals in self._undeliverable(view):
+            try:
+                count += self._divert(view, definition, ordinals)
+            finally:
+                self._unlease(definition.key, BitMap(ordinals))
+        return count
 
     def _undeliverable(self, view: View) -> Iterator[tuple[MessageDefinition, list[int]]]:
         """Each live message's queued users whom nobody is offered, some at a time; they are leased to the caller."""
@@ -347,13 +330,11 @@ class Desk:
                         self._leased.setdefault(definition.key, BitMap()).update(ordinals)
                     yield definition, ordinals
 
-    def _divert(self, view: View, definition: MessageDefinition, ordinals: list[int]) -> Future[Any]:
+    def _divert(self, view: View, definition: MessageDefinition, ordinals: list[int]) -> int:
         _, rendered = self._render(view, definition, ordinals)
         hand_offs = [h for h in rendered if not is_allowed(view, h)]
         if not hand_offs:
-            nobody: Future[Any] = Future()
-            nobody.set_result(0)
-            return nobody
+            return 0
         entries: list[object] = [
             InboxEntry(
                 definition.key,
@@ -372,7 +353,7 @@ class Desk:
         ]
         bases = {h.ordinal: h.basis for h in hand_offs}
         command = commands.Divert(definition.key, [h.ordinal for h in hand_offs], entries, bases)
-        return self._engine.submit(command)
+        return int(self._engine.submit(command).result())
 
     def waiting(self, channel: ChannelName) -> bool:
         """Whether any live message of a channel has users queued that nobody is offered."""

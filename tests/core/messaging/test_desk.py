@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from concurrent.futures import Future
 from pathlib import Path
@@ -16,7 +15,6 @@ from core.messaging import reading
 from core.messaging.definitions import WebhookSource
 from core.messaging.desk import Desk, Offer
 from core.messaging.keys import idempotency_key, read_key
-from core.version import Version
 from tests.core.project import HOOK, Project, email
 
 FREE = 'user.plan == "free"'
@@ -218,42 +216,6 @@ def test_a_sandbox_keeps_what_it_would_send(sandbox: Project) -> None:
     assert [(one.distinct_id, one.to, one.subject) for one in entries] == [("a", "a@example.com", "Hello")]
     assert (following, total) == (None, 1)
     assert sandbox.desk.drain_sandbox() == 0
-
-
-class Together:
-    """An engine that takes two commands before it answers either."""
-
-    def __init__(self, project: Project) -> None:
-        self._project = project
-        self._asked: list[tuple[commands.Command, Future[Any]]] = []
-
-    @property
-    def version(self) -> Version:
-        """The newest."""
-        return self._project.version
-
-    def submit(self, command: commands.Command, request_id: str = "") -> Future[Any]:
-        """Ask for a command."""
-        future: Future[Any] = Future()
-        self._asked.append((command, future))
-        if len(self._asked) == 2:
-            for one, answer in self._asked:
-                answer.set_result(self._project.ask(one))
-        return future
-
-
-def test_a_sandbox_does_not_wait_for_a_message_before_the_next(sandbox: Project) -> None:
-    sandbox.message("hi", FREE)
-    sandbox.message("hook", FREE, content=HOOK)
-    sandbox.reach("a")
-    sandbox.set("a", plan="free")
-    drained: list[int] = []
-    desk = Desk(Together(sandbox), clock=Clock())
-    thread = threading.Thread(target=lambda: drained.append(desk.drain_sandbox()), daemon=True)
-    thread.start()
-    thread.join(20.0)
-    assert drained == [2]
-    assert (sandbox.places("hi"), sandbox.places("hook")) == ({"a": "sent"}, {"a": "sent"})
 
 
 def test_who_could_not_be_laid_in_the_inbox_is_free_again(sandbox: Project) -> None:

@@ -11,7 +11,8 @@ from typing import Final, TypeVar
 T = TypeVar("T")
 _HELPED_FROM: Final = 128
 """Blocks from which on a question is helped. A short one gains nothing where cores are busy, and may wait for a helper that the
-system has put aside; a long one, such as counts of events over as many blocks, halves. See docs/performance.md."""
+system has put aside; a long one, such as counts of events over as many blocks, takes two thirds of the time where a core is idle.
+See docs/performance.md."""
 _MOST: Final = 8
 
 

@@ -5,14 +5,10 @@ from libc.stdlib cimport calloc, free, realloc
 from libc.string cimport memcpy, memset
 
 from core.bitmaps.block_kernels cimport block_cells, block_narrow, block_present, block_test
-from core.bitmaps.block_pages cimport INDEX_NONE, ROWS, TAGS, WORDS, block_view
+from core.bitmaps.block_pages cimport ROWS, TAGS, WORDS, block_view
 from core.bitmaps.blocks cimport Block, BlockTest
 
 import numpy as np
-
-cdef enum:
-    TAG_BOOL = 2
-    TAG_STRING = 5
 
 cdef extern from *:
     """
@@ -251,17 +247,6 @@ cdef class BlockTable:
             return ordinals
         finally:
             free(found.ordinals)
-
-    def has_indexed_values(self):
-        """Whether every block with bools or strings finds those of a value without comparing its column."""
-        cdef uint32_t number
-        cdef const block_view* view
-        for number in range(self.length):
-            view = self.views[number]
-            if view != NULL and view.index_kind == INDEX_NONE and view.width:
-                if view.counts[TAG_BOOL] or view.counts[TAG_STRING]:
-                    return False
-        return True
 
     def get(self, number, default=None):
         """A block, or `default` where it holds no value."""

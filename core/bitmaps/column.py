@@ -135,11 +135,6 @@ class Column:
         return get(key_of(COLUMNS, self.name, what, 0, number))
 
     @property
-    def is_indexed(self) -> bool:
-        """Whether equality with a bool or a string is answered without comparing any column."""
-        return self.blocks.has_indexed_values()
-
-    @property
     def presence(self) -> BitMap:
         """The users who have any value, null included: a new set, made from all blocks."""
         return _bitmap_of(self.blocks.select(None))

@@ -56,6 +56,7 @@ class UpdateSettings:
     time_zone: str | None = None
     etag: str = ""
     late_after: int | None = None
+    inbox_limit: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

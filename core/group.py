@@ -15,6 +15,7 @@ from core.codec import decode, encode, record
 from core.errors import FailedPrecondition, InvalidInput, MusterError, StaleEtag
 from core.messaging import audiences, judge
 from core.messaging import handlers as messaging
+from core.messaging.effects import Inboxed
 from core.profiles import handlers as profiles
 from core.profiles.steps import EventsAdded, Gathered, ImportAdvanced
 from core.requests import MAX_REQUEST_ID_BYTES, Requests
@@ -57,9 +58,13 @@ def _update_settings(work: Draft, command: commands.UpdateSettings) -> Settings:
         allowed_addresses=present.allowed_addresses if command.allowed_addresses is None else command.allowed_addresses,
         time_zone=present.time_zone if command.time_zone is None else command.time_zone,
         late_after=present.late_after if command.late_after is None else command.late_after,
+        inbox_limit=present.inbox_limit if command.inbox_limit is None else command.inbox_limit,
     )
     check_settings(fresh)
     work.do(SettingsChanged(fresh))
+    first = work.messages.inbox.first_kept(0, fresh.inbox_limit)
+    if first != work.messages.inbox.first:
+        work.do(Inboxed([], first))
     return fresh
 
 

@@ -14,6 +14,8 @@ from core.values import MICROS_PER_SECOND
 
 ClockKind = Literal["real", "manual"]
 LATE_AFTER: Final = 72 * 3600 * MICROS_PER_SECOND
+INBOX_LIMIT: Final = 100_000
+MAX_INBOX_LIMIT: Final = 10_000_000
 _NAME: Final = re.compile(r"[a-z][a-z0-9_-]{0,62}\Z")
 
 
@@ -23,6 +25,7 @@ class Settings:
     """A project's settings. `uid` makes idempotency keys unique across stores; times are micros UTC.
 
     `late_after`, in micros: an event that is older than this when it arrives triggers no message.
+    `inbox_limit`: how many of the newest entries the inbox keeps.
     """
 
     name: str
@@ -33,6 +36,7 @@ class Settings:
     time_zone: str = "UTC"
     created_at: int = 0
     late_after: int = LATE_AFTER
+    inbox_limit: int = INBOX_LIMIT
 
     @property
     def etag(self) -> str:
@@ -41,11 +45,18 @@ class Settings:
 
 
 def check_settings(settings: Settings) -> None:
-    """Refuse a bad name, time zone or length of time.
+    """Refuse a bad name, time zone, length of time or bound.
 
     Raises:
-        InvalidInput: INVALID_NAME, INVALID_TIME_ZONE, INVALID_DURATION.
+        InvalidInput: INVALID_NAME, INVALID_TIME_ZONE, INVALID_DURATION, INBOX_LIMIT.
     """
+    if not 1 <= settings.inbox_limit <= MAX_INBOX_LIMIT:
+        raise InvalidInput(
+            f"an inbox of {settings.inbox_limit:,} entries",
+            field="inbox_limit",
+            mend=f"1 to {MAX_INBOX_LIMIT:,}; {INBOX_LIMIT:,} where nothing is said",
+            code="INBOX_LIMIT",
+        )
     if settings.late_after < 0:
         raise InvalidInput(
             "a negative duration", field="late_after", mend="zero or more, such as 72h", code="INVALID_DURATION"

@@ -108,7 +108,7 @@ class Version:
             version.population = Population.load(scan, scan_in_place)
             version.users = Users.load(scan, scan_in_place)
             version.audiences = Audiences.load(scan)
-            version.messages = Messages.load(scan)
+            version.messages = Messages.load(scan, scan_in_place)
             version.position = position
             return version
         raise StoreError("the checkpoint has no project in it", code="STORE_DAMAGED")
@@ -217,6 +217,7 @@ class Draft(Version):
         """
         self.population.adopt(frozen.population, get)
         self.users.adopt(get)
+        self.messages.adopt(frozen.messages, get)
 
     def soil(self, frozen: Version) -> None:
         """Mark again what a failed checkpoint of `frozen` had to save."""

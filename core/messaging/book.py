@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from difflib import get_close_matches
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from pyroaring import BitMap
 
@@ -16,17 +16,19 @@ from core.messaging.effects import (
     Caused,
     Defined,
     Inboxed,
-    InboxEntry,
     Moved,
     Selected,
     is_open,
 )
+from core.messaging.inbox import Inbox
 from core.messaging.ledger import WAITING, Ledger
 from core.messaging.marks import Marks
 
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
 _DEFINITION: Final = b"messages/definition/"
 _LEDGER: Final = b"messages/ledger/"
-_INBOX: Final = b"messages/inbox/"
 
 
 class Messages:
@@ -38,10 +40,7 @@ class Messages:
         self._owned: set[str] = set()
         self._dirty: frozenset[str] = frozenset()
         self._marks = Marks()
-        # Only ever appended to, by the newest fork: each version sees its own length of the shared list.
-        self._inbox: list[InboxEntry] = []
-        self._inbox_length = 0
-        self._inbox_saved = 0
+        self._inbox = Inbox()
 
     def fork(self) -> Messages:
         """A copy that may be written; ledgers are copied when first written."""
@@ -51,7 +50,7 @@ class Messages:
         twin._owned = set()
         twin._dirty = self._dirty
         twin._marks = self._marks.fork()
-        twin._inbox, twin._inbox_length, twin._inbox_saved = self._inbox, self._inbox_length, self._inbox_saved
+        twin._inbox = self._inbox.fork()
         return twin
 
     def get(self, key: str) -> MessageDefinition:
@@ -110,9 +109,7 @@ class Messages:
                 self._ledgers[key] = Ledger()
                 self._owned.add(key)
         else:
-            del self._inbox[self._inbox_length :]  # left by a discarded fork
-            self._inbox.extend(effect.entries)
-            self._inbox_length = len(self._inbox)
+            self._inbox.apply(effect)
 
     def absorb(
         self,
@@ -163,9 +160,9 @@ class Messages:
                 ledger.move(Moved(key, users, "skipped", reason, "skipped", DELETED))
 
     @property
-    def inbox(self) -> Sequence[InboxEntry]:
-        """What a sandbox did not send, oldest first."""
-        return self._inbox[: self._inbox_length]
+    def inbox(self) -> Inbox:
+        """What a sandbox did not send, for reading."""
+        return self._inbox
 
     def dirty_pages(self) -> Iterator[tuple[bytes, bytes | None]]:
         """Pages that changed since `clean`; None = deleted."""
@@ -174,13 +171,12 @@ class Messages:
         for key in sorted(self._ledgers):
             yield from self._ledgers[key].dirty_pages(_LEDGER + key.encode())
         yield from self._marks.dirty_pages()
-        for number in range(self._inbox_saved, self._inbox_length):
-            yield _INBOX + number.to_bytes(8, "big"), encode(self._inbox[number])
+        yield from self._inbox.dirty_pages()
 
     def clean(self) -> None:
         """Forget what is dirty: a checkpoint has it. The version must not be one that readers hold."""
         self._dirty = frozenset()
-        self._inbox_saved = self._inbox_length
+        self._inbox.clean()
         self._marks.clean()
         for key, ledger in list(self._ledgers.items()):
             if not ledger.is_clean:
@@ -189,21 +185,32 @@ class Messages:
     def soil(self, frozen: Messages) -> None:
         """Mark again what `frozen` had not saved: its checkpoint failed."""
         self._dirty |= frozen._dirty
-        self._inbox_saved = min(self._inbox_saved, frozen._inbox_saved)
+        self._inbox.soil(frozen._inbox)
         self._marks.soil(frozen._marks)
         for key, ledger in frozen._ledgers.items():
             self._writable(key).soil(ledger)
 
+    def adopt(self, frozen: Messages, get: Callable[[bytes], Buffer | None]) -> None:
+        """After a checkpoint of `frozen`: use in place what it wrote. `get` gives the stored page of a key."""
+        self._inbox.adopt(frozen._inbox, get)
+
     @classmethod
-    def load(cls, scan: Callable[[bytes], Iterator[tuple[bytes, bytes]]]) -> Messages:
-        """The messages of a checkpoint."""
+    def load(
+        cls,
+        scan: Callable[[bytes], Iterator[tuple[bytes, bytes]]],
+        scan_in_place: Callable[[bytes], Iterator[tuple[bytes, Buffer]]],
+    ) -> Messages:
+        """The messages of a checkpoint.
+
+        Arguments:
+            scan: gives pages that are what was written, by a prefix of their keys, in key order.
+            scan_in_place: gives pages to point into, of which this is not known.
+        """
         messages = cls()
         messages._marks = Marks.load(scan)
         for _, page in scan(_DEFINITION):
             definition = decode(page)
             messages._definitions[definition.key] = definition
             messages._ledgers[definition.key] = Ledger.load(_LEDGER + definition.key.encode(), scan)
-        for _, page in scan(_INBOX):
-            messages._inbox.append(decode(page))
-        messages._inbox_length = messages._inbox_saved = len(messages._inbox)
+        messages._inbox = Inbox.load(scan, scan_in_place)
         return messages

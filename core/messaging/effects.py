@@ -124,9 +124,10 @@ class InboxEntry:
 @record("inboxed")
 @dataclass(frozen=True, slots=True)
 class Inboxed:
-    """Messages laid in the inbox."""
+    """Messages laid in the inbox, which from then on keeps its entries from number `first` on."""
 
     entries: list[InboxEntry] = field(default_factory=list)
+    first: int = 0
 
 
 @record("noted")

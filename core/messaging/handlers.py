@@ -268,7 +268,8 @@ def divert(work: Work, command: commands.Divert) -> int:
     ]
     if granted:
         work.do(Moved(command.key, granted, "begun", "", "sent", ""))
-        work.do(Inboxed(entries))
+        first = work.messages.inbox.first_kept(len(entries), work.settings.inbox_limit)
+        work.do(Inboxed(entries, first))
         note(work, DELIVERED, command.key, list(granted), [""] * len(granted))
     return len(granted)
 

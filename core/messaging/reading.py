@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import repeat
+from itertools import islice, repeat
 from typing import Any, Final
 
 import numpy as np
@@ -350,22 +350,22 @@ def deliveries(view: View, key: str) -> Iterator[list[DeliveryRow]]:
 
 
 def inbox_page(
-    view: View, message_key: str, distinct_id: str, limit: int, before: int
+    view: View, message_key: str, distinct_id: str, limit: int, before: int = 0
 ) -> tuple[list[InboxEntry], int | None, int]:
     """What the sandbox kept, newest first.
 
     Arguments:
         message_key, distinct_id: only these, where not "".
-        before: how many to pass over.
+        before: number of the entry to go on before, as the page before gave it; 0 to begin.
 
     Returns:
-        The entries, how many to pass over for the next page (None on the last), and how many there are in all.
+        The entries, the number to go on before for the next page (None on the last), and how many there are in all.
+
+    Raises:
+        StoreError: STORE_DAMAGED.
     """
-    found = [
-        entry
-        for entry in reversed(view.messages.inbox)
-        if message_key in ("", entry.message_key) and distinct_id in ("", entry.distinct_id)
-    ]
-    page = found[before : before + limit]
-    end = before + len(page)
-    return page, end if end < len(found) else None, len(found)
+    inbox = view.messages.inbox
+    found = list(islice(inbox.newest(message_key, distinct_id, before or inbox.end), limit + 1))
+    page = found[:limit]
+    following = page[-1][0] if len(found) > limit else None
+    return [entry for _, entry in page], following, inbox.count(message_key, distinct_id)

@@ -13,7 +13,7 @@ from core.commands import ClockAnswer, MoveClock, UpdateSettings
 from core.errors import InvalidInput
 from core.messaging import reading
 from core.messaging.addresses import normalise_email, read_url
-from core.settings import LATE_AFTER, ClockKind, Settings
+from core.settings import INBOX_LIMIT, LATE_AFTER, ClockKind, Settings
 from core.version import Version
 from server.auth import CALLER
 from server.blocking import Pool
@@ -71,6 +71,7 @@ class ProjectService(project_pb2_grpc.ProjectServiceServicer):  # type: ignore[m
             allowed_addresses=_allowed(request.allowed_addresses),
             time_zone=request.time_zone or "UTC",
             late_after=_late_after(request, LATE_AFTER),
+            inbox_limit=request.inbox_limit if request.HasField("inbox_limit") else INBOX_LIMIT,
         )
         made = await self._pool.run(self._projects.create, settings, start, request.request_id)
         return project_pb2.CreateProjectResponse(project=_project(made.engine.version))
@@ -97,7 +98,7 @@ class ProjectService(project_pb2_grpc.ProjectServiceServicer):  # type: ignore[m
     async def UpdateProject(  # noqa: N802
         self, request: project_pb2.UpdateProjectRequest, context: Any
     ) -> project_pb2.UpdateProjectResponse:
-        """Change sandbox, allow list or time zone."""
+        """Change sandbox, allow list, time zone or bounds."""
         project = self._projects.get(request.project)
         if request.allowed_addresses and not request.replace_allowed_addresses:
             raise InvalidInput(
@@ -112,6 +113,7 @@ class ProjectService(project_pb2_grpc.ProjectServiceServicer):  # type: ignore[m
                 allowed_addresses=_allowed(request.allowed_addresses) if request.replace_allowed_addresses else None,
                 time_zone=request.time_zone if request.HasField("time_zone") else None,
                 late_after=_late_after(request, None),
+                inbox_limit=request.inbox_limit if request.HasField("inbox_limit") else None,
                 etag=request.etag,
             ),
             request.request_id,
@@ -137,12 +139,12 @@ class ProjectService(project_pb2_grpc.ProjectServiceServicer):  # type: ignore[m
         """What a sandbox would have sent, newest first."""
         version = self._projects.get(request.project).engine.version
         pages = Pages("ListInbox", request.project, request.message_key, request.distinct_id)
-        passed = pages.position(request.page_token, 0)
+        before = pages.position(request.page_token, 0)
         limit = page_size(request.page_size)
 
         def read() -> project_pb2.ListInboxResponse:
             entries, following, total = reading.inbox_page(
-                version, request.message_key, request.distinct_id, limit, passed
+                version, request.message_key, request.distinct_id, limit, before
             )
             return project_pb2.ListInboxResponse(
                 entries=[_entry(entry) for entry in entries], next_page_token=pages.token(following), total=total
@@ -205,6 +207,8 @@ def _project(version: Version) -> project_pb2.Project:
         allowed_addresses=list(settings.allowed_addresses),
         time_zone=settings.time_zone,
         late_after=duration(settings.late_after),
+        inbox_limit=settings.inbox_limit,
+        inbox_let_go=version.messages.inbox.first,
         profiles=len(version.population.live),
         events=sum(table.count for table in version.population.event_tables.values()),
         etag=settings.etag,

@@ -141,9 +141,15 @@ def test_projects(muster_server: TestServer, tmp_path: Path) -> None:
     client = muster_server.client
     name = f"other-{uuid.uuid4().hex[:8]}"
     made = client.projects.create(
-        name, time_zone="Europe/Paris", allowed_addresses=["me@example.com"], late_after=timedelta(hours=1)
+        name,
+        time_zone="Europe/Paris",
+        allowed_addresses=["me@example.com"],
+        late_after=timedelta(hours=1),
+        inbox_limit=500,
     )
     assert (made.sandbox, made.time_zone, made.late_after.seconds) == (True, "Europe/Paris", 3600)
+    assert made.inbox_limit == 500 and client.projects.update(name, inbox_limit=9, etag=made.etag).inbox_limit == 9
+    made = client.projects.get(name)
     changed = client.projects.update(name, allowed_addresses=[], time_zone="UTC", etag=made.etag)
     assert (list(changed.allowed_addresses), changed.time_zone) == ([], "UTC")
     with pytest.raises(muster.StaleEtag):

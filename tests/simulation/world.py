@@ -313,13 +313,13 @@ class World:
     def look_into_the_inbox(self) -> None:
         """What a sandbox kept counts as handed off and sent."""
         version = self.project.version
-        for entry in version.messages.inbox[self.inboxed :]:
+        for _, entry in version.messages.inbox.since(self.inboxed):
             ordinal = version.users.find(entry.distinct_id)
             attempt = version.messages.ledger(entry.message_key).attempt(ordinal)
             dropped = self.drops_repeated(version.messages.get(entry.message_key))
             fresh = HandedOff(entry.message_key, entry.idempotency_key, attempt, 0, True, dropped, "sent")
             self.receiver.take(version, ordinal, fresh)
-        self.inboxed = len(version.messages.inbox)
+        self.inboxed = version.messages.inbox.end
 
     def say(self, what: list[HandedOff]) -> None:
         """Tell the engine what became of hand-offs, in one request; somebody may be named twice."""

@@ -43,6 +43,7 @@ class Projects(Service[Way]):
         live: bool = False,
         allowed_addresses: Sequence[str] = (),
         late_after: timedelta | None = None,
+        inbox_limit: int | None = None,
         request_id: str = "",
     ) -> Flow[project_pb2.Project]:
         """Create a project, with a store and a clock of its own.
@@ -55,6 +56,7 @@ class Projects(Service[Way]):
             live: send for real. Otherwise the project is a sandbox: what it sends lands in its inbox.
             allowed_addresses: whom a sandbox really sends to.
             late_after: an event that is older than this when it arrives triggers no "asap" message; None: 72 h.
+            inbox_limit: how many entries the inbox keeps, the newest; None: 100,000.
 
         Raises:
             AlreadyExists: if the name is taken.
@@ -70,6 +72,7 @@ class Projects(Service[Way]):
             time_zone=time_zone,
             live=live,
             allowed_addresses=allowed_addresses,
+            inbox_limit=inbox_limit,
         )
         if start_time is not None:
             request.start_time.CopyFrom(values.timestamp(start_time, "start_time"))
@@ -115,6 +118,7 @@ class Projects(Service[Way]):
         allowed_addresses: Sequence[str] | None = None,
         time_zone: str | None = None,
         late_after: timedelta | None = None,
+        inbox_limit: int | None = None,
         etag: str = "",
         request_id: str = "",
     ) -> Flow[project_pb2.Project]:
@@ -124,6 +128,7 @@ class Projects(Service[Way]):
             sandbox: False sends for real from now on.
             allowed_addresses: replaces the list.
             late_after: an event that is older than this when it arrives triggers no "asap" message.
+            inbox_limit: how many entries the inbox keeps, the newest; a lower one lets go of the oldest at once.
             etag: of the project as it was read. "": no check.
 
         Raises:
@@ -134,7 +139,10 @@ class Projects(Service[Way]):
             client.projects.update("shop", sandbox=False)
         """
         request = project_pb2.UpdateProjectRequest(
-            project=name or self._project, request_id=request_id or new_request_id(), etag=etag
+            project=name or self._project,
+            request_id=request_id or new_request_id(),
+            etag=etag,
+            inbox_limit=inbox_limit,
         )
         if sandbox is not None:
             request.sandbox = sandbox
@@ -182,7 +190,7 @@ class Projects(Service[Way]):
         limit: int | None = None,
         page_size: int = 0,
     ) -> Items[project_pb2.InboxEntry]:
-        """What a sandbox would have sent, newest first.
+        """What a sandbox would have sent, newest first: no more than the project's `inbox_limit`.
 
         Arguments:
             message_key: only this message's.

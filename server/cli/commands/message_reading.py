@@ -302,8 +302,21 @@ def inbox(call: Call, message_key: str, user: str, limit: int, full: bool) -> No
             ],
             empty="the inbox is empty: launch a message, or move the clock; what a live project sends does not land here",
         )
-        return
-    for one in entries:
-        call.out.say(Text("─" * min(call.out.console.width, 80), "dim"))
-        _content(call, {name: value for name, value in plain(one).items() if value})
-    sys.stdout.flush()
+    else:
+        for one in entries:
+            call.out.say(Text("─" * min(call.out.console.width, 80), "dim"))
+            _content(call, {name: value for name, value in plain(one).items() if value})
+        sys.stdout.flush()
+    if len(entries) < limit:
+        _tell_of_older(call)
+
+
+def _tell_of_older(call: Call) -> None:
+    """Whoever has seen all that is kept is told where that is not all there was."""
+    found = call.client().projects.get()
+    if found.inbox_let_go:
+        call.out.note(
+            f"{found.inbox_let_go:,} older entries were let go of: the inbox keeps {found.inbox_limit:,}, the newest;"
+            " `muster project update --inbox-limit N` changes that",
+            "dim",
+        )

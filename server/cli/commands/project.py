@@ -19,6 +19,12 @@ _LATE_AFTER = click.option(
     metavar="LENGTH",
     help="an event older than this when it arrives triggers no message; 72h where nothing is said",
 )
+_INBOX_LIMIT = click.option(
+    "--inbox-limit",
+    type=click.IntRange(1),
+    metavar="N",
+    help="how many entries the inbox keeps, the newest; 100000 where nothing is said",
+)
 
 
 @click.group("project", cls=Group)
@@ -42,6 +48,7 @@ def project() -> None:
 @click.option("--live", is_flag=True, help="send for real from the beginning, without a sandbox")
 @click.option("--allow", multiple=True, metavar="ADDRESS", help="an address that the sandbox really sends to")
 @_LATE_AFTER
+@_INBOX_LIMIT
 @pass_call
 def create(
     call: Call,
@@ -52,6 +59,7 @@ def create(
     live: bool,
     allow: tuple[str, ...],
     late_after: str | None,
+    inbox_limit: int | None,
 ) -> None:
     """Create a project: a sandbox, unless --live is given."""
     made = call.server().projects.create(
@@ -62,6 +70,7 @@ def create(
         live=live,
         allowed_addresses=allow,
         late_after=length_of(late_after, "--late-after") if late_after else None,
+        inbox_limit=inbox_limit,
     )
     if not call.out.json:
         call.out.say(f"created {name}" + ("" if live else ", a sandbox: what it sends lands in `muster inbox`"))
@@ -122,6 +131,8 @@ def _show(call: Call, found: Any) -> None:
             "now": instant(found.now),
             "time zone": found.time_zone,
             "late after": str(found.late_after.ToTimedelta()),
+            "inbox keeps": f"{found.inbox_limit:,}"
+            + (f", let go of {found.inbox_let_go:,}" if found.inbox_let_go else ""),
             "etag": found.etag,
         }
     )
@@ -140,17 +151,24 @@ def get(call: Call, name: str) -> None:
 @click.option("--time-zone", metavar="ZONE", help="IANA name, such as Europe/Berlin")
 @click.option("--sandbox/--live", default=None, help="whether what it sends lands in the inbox")
 @_LATE_AFTER
+@_INBOX_LIMIT
 @click.option("--etag", default="", help="refuse if the project has changed since it was read with this etag")
 @pass_call
 def update(
-    call: Call, name: str, time_zone: str | None, sandbox: bool | None, late_after: str | None, etag: str
+    call: Call,
+    name: str,
+    time_zone: str | None,
+    sandbox: bool | None,
+    late_after: str | None,
+    inbox_limit: int | None,
+    etag: str,
 ) -> None:
     """Change a project's settings."""
-    if time_zone is None and sandbox is None and late_after is None:
+    if time_zone is None and sandbox is None and late_after is None and inbox_limit is None:
         raise InvalidInput(
             "nothing is to be changed",
             field="OPTIONS",
-            mend="give --time-zone, --late-after, --sandbox or --live",
+            mend="give --time-zone, --late-after, --inbox-limit, --sandbox or --live",
             code="NOTHING_TO_DO",
         )
     changed = call.server().projects.update(
@@ -158,6 +176,7 @@ def update(
         time_zone=time_zone,
         sandbox=sandbox,
         late_after=length_of(late_after, "--late-after") if late_after else None,
+        inbox_limit=inbox_limit,
         etag=etag,
     )
     _show(call, changed)

@@ -430,4 +430,4 @@ def test_a_sandbox_lays_down_what_is_so_at_that_moment(sandbox: Project) -> None
     assert place(sandbox, "a") == "queued"
     sandbox.desk._engine = sandbox.engine
     assert sandbox.desk.drain_sandbox() == 1
-    assert sandbox.version.messages.inbox[0].to.startswith("new")
+    assert next(iter(sandbox.version.messages.inbox)).to.startswith("new")

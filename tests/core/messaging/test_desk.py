@@ -212,7 +212,7 @@ def test_a_sandbox_keeps_what_it_would_send(sandbox: Project) -> None:
     assert sandbox.send_all("webhook") == ["a", "b"]
     assert sandbox.desk.drain_sandbox() == 1
     assert sandbox.places("hi") == {"a": "sent", "b": "sent"}
-    entries, following, total = reading.inbox_page(sandbox.version, "hi", "", 10, 0)
+    entries, following, total = reading.inbox_page(sandbox.version, "hi", "", 10)
     assert [(one.distinct_id, one.to, one.subject) for one in entries] == [("a", "a@example.com", "Hello")]
     assert (following, total) == (None, 1)
     assert sandbox.desk.drain_sandbox() == 0

@@ -88,6 +88,32 @@ def test_the_inbox_holds_what_was_sent(played: Muster) -> None:
     assert "Come and have a look" in full and first["idempotency_key"] in full
 
 
+def test_the_inbox_tells_what_it_let_go_of(muster: Muster, tmp_path: Path) -> None:
+    env = {"MUSTER_PROJECT": "keeping"}
+    people, mail = tmp_path / "people.csv", tmp_path / "hi.toml"
+    people.write_text("id,mail\n" + "".join(f"u{number},u{number}@example.com\n" for number in range(5)))
+    for words in (
+        ("project", "create", "keeping", "--clock", "manual", "--start", "2026-01-01", "--inbox-limit", "2"),
+        ("import", "profiles", people, "--distinct-id", "id", "--rename", "mail=$email"),
+        ("message", "new", "email", mail),
+        ("message", "create", "-"),
+        ("message", "launch", "hi", "--existing", "send"),
+    ):
+        text = edited(mail, targeting="'\"$email\" in user'").read_text() if words[-1] == "-" else None
+        answer = muster(*words, env=env, stdin=text)
+        assert answer.status == 0, answer.err
+    started = time.monotonic()
+    while muster("message", "report", "hi", "--json", env=env).document["counts"]["sent"] != 5:
+        assert time.monotonic() - started < WAIT_SECONDS
+        time.sleep(0.1)
+    answer = muster("inbox", env=env)
+    assert len(answer.out.splitlines()) == 3
+    assert "3 older entries were let go of: the inbox keeps 2, the newest" in answer.err
+    assert "older entries" not in muster("inbox", "--limit", 2, env=env).err
+    assert "2, let go of 3" in muster("project", "get", env=env).out
+    assert "1 to 10,000,000" in muster("project", "update", "--inbox-limit", 10_000_001, env=env).err
+
+
 def test_deliveries_explanations_and_previews_agree(played: Muster) -> None:
     rows = played("message", "deliveries", "we-miss-you", "--limit", 0, "--json").lines
     lacking = next(one for one in rows if one["reason"].startswith("missing_property"))

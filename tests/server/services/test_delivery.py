@@ -253,6 +253,13 @@ async def test_a_sandbox_offers_only_what_goes_to_allowed_addresses_and_lays_the
     inbox = await stubs.projects.ListInbox(project_pb2.ListInboxRequest(project=PROJECT, page_size=3))
     assert inbox.total == 8
     assert [(one.to, one.subject) for one in inbox.entries][:1] == [("u9@example.com", "Hello User 9")]
+    await stubs.projects.UpdateProject(project_pb2.UpdateProjectRequest(project=PROJECT, inbox_limit=4))
+    more = project_pb2.ListInboxRequest(project=PROJECT, page_size=3, page_token=inbox.next_page_token)
+    rest = await stubs.projects.ListInbox(more)
+    assert [one.to for one in rest.entries] == ["u5@example.com"]
+    assert (rest.total, rest.next_page_token) == (4, "")
+    found = (await stubs.projects.GetProject(project_pb2.GetProjectRequest(name=PROJECT))).project
+    assert (found.inbox_limit, found.inbox_let_go) == (4, 4)
     stream.cut()
 
 

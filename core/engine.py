@@ -20,13 +20,15 @@ from core import commands
 from core.bitmaps.population import Population
 from core.errors import Exhausted, MusterError, StoreError, Unavailable
 from core.group import Asked, Broken, decide, replay, to_log
+from core.history import History, check_past
 from core.lanes import Lanes, Waiting
 from core.messaging.judge import Defective
 from core.profiles.identity import Users
 from core.requests import Requests
 from core.settings import Settings, check_settings
+from core.storage.checkpoints import Spacing
 from core.storage.faults import NO_FAULTS, Faults
-from core.storage.store import Store
+from core.storage.store import KEPT_SPACING, Store
 from core.version import ClockMoved, Version
 
 _log = logging.getLogger(__name__)
@@ -43,6 +45,8 @@ class EngineConfig:
         checkpoint_bytes: log bytes after which a checkpoint starts.
         checkpoint_seconds: time after which one starts if anything changed.
         horizon_seconds: how long old checkpoints and log are kept.
+        spacing: how far apart old checkpoints are kept.
+        store_bytes: where the store takes more of the disk, its oldest history goes sooner; 0: no bound.
     """
 
     group_records: int = 20_000
@@ -50,6 +54,8 @@ class EngineConfig:
     checkpoint_bytes: int = 64 << 20
     checkpoint_seconds: float = 300.0
     horizon_seconds: float = 30 * 86_400.0
+    store_bytes: int = 0
+    spacing: Spacing = KEPT_SPACING
 
 
 class Closed(Unavailable):
@@ -72,6 +78,7 @@ class Engine:
     ):
         self._store = store
         self._version = version
+        self._history = History(store)
         self._requests = requests
         self._clock = clock
         self._config = config
@@ -105,7 +112,7 @@ class Engine:
         store = Store.create(folder)
         try:
             version = Version(settings, now)
-            position = store.log.append([to_log(version.fork())])
+            position = store.log.append([to_log(version.fork())], now=now)
             store.pages.checkpoint(position, version.dirty_pages(), at=int(time.time() * _MICROS))
         finally:
             store.close()
@@ -253,13 +260,46 @@ class Engine:
             try:
                 fill(draft.population, draft.users)
                 draft.population.issue(draft.users.issued)
-                position = self._store.log.append([to_log(self._version.fork())])
-                self._make_checkpoint(draft.publish(position))
+                position = self._store.log.append([to_log(self._version.fork())], now=draft.now)
+                self._make_checkpoint(draft.publish(position), apart=True)
             except BaseException:
                 self._discard()
                 raise
 
         self._exclusively(run)
+
+    # The past
+
+    @property
+    def history(self) -> History:
+        """The project as it was."""
+        return self._history
+
+    def at(self, instant: int) -> Version:
+        """The project as it was at an instant; takes a while, and holds nobody up.
+
+        Arguments:
+            instant: micros UTC of the project's clock.
+
+        Raises:
+            InvalidInput: TIME_IN_FUTURE; FailedPrecondition: HISTORY_GONE, with the earliest that can be had.
+        """
+        present = self._version
+        check_past(instant, max(present.now, self._clock()) if present.settings.clock == "real" else present.now)
+        # Since the last group nothing happened.
+        return present.seen_at(instant) if instant >= present.now else self._history.at(instant)
+
+    def prune(self, horizon: int) -> None:
+        """Drop the history that no time from an instant on needs.
+
+        Arguments:
+            horizon: micros UTC of the project's clock.
+
+        Raises:
+            StoreError: as a checkpoint.
+        """
+        kept = [one for one, now in self._history.reach().checkpoints if now <= horizon]
+        self._collect(kept[-1].at if kept else 0)
 
     # The writer
 
@@ -358,7 +398,7 @@ class Engine:
         if not draft.steps:
             return self._version.position, draft
         record = to_log(draft)
-        position = self._store.log.append([record])
+        position = self._store.log.append([record], now=draft.now)
         self._log_bytes += len(record)
         return position, draft
 
@@ -380,12 +420,12 @@ class Engine:
         if self._checkpoint is not None:
             self._checkpoint.join()
         self._settle_checkpoint()
-        frozen, requests = self._version, self._requests.take_dirty()
+        frozen, requests, log_bytes = self._version, self._requests.take_dirty(), self._log_bytes
         self._go_on_from(frozen)
 
         def run() -> None:
             try:
-                self._save(frozen, requests)
+                self._save(frozen, requests, log_bytes)
                 self._checkpoint_made = frozen
             except StoreError as error:
                 _log.error("checkpoint at %d failed, the log has everything: %s", frozen.position, error)
@@ -402,8 +442,11 @@ class Engine:
                 self._waiting.put(Waiting(Asked(self._settle_checkpoint), Future(), 0))  # type: ignore[arg-type]
                 self._ready.notify_all()
 
-    def _make_checkpoint(self, frozen: Version) -> None:
+    def _make_checkpoint(self, frozen: Version, *, apart: bool = False) -> None:
         """Write a checkpoint of a version and wait for it; only then it is the present one.
+
+        Arguments:
+            apart: whether the log does not lead to that version.
 
         Raises:
             StoreError: the present version is as it was.
@@ -413,7 +456,7 @@ class Engine:
         self._settle_checkpoint()
         requests = self._requests.take_dirty()
         try:
-            self._save(frozen, requests)
+            self._save(frozen, requests, self._log_bytes, apart)
         except BaseException:
             self._requests.soil(requests)
             raise
@@ -421,19 +464,24 @@ class Engine:
         self._checkpoint_made = frozen
         self._settle_checkpoint()
 
-    def _save(self, frozen: Version, requests: dict[bytes, bytes | None]) -> None:
+    def _save(self, frozen: Version, requests: dict[bytes, bytes | None], log_bytes: int, apart: bool = False) -> None:
         at = int(time.time() * _MICROS)
         pages = self._store.pages
         try:
-            pages.checkpoint(frozen.position, frozen.dirty_pages(requests.items()), at=at)
+            changed = frozen.dirty_pages(requests.items())
+            pages.checkpoint(frozen.position, changed, at=at, log_bytes=log_bytes, apart=apart)
         except StoreError:
             if pages.position < frozen.position:
                 raise
             # It failed after its last step: the disk has the whole checkpoint.
         try:
-            self._store.collect(at - int(self._config.horizon_seconds * _MICROS))
+            horizon = at - int(self._config.horizon_seconds * _MICROS)
+            self._collect(horizon)
         except StoreError as error:
             _log.warning("old checkpoints are not collected yet: %s", error)
+
+    def _collect(self, horizon: int) -> None:
+        self._store.collect(horizon, spacing=self._config.spacing, most_bytes=self._config.store_bytes)
 
     def _go_on_from(self, frozen: Version) -> None:
         """Make a version with nothing to save the present one: a checkpoint of `frozen` has it."""

@@ -80,6 +80,13 @@ class Version:
         """A version to change."""
         return Draft(self)
 
+    def seen_at(self, now: int) -> Version:
+        """The same data with another instant as the present: nothing was committed in between. For reading only."""
+        twin = Version.__new__(Version)
+        vars(twin).update(vars(self))
+        twin.now = now
+        return twin
+
     def dirty_pages(self, further: Iterable[tuple[bytes, bytes | None]] = ()) -> Iterator[tuple[bytes, bytes | None]]:
         """What changed since the last checkpoint, in key order.
 

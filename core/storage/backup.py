@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 from core.errors import StoreError
@@ -15,8 +16,18 @@ def write_backup(destination: Path, *, pages: Environment, log: Environment) -> 
     """Copy the pages, then the log.
 
     Arguments:
-        destination: absent or an empty folder.
         pages, log: of one open store, whose log is not truncated meanwhile.
+        destination: as for `write_draft`, which also says what is raised.
+    """
+    write_draft(destination, lambda draft: _fill(draft, pages, log))
+
+
+def write_draft(destination: Path, fill: Callable[[Path], Path]) -> None:
+    """Write a store beside its destination first, which it takes once it is complete.
+
+    Arguments:
+        destination: absent or an empty folder; its parent exists.
+        fill: makes a complete store in the folder it gets, or in one inside it, and returns which.
 
     Raises:
         StoreError: BACKUP_DESTINATION, STORE_LOCKED where another backup to it is under way, DISK_FULL,
@@ -36,26 +47,28 @@ def write_backup(destination: Path, *, pages: Environment, log: Environment) -> 
         draft.mkdir(exist_ok=True)
         lock = FolderLock(draft)
         try:
-            _fill(draft, pages, log)
-            draft.rename(destination)
+            _empty(draft)
+            fill(draft).rename(destination)
             sync_folder(parent)
-        except BaseException:
-            shutil.rmtree(draft, ignore_errors=True)
-            raise
         finally:
+            shutil.rmtree(draft, ignore_errors=True)  # what is left of it, where it is not the destination by now
             lock.release()
     except OSError as error:
         raise store_error(error, destination, "write the backup") from error
 
 
-def _fill(draft: Path, pages: Environment, log: Environment) -> None:
+def _empty(draft: Path) -> None:
     # A backup that was killed left its draft behind; nobody holds its lock, so it is ours to replace.
     for entry in draft.iterdir():
         if entry.is_dir():
             shutil.rmtree(entry)
         elif entry.name != LOCK_FILE:
             entry.unlink()
+
+
+def _fill(draft: Path, pages: Environment, log: Environment) -> Path:
     for environment, name in ((pages, PAGES_FOLDER), (log, LOG_FOLDER)):
         (draft / name).mkdir()
         environment.copy(draft / name)
     write_format(draft)
+    return draft

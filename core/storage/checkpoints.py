@@ -14,7 +14,7 @@ CHECKPOINTS: Final = b"checkpoints"
 STATE: Final = b"state"
 UNFINISHED: Final = b"unfinished"
 UNCOLLECTED: Final = b"uncollected"
-_ROW: Final = struct.Struct(">Qq")
+_ROW: Final = struct.Struct(">QqQ?")
 _CHECKSUM: Final = struct.Struct(">I")
 
 
@@ -25,18 +25,22 @@ class Checkpoint:
     Arguments:
         number: counts checkpoints; a later one has a higher number, also at the same position.
         position: the last log record that its pages contain.
-        at: when it was made, micros UTC.
+        at: when it was made, micros UTC of the machine's clock.
+        log_bytes: how much log there is between it and the checkpoint before.
+        apart: whether its pages hold what the log before it does not lead to.
     """
 
     number: int
     position: int
     at: int
+    log_bytes: int = 0
+    apart: bool = False
 
 
 def put_row(environment: Environment, transaction: Any, checkpoint: Checkpoint) -> None:
     """Enter a checkpoint into the list: from the commit on it is complete."""
     key = NUMBER.pack(checkpoint.number)
-    row = _ROW.pack(checkpoint.position, checkpoint.at)
+    row = _ROW.pack(checkpoint.position, checkpoint.at, checkpoint.log_bytes, checkpoint.apart)
     transaction.put(key, _CHECKSUM.pack(zlib.crc32(row, zlib.crc32(key))) + row, db=environment.database(CHECKPOINTS))
 
 
@@ -73,16 +77,34 @@ def set_mark(environment: Environment, transaction: Any, mark: bytes, number: in
         transaction.put(mark, NUMBER.pack(number), db=database)
 
 
-def retained(checkpoints: list[Checkpoint], horizon: int, spacing: int, pinned: set[int]) -> list[Checkpoint]:
+@dataclass(frozen=True, slots=True)
+class Spacing:
+    """How far apart the checkpoints that are kept are at most: a time between two is reached by the log after the first.
+
+    Arguments:
+        micros: of time.
+        log_bytes: of log, which bounds the work of reaching a time between.
+    """
+
+    micros: int
+    log_bytes: int
+
+
+CLOSE: Final = Spacing(0, 0)
+"""Keep each."""
+
+
+def retained(checkpoints: list[Checkpoint], horizon: int, spacing: Spacing, pinned: set[int]) -> list[Checkpoint]:
     """Which checkpoints are kept.
 
     The newest is always kept, and the newest of those at or before the horizon, from which the log leads to any
-    later time. Of those between, one in each `spacing`; and whichever a reader has pinned.
+    later time. Of those between as many as the spacing asks for, each that the log does not lead to, and whichever a
+    reader has pinned.
 
     Arguments:
         checkpoints: all of them, oldest first.
         horizon: micros UTC.
-        spacing: least micros between two that are kept; 0 keeps all within the horizon.
+        spacing: how far apart they are; zeros keep all within the horizon.
         pinned: numbers in use.
     """
     if not checkpoints:
@@ -90,10 +112,13 @@ def retained(checkpoints: list[Checkpoint], horizon: int, spacing: int, pinned: 
     base = max((i for i, one in enumerate(checkpoints) if one.at <= horizon), default=0)
     kept: list[Checkpoint] = []
     last_at: int | None = None
+    log_bytes = 0
     for index, one in enumerate(checkpoints):
-        due = index >= base and (last_at is None or one.at - last_at >= spacing)
+        log_bytes += one.log_bytes
+        far = last_at is None or one.at - last_at >= spacing.micros or log_bytes >= spacing.log_bytes
+        due = index >= base and (far or one.apart)
         if due:
-            last_at = one.at
+            last_at, log_bytes = one.at, 0
         if due or index == len(checkpoints) - 1 or one.number in pinned:
             kept.append(one)
     return kept

@@ -241,6 +241,19 @@ class Environment:
             self._open(create=False)
         self._panicked = False
 
+    @property
+    def used_bytes(self) -> int:
+        """Bytes of the file that hold something; the rest of it is free to be written again."""
+        with self.read() as transaction:
+            found = [transaction.stat(database) for database in self._databases.values()]
+        pages = sum(one["branch_pages"] + one["leaf_pages"] + one["overflow_pages"] for one in found)
+        return int(pages) * self._page_size
+
+    @property
+    def disk_bytes(self) -> int:
+        """Bytes of the disk that the file takes."""
+        return (self._folder / DATA_FILE).stat().st_blocks * 512
+
     def copy(self, folder: Path) -> None:
         """Write a compacted, consistent copy into an existing empty folder while others read and write.
 

@@ -12,7 +12,7 @@ from core.errors import StoreError
 from core.storage.environment import DATA_FILE, LENGTH_STEP
 from core.storage.failures import damaged
 
-FORMAT: Final = 2
+FORMAT: Final = 3
 FORMAT_FILE: Final = "format"
 LOCK_FILE: Final = "lock"
 LOG_FOLDER: Final = "log"

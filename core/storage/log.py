@@ -1,12 +1,18 @@
-"""The command log: records numbered 1, 2, 3, … that are durable before anyone is answered."""
+"""The command log: records numbered 1, 2, 3, … that are durable before anyone is answered.
+
+Each record bears the instant of the project's clock at which it was made, which never goes back from one to the next.
+So the log also tells what was the last record of any instant that it still reaches.
+"""
 
 from __future__ import annotations
 
 import struct
 import threading
 import zlib
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any, Final
 
 from core.errors import InvalidInput, StoreError
@@ -15,15 +21,23 @@ from core.storage.environment import Environment
 RECORDS: Final = b"records"
 MAX_RECORD_BYTES: Final = 1 << 30
 KEY: Final = struct.Struct(">Q")
-CHECKSUM: Final = struct.Struct(">I")
+_HEAD: Final = struct.Struct(">Iq")
 _SLICE_RECORDS: Final = 4096
 _SLICE_BYTES: Final = 8 << 20
 _KEY_OVERHEAD_BYTES: Final = 64
 
 
-def checksum_of(key: bytes, payload: bytes | memoryview) -> int:
-    """CRC-32 over a record's position, as stored, and its payload."""
-    return zlib.crc32(payload, zlib.crc32(key))
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A stored record: the instant of the project's clock, micros UTC, and its payload."""
+
+    now: int
+    payload: bytes
+
+
+def _checksum_of(key: bytes, now: int, payload: bytes | memoryview) -> int:
+    """CRC-32 over a record's position, as stored, its instant and its payload."""
+    return zlib.crc32(payload, zlib.crc32(now.to_bytes(8, "big", signed=True), zlib.crc32(key)))
 
 
 class Log:
@@ -65,11 +79,12 @@ class Log:
         first = self._end(last=False)
         return first if first <= self._last else 0
 
-    def append(self, groups: Sequence[bytes]) -> int:
+    def append(self, groups: Sequence[bytes], *, now: int = 0) -> int:
         """Append records in one durable transaction: all or none.
 
         Arguments:
             groups: the records' bytes, each up to `MAX_RECORD_BYTES`; they get consecutive positions.
+            now: the project's instant after them, micros UTC; not before that of any earlier record.
 
         Returns:
             The position of the last one. With no groups, the present last position.
@@ -94,7 +109,7 @@ class Log:
             rows: list[tuple[bytes, bytes]] = []
             for position, group in enumerate(groups, self._last + 1):
                 key = KEY.pack(position)
-                rows.append((key, CHECKSUM.pack(checksum_of(key, group)) + group))
+                rows.append((key, _HEAD.pack(_checksum_of(key, now, group), now) + group))
             try:
                 self._put(rows)
             except StoreError:
@@ -139,6 +154,10 @@ class Log:
         return self._environment.write("log.truncate", work, puts=_SLICE_RECORDS)
 
     def read(self, after: int) -> Iterator[tuple[int, bytes]]:
+        """The payloads of the acknowledged records after a position, in order; otherwise as `records`."""
+        return ((position, record.payload) for position, record in self.records(after))
+
+    def records(self, after: int) -> Iterator[tuple[int, Record]]:
         """The acknowledged records after a position, in order.
 
         Arguments:
@@ -162,8 +181,8 @@ class Log:
             yield from rows
             after = rows[-1][0]
 
-    def _slice(self, after: int) -> list[tuple[int, bytes]]:
-        rows: list[tuple[int, bytes]] = []
+    def _slice(self, after: int) -> list[tuple[int, Record]]:
+        rows: list[tuple[int, Record]] = []
         size = 0
         last = self._last
         with self._environment.read() as transaction:
@@ -173,13 +192,53 @@ class Log:
                 after += 1
                 if not found or self._position(cursor.key()) != after:
                     raise self._environment.damaged(f"the record at position {after} is missing")
-                payload = open_record(bytes(cursor.key()), cursor.value())
-                if payload is None:
+                record = open_record(bytes(cursor.key()), cursor.value())
+                if record is None:
                     raise self._environment.damaged(f"the record at position {after} has a wrong checksum")
-                rows.append((after, payload))
-                size += len(payload)
+                rows.append((after, record))
+                size += len(record.payload)
                 found = cursor.next()
         return rows
+
+    def now_at(self, position: int) -> int:
+        """The instant of the project's clock, micros UTC, that the record at a position bears.
+
+        Raises:
+            StoreError: STORE_DAMAGED where there is no such record.
+        """
+        with self._environment.read() as transaction:
+            return self._now_at(transaction, position)
+
+    def _now_at(self, transaction: Any, position: int) -> int:
+        value = transaction.get(KEY.pack(position), db=self._environment.database(RECORDS))
+        if value is None or len(value) < _HEAD.size:
+            raise self._environment.damaged(f"the record at position {position} is missing")
+        return int(_HEAD.unpack(value[: _HEAD.size])[1])
+
+    def position_at(self, now: int) -> int:
+        """The position of the last record made at or before an instant; 0 where the log does not reach back so far.
+
+        Arguments:
+            now: micros UTC of the project's clock.
+        """
+        with self._environment.read() as transaction:
+            cursor = transaction.cursor(self._environment.database(RECORDS))
+            if not cursor.first():
+                return 0
+            first = self._position(cursor.key())
+            found = bisect_right(range(first, self._last + 1), now, key=lambda one: self._now_at(transaction, one))
+            return first + found - 1 if found else 0
+
+    def begin_at(self, position: int) -> None:
+        """Number the first record of an empty log, which is a part of another: it comes next."""
+        if self._last:
+            raise ValueError("the log has records")
+        self._last = position - 1
+
+    @property
+    def used_bytes(self) -> int:
+        """What the records take on the disk."""
+        return self._environment.used_bytes
 
     def truncate_before(self, position: int) -> None:
         """Forget the records before a position, in short transactions. The last record is always kept: it carries
@@ -194,10 +253,10 @@ class Log:
                 pass
 
 
-def open_record(key: bytes, value: memoryview) -> bytes | None:
-    """A stored record's payload, copied out; None where its checksum does not fit."""
-    if len(value) < CHECKSUM.size:
+def open_record(key: bytes, value: memoryview) -> Record | None:
+    """A stored record, copied out; None where its checksum does not fit."""
+    if len(value) < _HEAD.size:
         return None
-    payload = bytes(value[CHECKSUM.size :])
-    (checksum,) = CHECKSUM.unpack(value[: CHECKSUM.size])
-    return payload if checksum == checksum_of(key, payload) else None
+    payload = bytes(value[_HEAD.size :])
+    checksum, now = _HEAD.unpack(value[: _HEAD.size])
+    return Record(now, payload) if checksum == _checksum_of(key, now, payload) else None

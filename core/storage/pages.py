@@ -21,9 +21,11 @@ from core.errors import InvalidInput, NotFound, StoreError
 from core.storage import pagekeys, places
 from core.storage.checkpoints import (
     CHECKPOINTS,
+    CLOSE,
     UNCOLLECTED,
     UNFINISHED,
     Checkpoint,
+    Spacing,
     get_mark,
     put_row,
     retained,
@@ -80,15 +82,29 @@ class Pages:
         """The checkpoints that can be read, oldest first."""
         return list(self._checkpoints)
 
+    @property
+    def used_bytes(self) -> int:
+        """What all versions of all pages take on the disk."""
+        return self._environment.used_bytes
+
     # Writing
 
-    def checkpoint(self, position: int, pages: Iterable[tuple[bytes, Buffer | None]], *, at: int) -> Checkpoint:
+    def checkpoint(
+        self,
+        position: int,
+        pages: Iterable[tuple[bytes, Buffer | None]],
+        *,
+        at: int,
+        log_bytes: int = 0,
+        apart: bool = False,
+    ) -> Checkpoint:
         """Fold changed pages into a new checkpoint and make it current, atomically.
 
         Arguments:
             position: the last log record that the pages contain; not before the current checkpoint's.
             pages: (key, bytes, or None where the page is gone), keys strictly ascending; pages not named stay.
             at: when, micros UTC.
+            log_bytes, apart: see `Checkpoint`.
 
         Raises:
             InvalidInput: CHECKPOINT_BACKWARDS, PAGES_OUT_OF_ORDER, PAGE_KEY, PAGE_TOO_LONG.
@@ -107,7 +123,7 @@ class Pages:
             self._mark("pages.begin", UNFINISHED, number)
             try:
                 self._write_pages(number, position, pages)
-                return self._switch(Checkpoint(number, position, at))
+                return self._switch(Checkpoint(number, position, at, log_bytes, apart))
             except BaseException:
                 # Where the disk does not answer even now, the next checkpoint or the next opening tries again.
                 with suppress(StoreError):
@@ -164,12 +180,12 @@ class Pages:
             remove_version(self._environment, number)
             self._mark("pages.collect", UNFINISHED, None)
 
-    def collect(self, horizon: int, *, spacing: int = 0) -> list[Checkpoint]:
+    def collect(self, horizon: int, *, spacing: Spacing = CLOSE) -> list[Checkpoint]:
         """Drop checkpoints that are no longer needed, and the page versions that only they needed.
 
         Arguments:
             horizon: micros UTC; any time from here on stays restorable (see `checkpoints.retained`).
-            spacing: least micros between two checkpoints kept within the horizon.
+            spacing: how far apart those within the horizon are kept.
 
         Returns:
             The checkpoints that are left.

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
-from core.storage.backup import write_backup
-from core.storage.checkpoints import CHECKPOINTS, STATE
+from core.storage.backup import write_backup, write_draft
+from core.storage.checkpoints import CHECKPOINTS, STATE, Checkpoint, Spacing
 from core.storage.environment import Environment
 from core.storage.failures import damaged, store_error
 from core.storage.faults import NO_FAULTS, Faults
@@ -31,8 +31,13 @@ PAGES_DATABASES: Final = (PAGES, CHECKPOINTS, STATE)
 LOG_MAP_SIZE: Final = 64 << 30
 PAGES_MAP_SIZE: Final = 256 << 30
 MAP_LIMIT: Final = 16 << 40
-# How far apart the checkpoints that are kept within the horizon are at least; the log leads to any time between.
-KEPT_SPACING: Final = 6 * 3600 * 1_000_000
+KEPT_SPACING: Final = Spacing(6 * 3600 * 1_000_000, 512 << 20)
+"""How far apart checkpoints are kept within the horizon."""
+Further = Callable[["Store"], None]
+
+
+def _nothing(_: Store) -> None:
+    pass
 
 
 class Store:
@@ -130,19 +135,40 @@ class Store:
             lock.release()
             raise
 
-    def collect(self, horizon: int, *, spacing: int = KEPT_SPACING) -> None:
+    def collect(self, horizon: int, *, spacing: Spacing = KEPT_SPACING, most_bytes: int = 0) -> None:
         """Drop checkpoints and log that no time from the horizon on needs.
 
         Arguments:
             horizon: micros UTC; every time from here on stays restorable, by a checkpoint and the log after it.
-            spacing: least micros between two of the checkpoints kept; the newest is always kept.
+            spacing: how far apart checkpoints are kept; the newest is always kept.
+            most_bytes: where the store takes more of the disk, the oldest history goes before the horizon; 0: no bound.
 
         Raises:
             StoreError: as a checkpoint; what was not collected is collected the next time.
         """
         kept = self.pages.collect(horizon, spacing=spacing)
+        self._truncate(kept)
+        while most_bytes and len(kept) > 1 and self.used_bytes > most_bytes:
+            left = self.pages.collect(kept[1].at, spacing=spacing)
+            if len(left) == len(kept):  # somebody reads the oldest
+                break
+            kept = left
+            self._truncate(kept)
+
+    def _truncate(self, kept: list[Checkpoint]) -> None:
+        """Keep the log from the oldest checkpoint's own record on, which tells of which instant that is."""
         if kept:
-            self.log.truncate_before(kept[0].position + 1)
+            self.log.truncate_before(kept[0].position)
+
+    @property
+    def used_bytes(self) -> int:
+        """What the store takes on the disk, without the room in its files that is free to be written again."""
+        return sum(environment.used_bytes for environment in self._environments)
+
+    @property
+    def disk_bytes(self) -> int:
+        """What the store's files take on the disk."""
+        return sum(environment.disk_bytes for environment in self._environments)
 
     def backup(self, destination: Path | str) -> None:
         """Write a consistent, compacted copy while running; it can be opened as a store.
@@ -157,6 +183,31 @@ class Store:
         # The pages first: a log copied later has all that they contain, as long as nothing of it is truncated.
         with self.log.keep:
             write_backup(Path(destination), pages=pages, log=log)
+
+    def extract(self, destination: Path | str, base: Checkpoint, upto: int, *, further: Further = _nothing) -> None:
+        """Write the store as it was, while running: one checkpoint and the log after it, up to a position.
+
+        Arguments:
+            destination: absent or an empty folder; its parent exists.
+            base: a checkpoint that is kept.
+            upto: the last position that is taken; not before the checkpoint's.
+            further: gets the new store and may append to its log.
+
+        Raises:
+            StoreError: BACKUP_DESTINATION, DISK_FULL, STORE_WRITE_FAILED. The destination is as it was.
+        """
+
+        def fill(draft: Path) -> Path:
+            folder = draft / "store"
+            with Store.create(folder) as store, self.log.keep:
+                pages = self.pages.scan(b"", at_position=base.position)
+                store.log.begin_at(base.position)
+                _copy_records(self.log, store.log, base.position - 1, upto)
+                store.pages.checkpoint(base.position, pages, at=base.at, apart=True)
+                further(store)
+            return folder
+
+        write_draft(Path(destination), fill)
 
     def close(self) -> None:
         """Wait for whoever reads or writes, then close and unlock. Idempotent."""
@@ -173,6 +224,13 @@ class Store:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _copy_records(source: Log, target: Log, after: int, upto: int) -> None:
+    for position, record in source.records(after):
+        if position > upto:
+            break
+        target.append([record.payload], now=record.now)
 
 
 def _environments(

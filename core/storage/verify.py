@@ -110,6 +110,7 @@ def _opened(folder: Path, databases: tuple[bytes, ...], map_size: int) -> Iterat
 class _Bounds:
     first: int = 0
     last: int = 0
+    now: int | None = None
 
 
 def _rows(environment: Environment, database: bytes) -> Iterator[tuple[bytes, bytes]]:
@@ -139,8 +140,12 @@ def _check_log(log: Environment, bounds: _Bounds) -> Iterator[Problem]:
         (position,) = KEY.unpack(key)
         if bounds.last and position != bounds.last + 1:
             yield Problem("STORE_LOG_GAP", LOG_FOLDER, f"after position {bounds.last} comes {position}")
-        if open_record(key, memoryview(value)) is None:
+        record = open_record(key, memoryview(value))
+        if record is None:
             yield Problem("STORE_DAMAGED", LOG_FOLDER, f"the record at position {position} has a wrong checksum")
+        elif bounds.now is not None and record.now < bounds.now:
+            yield Problem("STORE_DAMAGED", LOG_FOLDER, f"the record at position {position} is of an earlier instant")
+        bounds.now = bounds.now if record is None else record.now
         bounds.first = bounds.first or position
         bounds.last = position
 

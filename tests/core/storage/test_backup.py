@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from core.errors import StoreError
+from core.storage.checkpoints import CLOSE
 from core.storage.store import Store
 from core.storage.verify import verify
 
@@ -21,7 +22,7 @@ def test_a_backup_during_appends_and_checkpoints(store: Store, folder: Path) -> 
             while not stop.is_set():
                 last = store.log.append([b"r" * 2000] * 20)
                 store.pages.checkpoint(last, [(b"%04d" % n, b"%d" % last) for n in range(300)], at=last)
-                store.collect(last - 40, spacing=0)
+                store.collect(last - 40, spacing=CLOSE)
         except BaseException as error:  # noqa: BLE001 - shown by the test
             failures.append(error)
 

@@ -85,7 +85,7 @@ def test_a_second_opener_is_told_who_holds_it(folder: Path) -> None:
 
 def test_a_newer_format_is_not_touched(folder: Path) -> None:
     made(folder)
-    (folder / "format").write_text("muster-store 3\n")
+    (folder / "format").write_text("muster-store 4\n")
     before = contents(folder)
     assert refused(folder).code == "STORE_FORMAT_NEWER"
     assert contents(folder) == before

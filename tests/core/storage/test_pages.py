@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from core.errors import InvalidInput, NotFound, StoreError
+from core.storage.checkpoints import CLOSE, Spacing
 from core.storage.collection import superseded
 from core.storage.faults import Point
 from core.storage.store import Store
@@ -62,7 +63,7 @@ def test_checkpoints_are_read_as_a_dictionary_of_each_time_would_be(
                     k: v for k, v in expected.items() if k.startswith(prefix)
                 }
                 assert store.pages.get(prefix, at_position=one.position) == expected.get(prefix)
-            store.pages.collect(horizon, spacing=spacing)
+            store.pages.collect(horizon, spacing=Spacing(spacing, 1 << 40))
         assert store.pages.position == len(history)
 
 
@@ -227,11 +228,11 @@ def test_the_horizon_keeps_one_checkpoint_before_it_and_collects_the_rest(store:
     records(store, 50)
     for position in range(10, 51, 10):
         store.pages.checkpoint(position, [(b"a", b"%d" % position), (b"only%d" % position, b"x")], at=position * 100)
-    store.collect(3500, spacing=0)
+    store.collect(3500, spacing=CLOSE)
     assert [one.position for one in store.pages.checkpoints()] == [30, 40, 50]
-    assert store.log.first_position == 31
+    assert store.log.first_position == 30
     assert everything(store, 30) == {b"a": b"30", b"only10": b"x", b"only20": b"x", b"only30": b"x"}
-    store.collect(3500, spacing=1500)
+    store.collect(3500, spacing=Spacing(1500, 1 << 40))
     assert [one.position for one in store.pages.checkpoints()] == [30, 50]
     store.collect(9900)
     assert [one.position for one in store.pages.checkpoints()] == [50]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import random
 import sys
 
+from core.storage.checkpoints import CLOSE
 from core.storage.store import Store
 
 
@@ -37,7 +38,7 @@ def checkpoint(store: Store) -> None:
         number = store.log.append([b"x"])
         store.pages.checkpoint(number, ((key, page(number)) for key in PAGE_KEYS), at=number)
         print(number, flush=True)
-        store.collect(number - 2, spacing=0)
+        store.collect(number - 2, spacing=CLOSE)
 
 
 if __name__ == "__main__":

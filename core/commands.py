@@ -160,6 +160,7 @@ class Begin:
     key: str
     ordinals: list[int]
     bases: Mapping[int, bytes] = field(default_factory=dict)
+    occurrence: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +170,7 @@ class Skip:
     key: str
     reasons: dict[str, list[int]]
     bases: Mapping[int, bytes] = field(default_factory=dict)
+    occurrence: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +184,7 @@ class Divert:
     ordinals: list[int]
     entries: list[object] = field(default_factory=list)
     bases: Mapping[int, bytes] = field(default_factory=dict)
+    occurrence: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -535,5 +535,6 @@ def verify(folder: Path) -> list[str]:
     finally:
         store.close()
     for definition in version.messages.all():
-        problems += [f"message {definition.key}: {text}" for text in version.messages.ledger(definition.key).problems()]
+        for occurrence, ledger in version.messages.occurrences(definition.key).all():
+            problems += [f"message {definition.key}, occurrence {occurrence}: {text}" for text in ledger.problems()]
     return problems

@@ -91,7 +91,7 @@ _HANDLERS: Final[dict[type, Callable[[Any, Any], Any]]] = {
 
 
 def _selected(version: Version) -> dict[str, int]:
-    return {m.key: len(version.messages.ledger(m.key).selected) for m in version.messages.all()}
+    return {m.key: version.messages.occurrences(m.key).selected for m in version.messages.all()}
 
 
 def _move_clock(work: Draft, to: int) -> None:

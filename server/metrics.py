@@ -63,9 +63,9 @@ def figures(project: Project) -> ProjectFigures:
     version = project.engine.version
     deliveries = dict.fromkeys(STATES, 0)
     for definition in version.messages.all():
-        ledger = version.messages.ledger(definition.key)
-        for state in STATES:
-            deliveries[state] += len(ledger.state(state))
+        for _, ledger in version.messages.occurrences(definition.key).all():
+            for state in STATES:
+                deliveries[state] += len(ledger.state(state))
     return ProjectFigures(
         project=project.name,
         healthy=not project.engine.health(),

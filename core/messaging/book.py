@@ -1,4 +1,4 @@
-"""All messages of a project: definitions, ledgers, the inbox. The `apply` of every messaging effect is here."""
+"""All messages of a project: definitions, occurrences, the inbox. The `apply` of every messaging effect is here."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from core.messaging.effects import (
 from core.messaging.inbox import Inbox
 from core.messaging.ledger import WAITING, Ledger
 from core.messaging.marks import Marks
+from core.messaging.occurrences import FIRST, Occurrences
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
 _DEFINITION: Final = b"messages/definition/"
-_LEDGER: Final = b"messages/ledger/"
 
 
 class Messages:
@@ -36,17 +36,17 @@ class Messages:
 
     def __init__(self) -> None:
         self._definitions: dict[str, MessageDefinition] = {}
-        self._ledgers: dict[str, Ledger] = {}
+        self._occurrences: dict[str, Occurrences] = {}
         self._owned: set[str] = set()
         self._dirty: frozenset[str] = frozenset()
         self._marks = Marks()
         self._inbox = Inbox()
 
     def fork(self) -> Messages:
-        """A copy that may be written; ledgers are copied when first written."""
+        """A copy that may be written; occurrences are copied when first written."""
         twin = Messages.__new__(Messages)
         twin._definitions = self._definitions
-        twin._ledgers = dict(self._ledgers)
+        twin._occurrences = dict(self._occurrences)
         twin._owned = set()
         twin._dirty = self._dirty
         twin._marks = self._marks.fork()
@@ -83,30 +83,34 @@ class Messages:
             (m for m in self._definitions.values() if m.state == "live"), key=lambda m: (m.launched_at, m.key)
         )
 
-    def ledger(self, key: str) -> Ledger:
-        """The ledger of a message, for reading."""
-        return self._ledgers[key]
+    def ledger(self, key: str, occurrence: int = FIRST) -> Ledger:
+        """The ledger of an occurrence of a message, for reading; that of one that never was is empty."""
+        return self._occurrences[key].ledger(occurrence)
 
-    def _writable(self, key: str) -> Ledger:
+    def occurrences(self, key: str) -> Occurrences:
+        """All occurrences of a message, for reading."""
+        return self._occurrences[key]
+
+    def _writable(self, key: str) -> Occurrences:
         if key not in self._owned:
-            self._ledgers[key] = self._ledgers[key].fork()
+            self._occurrences[key] = self._occurrences[key].fork()
             self._owned.add(key)
-        return self._ledgers[key]
+        return self._occurrences[key]
 
     def apply(self, effect: Selected | Moved | Defined | Caused | Inboxed) -> None:
         """Apply a decision."""
         if isinstance(effect, Selected):
-            self._writable(effect.key).select(effect)
+            self._writable(effect.key).write(effect.occurrence, lambda ledger: ledger.select(effect))
         elif isinstance(effect, Moved):
-            self._writable(effect.key).move(effect)
+            self._writable(effect.key).write(effect.occurrence, lambda ledger: ledger.move(effect))
         elif isinstance(effect, Caused):
-            self._writable(effect.key).keep_causes(effect)
+            self._writable(effect.key).write(effect.occurrence, lambda ledger: ledger.keep_causes(effect))
         elif isinstance(effect, Defined):
             key = effect.definition.key
             self._definitions = {**self._definitions, key: effect.definition}
             self._dirty |= {key}
-            if key not in self._ledgers:
-                self._ledgers[key] = Ledger()
+            if key not in self._occurrences:
+                self._occurrences[key] = Occurrences()
                 self._owned.add(key)
         else:
             self._inbox.apply(effect)
@@ -127,37 +131,41 @@ class Messages:
             reissued: (ordinal, id freed by a deletion that is an id of it now).
         """
         for goes, stays in merged:
-            for key, ledger in list(self._ledgers.items()):
-                if goes in ledger.selected or goes in ledger.marked:
-                    self._writable(key).unite(goes, stays)
+            for key, occurrence in list(self._with(BitMap([goes]))):
+                self._writable(key).write(occurrence, lambda ledger: ledger.unite(goes, stays))  # noqa: B023
         for ordinal, distinct_ids in deleted:
             self._marks.keep(project_uid, distinct_ids, list(self._had(ordinal)))
         if deleted:
             gone = BitMap([ordinal for ordinal, _ in deleted])
-            for key, ledger in list(self._ledgers.items()):
-                if gone.intersect(ledger.selected):
-                    self._skip_deleted(key, gone)
+            for key, occurrence in list(self._with(gone)):
+                self._skip_deleted(key, occurrence, gone)
         for ordinal, distinct_id in reissued if self._marks else ():
-            for key in self._marks.of(project_uid, distinct_id):
-                self._writable(key).mark(ordinal)
+            for key, occurrence in self._marks.of(project_uid, distinct_id):
+                self._writable(key).write(occurrence, lambda ledger: ledger.mark(ordinal))  # noqa: B023
 
-    def _had(self, ordinal: int) -> Iterator[str]:
-        """Messages that a user has had, or will never get; not those that were still waiting."""
-        for key, ledger in self._ledgers.items():
+    def _with(self, users: BitMap) -> Iterator[tuple[str, int]]:
+        """The occurrences of messages in which any of some users was selected, or is marked."""
+        for key, occurrences in self._occurrences.items():
+            if users.intersect(occurrences.ever):
+                for number, ledger in occurrences.all():
+                    if users.intersect(ledger.selected) or users.intersect(ledger.marked):
+                        yield key, number
+
+    def _had(self, ordinal: int) -> Iterator[tuple[str, int]]:
+        """Occurrences that a user has had, or will never get; not those that were still waiting."""
+        for key, number in self._with(BitMap([ordinal])):
+            ledger = self.ledger(key, number)
             reached = ordinal in ledger.marked or ordinal in ledger.doubtful or ordinal in ledger.contested
             if reached or (ordinal in ledger.selected and not ledger.waits(ordinal)):
-                yield key
+                yield key, number
 
-    def _skip_deleted(self, key: str, deleted: BitMap) -> None:
-        ledger = self._writable(key)
-        for state in WAITING:
-            users = ledger.state(state) & deleted
-            if users:
-                ledger.move(Moved(key, users, state, "", "skipped", DELETED))
-        for reason, skipped in ledger.reasons("skipped"):
-            users = skipped & deleted
-            if users and is_open(reason):
-                ledger.move(Moved(key, users, "skipped", reason, "skipped", DELETED))
+    def _skip_deleted(self, key: str, occurrence: int, deleted: BitMap) -> None:
+        ledger = self.ledger(key, occurrence)
+        for state in (*WAITING, "skipped"):
+            for reason, present in ledger.reasons(state):
+                users = present & deleted
+                if users and (state != "skipped" or is_open(reason)):
+                    self.apply(Moved(key, users, state, reason, "skipped", DELETED, occurrence=occurrence))
 
     @property
     def inbox(self) -> Inbox:
@@ -168,8 +176,8 @@ class Messages:
         """Pages that changed since `clean`; None = deleted."""
         for key in sorted(self._dirty):
             yield _DEFINITION + key.encode(), encode(self._definitions[key])
-        for key in sorted(self._ledgers):
-            yield from self._ledgers[key].dirty_pages(_LEDGER + key.encode())
+        for key in sorted(self._occurrences):
+            yield from self._occurrences[key].dirty_pages(key)
         yield from self._marks.dirty_pages()
         yield from self._inbox.dirty_pages()
 
@@ -178,8 +186,8 @@ class Messages:
         self._dirty = frozenset()
         self._inbox.clean()
         self._marks.clean()
-        for key, ledger in list(self._ledgers.items()):
-            if not ledger.is_clean:
+        for key, occurrences in list(self._occurrences.items()):
+            if not occurrences.is_clean:
                 self._writable(key).clean()
 
     def soil(self, frozen: Messages) -> None:
@@ -187,8 +195,9 @@ class Messages:
         self._dirty |= frozen._dirty
         self._inbox.soil(frozen._inbox)
         self._marks.soil(frozen._marks)
-        for key, ledger in frozen._ledgers.items():
-            self._writable(key).soil(ledger)
+        for key, occurrences in frozen._occurrences.items():
+            if not occurrences.is_clean:
+                self._writable(key).soil(occurrences)
 
     def adopt(self, frozen: Messages, get: Callable[[bytes], Buffer | None]) -> None:
         """After a checkpoint of `frozen`: use in place what it wrote. `get` gives the stored page of a key."""
@@ -211,6 +220,6 @@ class Messages:
         for _, page in scan(_DEFINITION):
             definition = decode(page)
             messages._definitions[definition.key] = definition
-            messages._ledgers[definition.key] = Ledger.load(_LEDGER + definition.key.encode(), scan)
+            messages._occurrences[definition.key] = Occurrences.load(definition.key, scan)
         messages._inbox = Inbox.load(scan, scan_in_place)
         return messages

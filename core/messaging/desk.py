@@ -27,6 +27,9 @@ from core.render import WebhookContent
 Named = tuple[str, int]
 """One attempt of a hand-off: its idempotency key and its number."""
 
+Firing = tuple[str, int]
+"""A message's key and the number of an occurrence."""
+
 _INBOX_SLICE: Final = 2_000
 
 
@@ -43,10 +46,11 @@ class Submitting(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """A batch on offer: one message, its rendered recipients. `expires_in` is seconds from now."""
+    """A batch on offer: one occurrence of a message, its rendered recipients. `expires_in` is seconds from now."""
 
     batch_id: int
     message_key: str
+    occurrence: int
     channel: ChannelName
     recipients: list[HandOff]
     batch_size: int
@@ -68,6 +72,7 @@ class _Lease:
     """
 
     key: str
+    occurrence: int
     places: list[tuple[int, Named]]
     bases: dict[int, bytes]
     unbegun: BitMap
@@ -103,7 +108,7 @@ class Desk:
         self._sandbox_turn = threading.Lock()  # an offer and a drain would each hide users from the other
         self._leases: dict[int, _Lease] = {}
         self._lease_of: dict[Named, int] = {}
-        self._leased: dict[str, BitMap] = {}
+        self._leased: dict[Firing, BitMap] = {}
         self._turn = 0
 
     def offer(self, channel: ChannelName, limit: int, most_characters: int | None = None) -> Offer | None:
@@ -122,8 +127,9 @@ class Desk:
         waiting = self._waiting(view, channel, limit)
         if waiting is None:
             return None
-        definition, ordinals = waiting
-        compiled, hand_offs = self._render(view, definition, ordinals)
+        definition, occurrence, ordinals = waiting
+        firing = definition.key, occurrence
+        compiled, hand_offs = self._render(view, definition, occurrence, ordinals)
         back = BitMap()
         if view.settings.sandbox:
             back = BitMap(h.ordinal for h in hand_offs if not is_allowed(view, h))
@@ -132,11 +138,11 @@ class Desk:
             fitting = _fitting(hand_offs, most_characters)
             back.update(h.ordinal for h in hand_offs[fitting:])
             hand_offs = hand_offs[:fitting]
-        self._unlease(definition.key, back)
+        self._unlease(firing, back)
         if not hand_offs:
             return None
         lease = _Lease(
-            definition.key,
+            *firing,
             [(h.ordinal, (h.idempotency_key, h.attempt)) for h in hand_offs],
             {h.ordinal: h.basis for h in hand_offs},
             BitMap(h.ordinal for h in hand_offs),
@@ -146,31 +152,31 @@ class Desk:
             number = next(self._numbers)
             self._leases[number] = lease
         size = batch_size(definition) if _batchable(compiled) else 0
-        return Offer(number, definition.key, channel, hand_offs, size, self._lease_seconds)
+        return Offer(number, *firing, channel, hand_offs, size, self._lease_seconds)
 
-    def _waiting(self, view: View, channel: ChannelName, limit: int) -> tuple[MessageDefinition, list[int]] | None:
-        """Take leases on queued users of one message; each of the channel has its turn to be the first."""
+    def _waiting(self, view: View, channel: ChannelName, limit: int) -> tuple[MessageDefinition, int, list[int]] | None:
+        """Take leases on queued users of one occurrence; each of the channel has its turn to be the first."""
         self._expire()
         messages = [m for m in view.messages.live() if m.channel == channel]
         with self._lock:
             self._turn += 1
             for place in range(len(messages)):
                 definition = messages[(self._turn + place) % len(messages)]
-                leased = self._leased.setdefault(definition.key, BitMap())
-                free = view.messages.ledger(definition.key).state("queued") - leased
-                ordinals = list(itertools.islice(free, limit))
-                if ordinals:
-                    leased.update(ordinals)
-                    return definition, ordinals
+                for occurrence, ledger in view.messages.occurrences(definition.key).active():
+                    leased = self._leased.setdefault((definition.key, occurrence), BitMap())
+                    ordinals = list(itertools.islice(ledger.state("queued") - leased, limit))
+                    if ordinals:
+                        leased.update(ordinals)
+                        return definition, occurrence, ordinals
         return None
 
     def _render(
-        self, view: View, definition: MessageDefinition, ordinals: Sequence[int]
+        self, view: View, definition: MessageDefinition, occurrence: int, ordinals: Sequence[int]
     ) -> tuple[Compiled, list[HandOff]]:
         """Render leased users; who cannot be rendered is skipped, durably, with the reason."""
         try:
             compiled = compile_message(view, definition)
-            rendered = render_users(view, definition, compiled, ordinals)
+            rendered = render_users(view, definition, compiled, ordinals, occurrence=occurrence)
             hand_offs = [result for result in rendered if isinstance(result, HandOff)]
             obstacles = [result for result in rendered if isinstance(result, Obstacle)]
             if obstacles:
@@ -178,11 +184,11 @@ class Desk:
                 for one in obstacles:
                     reasons.setdefault(one.reason, []).append(one.ordinal)
                 bases = {one.ordinal: one.basis for one in obstacles}
-                self._engine.submit(commands.Skip(definition.key, reasons, bases)).result()
-                self._unlease(definition.key, BitMap(one.ordinal for one in obstacles))
+                self._engine.submit(commands.Skip(definition.key, reasons, bases, occurrence)).result()
+                self._unlease((definition.key, occurrence), BitMap(one.ordinal for one in obstacles))
             return compiled, hand_offs
         except BaseException:
-            self._unlease(definition.key, BitMap(ordinals))
+            self._unlease((definition.key, occurrence), BitMap(ordinals))
             raise
 
     def begin(self, batch_id: int, indexes: Sequence[int]) -> Future[list[int]]:
@@ -208,7 +214,9 @@ class Desk:
             answer.set_result([])
             return answer
         bases = {ordinal: lease.bases[ordinal] for ordinal in wanted}
-        asked: Future[list[int]] = self._engine.submit(commands.Begin(lease.key, sorted(wanted), bases))
+        asked: Future[list[int]] = self._engine.submit(
+            commands.Begin(lease.key, sorted(wanted), bases, lease.occurrence)
+        )
         asked.add_done_callback(lambda done: self._granted(batch_id, lease, wanted, done, answer))
         return answer
 
@@ -224,7 +232,7 @@ class Desk:
                 lease.begun.update(begun)
                 self._lease_of.update(dict.fromkeys(begun, batch_id))
             self._forget_if_done(batch_id, lease)
-        self._unlease(lease.key, BitMap(wanted))
+        self._unlease((lease.key, lease.occurrence), BitMap(wanted))
         if error is not None:
             answer.set_exception(error)
         elif lease.abandoned and begun:
@@ -261,7 +269,7 @@ class Desk:
                 return
             free, lease.unbegun = lease.unbegun, BitMap()
             self._forget_if_done(batch_id, lease)
-        self._unlease(lease.key, free)
+        self._unlease((lease.key, lease.occurrence), free)
 
     def abandon(self, batch_ids: Sequence[int]) -> Future[int]:
         """The worker of these offers is gone: what is unbegun goes back, what began is ambiguous from now on."""
@@ -308,30 +316,28 @@ class Desk:
 
     def _drain(self, view: View) -> int:
         count = 0
-        for definition, ordinals in self._undeliverable(view):
+        for definition, occurrence, ordinals in self._undeliverable(view):
             try:
-                count += self._divert(view, definition, ordinals)
+                count += self._divert(view, definition, occurrence, ordinals)
             finally:
-                self._unlease(definition.key, BitMap(ordinals))
+                self._unlease((definition.key, occurrence), BitMap(ordinals))
         return count
 
-    def _undeliverable(self, view: View) -> Iterator[tuple[MessageDefinition, list[int]]]:
-        """Each live message's queued users whom nobody is offered, some at a time; they are leased to the caller."""
-        for channel in ("email", "webhook"):
-            for definition in [m for m in view.messages.live() if m.channel == channel]:
+    def _undeliverable(self, view: View) -> Iterator[tuple[MessageDefinition, int, list[int]]]:
+        """Each occurrence's queued users whom nobody is offered, some at a time; they are leased to the caller."""
+        for definition in view.messages.live():
+            for occurrence, ledger in view.messages.occurrences(definition.key).active():
+                firing = definition.key, occurrence
                 with self._lock:
-                    free = list(
-                        view.messages.ledger(definition.key).state("queued")
-                        - self._leased.get(definition.key, BitMap())
-                    )
+                    free = list(ledger.state("queued") - self._leased.get(firing, BitMap()))
                 for first in range(0, len(free), _INBOX_SLICE):
                     ordinals = free[first : first + _INBOX_SLICE]
                     with self._lock:
-                        self._leased.setdefault(definition.key, BitMap()).update(ordinals)
-                    yield definition, ordinals
+                        self._leased.setdefault(firing, BitMap()).update(ordinals)
+                    yield definition, occurrence, ordinals
 
-    def _divert(self, view: View, definition: MessageDefinition, ordinals: list[int]) -> int:
-        _, rendered = self._render(view, definition, ordinals)
+    def _divert(self, view: View, definition: MessageDefinition, occurrence: int, ordinals: list[int]) -> int:
+        _, rendered = self._render(view, definition, occurrence, ordinals)
         hand_offs = [h for h in rendered if not is_allowed(view, h)]
         if not hand_offs:
             return 0
@@ -352,7 +358,7 @@ class Desk:
             for h in hand_offs
         ]
         bases = {h.ordinal: h.basis for h in hand_offs}
-        command = commands.Divert(definition.key, [h.ordinal for h in hand_offs], entries, bases)
+        command = commands.Divert(definition.key, [h.ordinal for h in hand_offs], entries, bases, occurrence)
         return int(self._engine.submit(command).result())
 
     def waiting(self, channel: ChannelName) -> bool:
@@ -360,14 +366,15 @@ class Desk:
         view = self._engine.version
         with self._lock:
             return any(
-                view.messages.ledger(m.key).state("queued") - self._leased.get(m.key, BitMap())
+                ledger.state("queued") - self._leased.get((m.key, occurrence), BitMap())
                 for m in view.messages.live()
                 if m.channel == channel
+                for occurrence, ledger in view.messages.occurrences(m.key).active()
             )
 
-    def _unlease(self, key: str, users: BitMap) -> None:
+    def _unlease(self, firing: Firing, users: BitMap) -> None:
         with self._lock:
-            self._leased.setdefault(key, BitMap()).difference_update(users)
+            self._leased.setdefault(firing, BitMap()).difference_update(users)
 
     def _expire(self) -> None:
         now = self._clock()

@@ -55,9 +55,10 @@ def is_open(reason: str) -> bool:
 @record("selected")
 @dataclass(frozen=True, slots=True)
 class Selected:
-    """Users enter a message's ledger: each once, with the instant of the decision.
+    """Users enter the ledger of an occurrence: each once, with the instant of the decision.
 
-    ordinals: uint32[n]; instants: int64[n] in micros, of the same order. `reason` is set for skips.
+    ordinals: uint32[n]; instants: int64[n] in micros, of the same order. `reason` is set for skips and deferrals; the
+    deferred are judged again at `due`, in micros.
     """
 
     key: str
@@ -65,15 +66,18 @@ class Selected:
     reason: str
     ordinals: npt.NDArray[np.uint32]
     instants: npt.NDArray[np.int64]
+    occurrence: int = 0
+    due: int = 0
 
 
 @record("moved")
 @dataclass(frozen=True, slots=True)
 class Moved:
-    """Users of a message go from one state to another. Reasons belong to skips and failures.
+    """Users of an occurrence go from one state to another. Reasons belong to skips, deferrals and failures.
 
     `at`, in micros, says since when the users wait, where they join the queue later than they were selected.
-    `doubt` is for those who return to the queue although their hand-off may have reached them.
+    `doubt` is for those who return to the queue although their hand-off may have reached them. Who is deferred is
+    judged again at `due`, in micros.
     """
 
     key: str
@@ -84,6 +88,8 @@ class Moved:
     target_reason: str
     at: int = 0
     doubt: bool = False
+    occurrence: int = 0
+    due: int = 0
 
 
 @record("defined")
@@ -101,6 +107,7 @@ class Caused:
 
     key: str
     events: dict[int, dict[str, Value]]
+    occurrence: int = 0
 
 
 @record("inbox_entry")

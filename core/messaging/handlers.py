@@ -204,8 +204,9 @@ def resume(work: Work, command: commands.ResumeMessage) -> MessageDefinition:
     )
     compiled = compile_message(work, live)
     work.do(Defined(live))
-    judge_queue_again(work, live, compiled)
-    rejudge(work, live, compiled, work.messages.ledger(command.key).open_skips())
+    for occurrence, ledger in work.messages.occurrences(command.key).active():
+        judge_queue_again(work, live, compiled, occurrence)
+        rejudge(work, live, compiled, ledger.open_skips(), occurrence)
     live = work.messages.get(command.key)
     if live.state != "live":  # the limit was reached again
         return live
@@ -232,16 +233,18 @@ def end(work: Work, command: commands.EndMessage) -> MessageDefinition:
         )
     work.do(Defined(replace(present, state="ended", pause_reason="", revision=present.revision + 1)))
     states: tuple[DeliveryState, ...] = ("queued", "deferred")
-    for state in states:
-        for reason, users in work.messages.ledger(command.key).reasons(state):
-            work.do(Moved(command.key, users.copy(), state, reason, "skipped", ENDED))
+    for occurrence, ledger in work.messages.occurrences(command.key).active():
+        for state in states:
+            for reason, users in ledger.reasons(state):
+                work.do(Moved(command.key, users.copy(), state, reason, "skipped", ENDED, occurrence=occurrence))
     return work.messages.get(command.key)
 
 
 def begin(work: Work, command: commands.Begin) -> list[int]:
     """Give leave to hand off to those who still may be sent to what was rendered."""
     definition = work.messages.get(command.key)
-    return [int(ordinal) for ordinal in leave(work, definition, BitMap(command.ordinals), command.bases)]
+    users = BitMap(command.ordinals)
+    return [int(ordinal) for ordinal in leave(work, definition, users, command.bases, command.occurrence)]
 
 
 def skip(work: Work, command: commands.Skip) -> None:
@@ -249,10 +252,10 @@ def skip(work: Work, command: commands.Skip) -> None:
     definition = work.messages.get(command.key)
     compiled = compile_message(work, definition)
     for reason, ordinals in command.reasons.items():
-        users = BitMap(ordinals) & work.messages.ledger(command.key).state("queued")
-        users = unchanged(work, definition, compiled, users, command.bases)
+        users = BitMap(ordinals) & work.messages.ledger(command.key, command.occurrence).state("queued")
+        users = unchanged(work, definition, compiled, users, command.bases, occurrence=command.occurrence)
         if users:
-            work.do(Moved(command.key, users, "queued", "", "skipped", reason))
+            work.do(Moved(command.key, users, "queued", "", "skipped", reason, occurrence=command.occurrence))
 
 
 def divert(work: Work, command: commands.Divert) -> int:
@@ -260,17 +263,17 @@ def divert(work: Work, command: commands.Divert) -> int:
     definition = work.messages.get(command.key)
     if not work.settings.sandbox:
         return 0
-    granted = leave(work, definition, BitMap(command.ordinals), command.bases)
+    granted = leave(work, definition, BitMap(command.ordinals), command.bases, command.occurrence)
     entries = [
         entry
         for ordinal, entry in zip(command.ordinals, command.entries, strict=True)
         if ordinal in granted and isinstance(entry, InboxEntry)
     ]
     if granted:
-        work.do(Moved(command.key, granted, "begun", "", "sent", ""))
+        work.do(Moved(command.key, granted, "begun", "", "sent", "", occurrence=command.occurrence))
         first = work.messages.inbox.first_kept(len(entries), work.settings.inbox_limit)
         work.do(Inboxed(entries, first))
-        note(work, DELIVERED, command.key, list(granted), [""] * len(granted))
+        note(work, DELIVERED, command.key, command.occurrence, list(granted), [""] * len(granted))
     return len(granted)
 
 
@@ -285,23 +288,26 @@ def acknowledge(work: Work, command: commands.Acknowledge) -> int:
 
 def lose(work: Work, command: commands.Lose) -> int:
     """Hand-offs that began and whose worker is gone become ambiguous."""
-    by_message: dict[str, BitMap] = {}
+    lost_by: dict[tuple[str, int], BitMap] = {}
     if command.hand_offs is None:
-        by_message = {m.key: work.messages.ledger(m.key).state("begun").copy() for m in work.messages.all()}
+        for definition in work.messages.all():
+            for occurrence, ledger in work.messages.occurrences(definition.key).active():
+                lost_by[definition.key, occurrence] = ledger.state("begun").copy()
     else:
         for text, attempt in command.hand_offs:
             found = read_key(text, work.settings.uid)
             if found is None or found[0] not in work.messages:
                 continue
-            key, ordinal = found[0], work.users.survivor(found[1])
-            ledger = work.messages.ledger(key)
-            if ledger.known_as(ordinal) == found[1] and ledger.attempt(ordinal) == attempt:
-                by_message.setdefault(key, BitMap()).add(ordinal)
+            key, occurrence, named_as = found
+            ordinal = work.users.survivor(named_as)
+            ledger = work.messages.ledger(key, occurrence)
+            if ledger.known_as(ordinal) == named_as and ledger.attempt(ordinal) == attempt:
+                lost_by.setdefault((key, occurrence), BitMap()).add(ordinal)
     count = 0
-    for key, users in by_message.items():
-        lost = users & work.messages.ledger(key).state("begun")
+    for (key, occurrence), users in lost_by.items():
+        lost = users & work.messages.ledger(key, occurrence).state("begun")
         if lost:
-            lose_all(work, key, lost)
+            lose_all(work, key, occurrence, lost)
             count += len(lost)
     return count
 
@@ -323,7 +329,6 @@ def resolve(work: Work, command: commands.ResolveAmbiguous) -> int:
             MESSAGE_ENDED, for an offer.
     """
     definition = work.messages.get(command.key)
-    ledger = work.messages.ledger(command.key)
     if command.resolution not in _RESOLVED:
         raise InvalidInput(
             "what is to become of them is not said",
@@ -331,7 +336,7 @@ def resolve(work: Work, command: commands.ResolveAmbiguous) -> int:
             mend=", ".join(_RESOLVED),
             code="RESOLUTION_REQUIRED",
         )
-    users = ledger.state("ambiguous").copy()
+    named: BitMap | None = None
     if command.distinct_ids:
         named = BitMap()
         for index, distinct_id in enumerate(command.distinct_ids):
@@ -344,21 +349,30 @@ def resolve(work: Work, command: commands.ResolveAmbiguous) -> int:
                     code="USER_NOT_FOUND",
                 )
             named.add(ordinal)
-        users &= named
     target, reason = _RESOLVED[command.resolution]
-    if target == "queued":
-        if definition.state == "ended":
-            raise FailedPrecondition(
-                "the message has ended",
-                field="resolution",
-                mend="mark them sent or failed",
-                code="MESSAGE_ENDED",
-            )
-        users = (users & work.population.live) - ledger.marked
-    if not users:
-        return 0
+    if target == "queued" and definition.state == "ended":
+        raise FailedPrecondition(
+            "the message has ended",
+            field="resolution",
+            mend="mark them sent or failed",
+            code="MESSAGE_ENDED",
+        )
+    count = 0
+    for occurrence, ledger in work.messages.occurrences(command.key).active():
+        users = ledger.state("ambiguous")
+        if named is not None:
+            users = users & named
+        if target == "queued":
+            users = (users & work.population.live) - ledger.marked
+        if users:
+            _resolve(work, command.key, occurrence, users.copy(), target, reason)
+            count += len(users)
+    return count
+
+
+def _resolve(work: Work, key: str, occurrence: int, users: BitMap, target: DeliveryState, reason: str) -> None:
     again = target == "queued"
-    work.do(Moved(command.key, users, "ambiguous", "", target, reason, work.now if again else 0, doubt=again))
+    at = work.now if again else 0
+    work.do(Moved(key, users, "ambiguous", "", target, reason, at, doubt=again, occurrence=occurrence))
     if target == "sent":
-        note(work, DELIVERED, command.key, list(users), [""] * len(users))
-    return len(users)
+        note(work, DELIVERED, key, occurrence, list(users), [""] * len(users))

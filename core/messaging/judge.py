@@ -39,6 +39,7 @@ from core.messaging.effects import (
     Selected,
     is_open,
 )
+from core.messaging.occurrences import FIRST
 from core.messaging.render import unchanged
 from core.messaging.work import View, Work
 from core.values import MICROS_PER_DAY, Value
@@ -102,11 +103,11 @@ def _array(users: BitMap) -> Ordinals:
     return np.array(users.to_array(), np.uint32)
 
 
-def _room(view: View, definition: MessageDefinition) -> int | None:
-    """How many more may be selected for sending; None without a limit."""
+def _room(view: View, definition: MessageDefinition, occurrence: int) -> int | None:
+    """How many more may be selected for sending in an occurrence; None without a limit."""
     if not definition.max_recipients:
         return None
-    ledger = view.messages.ledger(definition.key)
+    ledger = view.messages.ledger(definition.key, occurrence)
     return definition.max_recipients - (len(ledger.selected) - len(ledger.state("skipped")))
 
 
@@ -144,8 +145,9 @@ def admit(
     instants: Instants,
     *,
     skip: str = "",
+    occurrence: int = FIRST,
 ) -> None:
-    """Take users who match, and were never selected, into the ledger, through the gates.
+    """Take users who match, and whom the occurrence never selected, into its ledger, through the gates.
 
     Arguments:
         ordinals, instants: uint32[n] and int64[n], the instant of each user's decision in micros.
@@ -165,7 +167,7 @@ def admit(
             obstacles[MISSING_EVENT] = without
 
     blocked = _blocked(obstacles)
-    room = _room(work, definition)
+    room = _room(work, definition, occurrence)
     limit_at: int | None = None
     if room is not None and len(users) - len(blocked) > room:
         free = ~np.isin(ordinals, _array(blocked))
@@ -179,14 +181,14 @@ def admit(
         state_of[np.isin(ordinals, _array(reason_users))] = number
     queued = state_of == 0
     if queued.any():
-        work.do(Selected(definition.key, "queued", "", ordinals[queued], instants[queued]))
+        work.do(Selected(definition.key, "queued", "", ordinals[queued], instants[queued], occurrence))
     for number, reason in enumerate(obstacles, 1):
         rows = state_of == number
         if rows.any():
-            work.do(Selected(definition.key, "skipped", reason, ordinals[rows], instants[rows]))
+            work.do(Selected(definition.key, "skipped", reason, ordinals[rows], instants[rows], occurrence))
     kept_causes = {ordinal: causes[ordinal] for ordinal in ordinals[queued].tolist() if ordinal in causes}
     if kept_causes:
-        work.do(Caused(definition.key, kept_causes))
+        work.do(Caused(definition.key, kept_causes, occurrence))
     if limit_at is not None:
         _pause_at_limit(work, definition, limit_at)
 
@@ -329,10 +331,14 @@ def _judge_touched(work: Work, definition: MessageDefinition, touched: Gathered 
     if isinstance(definition.schedule, Asap):
         _judge_new(work, definition, compiled, touched)
     if definition.state == "live":
-        skipped = work.messages.ledger(definition.key).open_skips()
-        again = skipped & BitMap.union(*work.touched.by(compiled.reads, ())) if skipped else skipped
-        if again:
-            rejudge(work, work.messages.get(definition.key), compiled, again)
+        touched_users: BitMap | None = None
+        for occurrence, ledger in work.messages.occurrences(definition.key).active():
+            skipped = ledger.open_skips()
+            if skipped and touched_users is None:
+                touched_users = BitMap.union(*work.touched.by(compiled.reads, ()))
+            if skipped and touched_users:
+                again = skipped & touched_users
+                rejudge(work, work.messages.get(definition.key), compiled, again, occurrence)
 
 
 def _judge_new(work: Work, definition: MessageDefinition, compiled: Compiled, touched: Gathered | None) -> None:
@@ -359,8 +365,10 @@ def _matching_touched(work: Work, parsed: Parsed, users: BitMap, touched: Gather
     return touched.without(plan.select(touched, among=touched.within(users), now=work.now))
 
 
-def rejudge(work: Work, definition: MessageDefinition, compiled: Compiled, users: BitMap) -> None:
-    """Judge open skips again.
+def rejudge(
+    work: Work, definition: MessageDefinition, compiled: Compiled, users: BitMap, occurrence: int = FIRST
+) -> None:
+    """Judge open skips of an occurrence again.
 
     Whose obstacle is gone is queued, or, who no longer matches, skipped for good; whose obstacle is another now is
     told so; the rest stay as they are.
@@ -370,40 +378,44 @@ def rejudge(work: Work, definition: MessageDefinition, compiled: Compiled, users
     obstacles = _obstacles(work, compiled, users)
     free = users - _blocked(obstacles)
     matched = matching(work, compiled.targeting, free, work.now) if free else free
-    room = _room(work, definition)
+    room = _room(work, definition, occurrence)
     if room is not None and len(matched) > room:
         _pause_at_limit(work, definition, work.now)
         return
-    for reason, skipped in work.messages.ledger(definition.key).reasons("skipped"):
+    for reason, skipped in work.messages.ledger(definition.key, occurrence).reasons("skipped"):
         if not is_open(reason):
             continue
         passing, lost = skipped & matched, skipped & (free - matched)
         if passing:
-            work.do(Moved(definition.key, passing, "skipped", reason, "queued", "", work.now))
+            moved = Moved(definition.key, passing, "skipped", reason, "queued", "", work.now, occurrence=occurrence)
+            work.do(moved)
         if lost:
-            work.do(Moved(definition.key, lost, "skipped", reason, "skipped", NO_LONGER_MATCHES))
+            moved = Moved(definition.key, lost, "skipped", reason, "skipped", NO_LONGER_MATCHES, occurrence=occurrence)
+            work.do(moved)
         for fresh, group in obstacles.items():
             moving = skipped & group
             if moving and fresh != reason:
-                work.do(Moved(definition.key, moving, "skipped", reason, "skipped", fresh))
+                work.do(Moved(definition.key, moving, "skipped", reason, "skipped", fresh, occurrence=occurrence))
 
 
-def judge_queue_again(work: Work, definition: MessageDefinition, compiled: Compiled) -> None:
+def judge_queue_again(work: Work, definition: MessageDefinition, compiled: Compiled, occurrence: int) -> None:
     """After a resume: drop from the queue what waited too long and who no longer matches."""
-    ledger = work.messages.ledger(definition.key)
+    ledger = work.messages.ledger(definition.key, occurrence)
     queued = ledger.state("queued")
     if not queued:
         return
     expired = ledger.waiting_since_before(queued, work.now - definition.expiry)
     rest = queued - expired
     if expired:
-        work.do(Moved(definition.key, expired, "queued", "", "skipped", EXPIRED))
+        work.do(Moved(definition.key, expired, "queued", "", "skipped", EXPIRED, occurrence=occurrence))
     lost = rest - matching(work, compiled.targeting, rest, work.now)
     if lost:
-        work.do(Moved(definition.key, lost, "queued", "", "skipped", NO_LONGER_MATCHES))
+        work.do(Moved(definition.key, lost, "queued", "", "skipped", NO_LONGER_MATCHES, occurrence=occurrence))
 
 
-def leave(work: Work, definition: MessageDefinition, users: BitMap, bases: Mapping[int, bytes]) -> BitMap:
+def leave(
+    work: Work, definition: MessageDefinition, users: BitMap, bases: Mapping[int, bytes], occurrence: int
+) -> BitMap:
     """Leave to begin: the last look at pause, match, address and what was rendered.
 
     Who no longer matches or cannot be reached leaves the queue with the reason. Who would be rendered otherwise by now
@@ -411,18 +423,18 @@ def leave(work: Work, definition: MessageDefinition, users: BitMap, bases: Mappi
     """
     if definition.state != "live":
         return BitMap()
-    queued = work.messages.ledger(definition.key).state("queued") & users
+    queued = work.messages.ledger(definition.key, occurrence).state("queued") & users
     if not queued:
         return queued
     compiled = compile_message(work, definition)
     matched = matching(work, compiled.targeting, queued, work.now)
     lost = queued - matched
     if lost:
-        work.do(Moved(definition.key, lost, "queued", "", "skipped", NO_LONGER_MATCHES))
+        work.do(Moved(definition.key, lost, "queued", "", "skipped", NO_LONGER_MATCHES, occurrence=occurrence))
     for reason, blocked in _obstacles(work, compiled, matched).items():
-        work.do(Moved(definition.key, blocked, "queued", "", "skipped", reason))
+        work.do(Moved(definition.key, blocked, "queued", "", "skipped", reason, occurrence=occurrence))
         matched = matched - blocked
-    granted = unchanged(work, definition, compiled, matched, bases)
+    granted = unchanged(work, definition, compiled, matched, bases, occurrence=occurrence)
     if granted:
-        work.do(Moved(definition.key, granted, "queued", "", "begun", ""))
+        work.do(Moved(definition.key, granted, "queued", "", "begun", "", occurrence=occurrence))
     return granted

@@ -5,18 +5,17 @@ from __future__ import annotations
 import re
 from typing import Final
 
-ONLY_OCCURRENCE: Final = 0
 _KEY: Final = re.compile(r"([0-9a-f]+)\.([a-z][a-z0-9_-]*)\.(\d+)\.(\d+)\Z")
 
 
-def idempotency_key(project_uid: str, message_key: str, ordinal: int, occurrence: int = ONLY_OCCURRENCE) -> str:
+def idempotency_key(project_uid: str, message_key: str, ordinal: int, occurrence: int) -> str:
     """The key under which a provider and a receiver know a hand-off."""
     return f"{project_uid}.{message_key}.{occurrence}.{ordinal}"
 
 
-def read_key(key: str, project_uid: str) -> tuple[str, int] | None:
-    """(message key, ordinal) of a key made here, or None for any other text."""
+def read_key(key: str, project_uid: str) -> tuple[str, int, int] | None:
+    """(message key, occurrence, ordinal) of a key made here, or None for any other text."""
     found = _KEY.match(key)
-    if found is None or found[1] != project_uid or int(found[4]) > 0xFFFFFFFF:
+    if found is None or found[1] != project_uid or max(int(found[3]), int(found[4])) > 0xFFFFFFFF:
         return None
-    return found[2], int(found[4])
+    return found[2], int(found[3]), int(found[4])

@@ -1,4 +1,4 @@
-"""A message's ledger: for every selected user the present state, and when it was decided.
+"""An occurrence's ledger: for every selected user the present state, and when it was decided.
 
 The states are disjoint sets whose union is the selected set; `problems` proves it. Reasons split the skipped
 and the failed. Deciding never happens here.
@@ -49,12 +49,13 @@ _SINCE: Final = b"/since"
 _KNOWN_AS: Final = b"/known-as"
 _TURNS: Final = b"/turns"
 _DOUBTS: Final = b"/doubts"
+_DUES: Final = b"/dues"
 _LARGEST_PART: Final = 1 << 18
 """Decisions are kept in parts; small ones that follow one another are joined up to this many."""
 
 
 class Ledger:
-    """One version of one message's ledger; `fork` before writing.
+    """One version of the ledger of one occurrence; `fork` before writing.
 
     Attributes:
         selected: every user with a state.
@@ -75,6 +76,8 @@ class Ledger:
         self._since: VersionedMap[int, int] = VersionedMap()  # who joined the queue later than decided, and when
         self._known_as: VersionedMap[int, int] = VersionedMap()  # who took a delivery over by a merge, and from whom
         self._turns: VersionedMap[int, int] = VersionedMap()  # who returned to the queue after a begin, and how often
+        # Of the deferred, when each is judged again. Never written in place: forks share the map and its sets.
+        self._dues: dict[int, BitMap] = {}
         self._saved_parts = 0  # how many of the first parts a checkpoint has as they are
         self._stale_parts = 0  # how many parts a checkpoint may have in all
         self._dirty = False
@@ -89,6 +92,7 @@ class Ledger:
         twin._decisions = list(self._decisions)
         twin._causes, twin._since = self._causes.fork(), self._since.fork()
         twin._known_as, twin._turns = self._known_as.fork(), self._turns.fork()
+        twin._dues = self._dues
         twin._saved_parts, twin._stale_parts = self._saved_parts, self._stale_parts
         twin._dirty = self._dirty
         twin._owned = set()
@@ -117,6 +121,26 @@ class Ledger:
         """Users skipped for a reason that may pass."""
         parts = [users for (state, reason), users in self._sets.items() if state == "skipped" and is_open(reason)]
         return BitMap().union(*parts) if parts else BitMap()
+
+    @property
+    def is_active(self) -> bool:
+        """Whether anybody waits, has begun, is ambiguous or is openly skipped."""
+        return any(
+            users and (state in WAITING or state in _OUTSTANDING or (state == "skipped" and is_open(reason)))
+            for (state, reason), users in self._sets.items()
+        )
+
+    def next_due(self) -> int | None:
+        """The instant, in micros, at which the first of the deferred is judged again; None: nobody is deferred."""
+        return min(self._dues, default=None)
+
+    def dues(self, upto: int) -> list[tuple[int, BitMap]]:
+        """The deferred who are judged again up to an instant, by that instant, ascending; not to be written to."""
+        return sorted((due, users) for due, users in self._dues.items() if due <= upto)
+
+    def due_of(self, ordinal: int) -> int | None:
+        """When a deferred user is judged again, in micros; None for whoever is not deferred."""
+        return next((due for due, users in self._dues.items() if ordinal in users), None)
 
     def place(self, ordinal: int) -> Place | None:
         """The state and reason of one user, or None where the user is not selected."""
@@ -185,7 +209,19 @@ class Ledger:
             decided |= BitMap(ordinals)
         if decided != self.selected or count != len(decided):
             found.append(f"{count} decisions name {len(decided)} users, and {len(self.selected)} are selected")
+        due = BitMap().union(*self._dues.values()) if self._dues else BitMap()
+        if due != self.state("deferred") or sum(map(len, self._dues.values())) != len(due):
+            found.append(f"{len(due)} users are due, and {len(self.state('deferred'))} are deferred")
         return found
+
+    def span(self) -> tuple[int, int] | None:
+        """The instants, in micros, of the first and the last decision; None where nobody was selected."""
+        if not self._decisions:
+            return None
+        return (
+            min(int(instants.min()) for _, instants in self._decisions),
+            max(int(instants.max()) for _, instants in self._decisions),
+        )
 
     def per_day(self) -> list[tuple[int, int]]:
         """(start of a UTC day in micros, users selected on it), in order."""
@@ -208,6 +244,8 @@ class Ledger:
         users = BitMap(effect.ordinals)
         self.selected = self.selected | users
         self._writable((effect.state, effect.reason)).update(users)
+        if effect.state == "deferred":
+            self._defer(users, effect.due)
         self._decisions.append((effect.ordinals, effect.instants))
         self._join_small_parts()
         self._dirty = True
@@ -238,11 +276,27 @@ class Ledger:
             del self._sets[(effect.source, effect.source_reason)]
             self._owned.discard((effect.source, effect.source_reason))
         self._writable((effect.target, effect.target_reason)).update(effect.users)
+        if effect.source == "deferred":
+            self._undefer(effect.users)
+        if effect.target == "deferred":
+            self._defer(effect.users, effect.due)
         if effect.target == "queued":
             self._requeue(effect)
         elif effect.target in _SETTLED and not is_open(effect.target_reason):
             self._forget(effect.users)
         self._dirty = True
+
+    def _defer(self, users: BitMap, due: int) -> None:
+        self._dues = {**self._dues, due: self._dues.get(due, BitMap()) | users}
+
+    def _undefer(self, users: BitMap) -> None:
+        """Forget when users who are deferred no longer were to be judged again."""
+        fresh = {}
+        for due, waiting in self._dues.items():
+            rest = waiting - users if waiting.intersect(users) else waiting
+            if rest:
+                fresh[due] = rest
+        self._dues = fresh
 
     def _requeue(self, effect: Moved) -> None:
         if effect.at:
@@ -292,6 +346,10 @@ class Ledger:
         if wins:
             self._put(stays, kept, gone)
             self._inherit(goes, stays)
+        due = self.due_of(goes) if wins else self.due_of(stays)
+        self._undefer(BitMap([goes, stays]))
+        if due is not None:
+            self._defer(BitMap([stays]), due)
         if gone is not None:
             self._put(goes, gone, None if kept is None else ("skipped", MERGED))
             if kept is None:
@@ -315,8 +373,10 @@ class Ledger:
         if ordinal in self.marked or place is None or place[0] == "skipped":
             self._put(ordinal, place, ("skipped", ONCE))
             self._forget(BitMap([ordinal]))
+            self._undefer(BitMap([ordinal]))
         else:
             self._put(ordinal, place, ("ambiguous", ""))
+            self._undefer(BitMap([ordinal]))
 
     def _rename(self, goes: int, stays: int) -> None:
         for number, (ordinals, instants) in enumerate(self._decisions):
@@ -361,6 +421,7 @@ class Ledger:
         yield prefix + _SINCE, pack(dict(self._since.items()))
         yield prefix + _KNOWN_AS, pack(dict(self._known_as.items()))
         yield prefix + _TURNS, pack(dict(self._turns.items()))
+        yield prefix + _DUES, pack([[due, users.serialize()] for due, users in sorted(self._dues.items())])
         yield prefix + _DOUBTS, pack([self.doubtful.serialize(), self.contested.serialize()])
 
     def clean(self) -> None:
@@ -407,6 +468,8 @@ class Ledger:
             ledger._turns = VersionedMap(unpack(page))
         for _, page in scan(prefix + _DOUBTS):
             ledger.doubtful, ledger.contested = map(BitMap.deserialize, unpack(page))
+        for _, page in scan(prefix + _DUES):
+            ledger._dues = {due: BitMap.deserialize(users) for due, users in unpack(page)}
         ledger.clean()
         return ledger
 

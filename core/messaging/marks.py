@@ -1,4 +1,4 @@
-"""Once-only marks of deleted users: which messages an id had, under a keyed hash, so that nobody gets one twice.
+"""Once-only marks of deleted users: which occurrences of messages an id had, under a keyed hash, so that nobody gets one twice.
 
 Nothing else outlives the deletion. The key is the project's uid: a hash says nothing outside of its project, and
 who has an id can ask for it, but nobody can list ids from hashes.
@@ -13,6 +13,9 @@ from typing import Final
 from core.bitmaps.versioned import VersionedMap
 from core.values import pack, unpack
 
+Mark = tuple[str, int]
+"""A message's key and the number of an occurrence."""
+
 _PREFIX: Final = b"messages/marks/"
 _HASH_BYTES: Final = 16
 
@@ -21,33 +24,33 @@ class Marks:
     """One version of the marks; `fork` before writing."""
 
     def __init__(self) -> None:
-        self._keys_of: VersionedMap[bytes, tuple[str, ...]] = VersionedMap()
+        self._had: VersionedMap[bytes, tuple[Mark, ...]] = VersionedMap()
         self._dirty: frozenset[int] = frozenset()  # first bytes of hashes, each of which has a page
 
     def fork(self) -> Marks:
         """A copy that may be written."""
         twin = Marks.__new__(Marks)
-        twin._keys_of, twin._dirty = self._keys_of.fork(), self._dirty
+        twin._had, twin._dirty = self._had.fork(), self._dirty
         return twin
 
     def __bool__(self) -> bool:
-        return len(self._keys_of) > 0
+        return len(self._had) > 0
 
-    def keep(self, project_uid: str, distinct_ids: Iterable[str], keys: Sequence[str]) -> None:
-        """Remember that these ids, all of one user, had these messages."""
-        for distinct_id in distinct_ids if keys else ():
+    def keep(self, project_uid: str, distinct_ids: Iterable[str], had: Sequence[Mark]) -> None:
+        """Remember that these ids, all of one user, had these occurrences."""
+        for distinct_id in distinct_ids if had else ():
             hashed = _hash(project_uid, distinct_id)
-            self._keys_of[hashed] = tuple(sorted({*(self._keys_of.get(hashed) or ()), *keys}))
+            self._had[hashed] = tuple(sorted({*(self._had.get(hashed) or ()), *had}))
             self._dirty |= {hashed[0]}
 
-    def of(self, project_uid: str, distinct_id: str) -> tuple[str, ...]:
-        """Keys of the messages that an id had before its user was deleted."""
-        return self._keys_of.get(_hash(project_uid, distinct_id)) or ()
+    def of(self, project_uid: str, distinct_id: str) -> tuple[Mark, ...]:
+        """The occurrences that an id had before its user was deleted."""
+        return self._had.get(_hash(project_uid, distinct_id)) or ()
 
     def dirty_pages(self) -> Iterator[tuple[bytes, bytes]]:
         """Pages that changed since `clean`."""
-        pages: dict[int, dict[bytes, list[str]]] = {first: {} for first in self._dirty}
-        for hashed, keys in self._keys_of.items() if pages else ():
+        pages: dict[int, dict[bytes, list[Mark]]] = {first: {} for first in self._dirty}
+        for hashed, keys in self._had.items() if pages else ():
             if hashed[0] in pages:
                 pages[hashed[0]][hashed] = list(keys)
         for first, page in pages.items():
@@ -65,8 +68,12 @@ class Marks:
     def load(cls, scan: Callable[[bytes], Iterator[tuple[bytes, bytes]]]) -> Marks:
         """The marks of a checkpoint."""
         marks = cls()
-        marks._keys_of = VersionedMap(
-            {hashed: tuple(keys) for _, page in scan(_PREFIX) for hashed, keys in unpack(page).items()}
+        marks._had = VersionedMap(
+            {
+                hashed: tuple((key, number) for key, number in had)
+                for _, page in scan(_PREFIX)
+                for hashed, had in unpack(page).items()
+            }
         )
         return marks
 

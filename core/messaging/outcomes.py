@@ -12,6 +12,7 @@ from core.messaging.definitions import MessageDefinition, WebhookSource
 from core.messaging.effects import DELETED, ENDED, ONCE, DeliveryState, Moved, Noted, is_open
 from core.messaging.keys import idempotency_key, read_key
 from core.messaging.work import Work
+from core.values import Value
 
 DELIVERED: Final = "$campaign_delivery"
 FAILED: Final = "$campaign_failed"
@@ -23,8 +24,8 @@ class Word:
 
     def __init__(self, work: Work) -> None:
         self._work = work
-        self._users: dict[tuple[str, commands.Outcome, DeliveryState, str], BitMap] = {}
-        self._details: dict[tuple[str, int], str] = {}
+        self._users: dict[tuple[str, int, commands.Outcome, DeliveryState, str], BitMap] = {}
+        self._details: dict[tuple[str, int, int], str] = {}
         self.count = 0
 
     def take(self, ack: commands.Ack) -> None:
@@ -36,10 +37,11 @@ class Word:
         found = read_key(ack.idempotency_key, self._work.settings.uid)
         if found is None or found[0] not in self._work.messages:
             return
-        key, ordinal = found[0], self._work.users.survivor(found[1])
-        if (key, ordinal) in self._details:
+        key, occurrence, named_as = found
+        ordinal = self._work.users.survivor(named_as)
+        if (key, occurrence, ordinal) in self._details:
             self.record()  # the second word on somebody is heard after the first
-        ledger = self._work.messages.ledger(key)
+        ledger = self._work.messages.ledger(key, occurrence)
         place = ledger.place(ordinal)
         if place is None:
             return
@@ -48,43 +50,42 @@ class Word:
             possible = ordinal in ledger.doubtful or ordinal in ledger.contested
             counts = state in ("begun", "ambiguous", "failed") or (state in ("queued", "skipped") and possible)
         else:
-            named = ledger.known_as(ordinal) == found[1] and ledger.attempt(ordinal) == ack.attempt
+            named = ledger.known_as(ordinal) == named_as and ledger.attempt(ordinal) == ack.attempt
             settles = ack.outcome == "failed" or (ack.outcome == "not_sent" and ordinal not in ledger.contested)
             counts = named and (state == "begun" or (state == "ambiguous" and settles))
         if counts:
-            self._users.setdefault((key, ack.outcome, state, reason), BitMap()).add(ordinal)
-            self._details[(key, ordinal)] = ack.detail if ack.outcome == "failed" else ""
+            self._users.setdefault((key, occurrence, ack.outcome, state, reason), BitMap()).add(ordinal)
+            self._details[(key, occurrence, ordinal)] = ack.detail if ack.outcome == "failed" else ""
             self.count += 1
 
     def record(self) -> None:
         """Move everybody gathered, and note what was sent or refused."""
-        for (key, outcome, state, reason), users in self._users.items():
+        for (key, occurrence, outcome, state, reason), users in self._users.items():
             if outcome == "ambiguous":
-                lose_all(self._work, key, users)
+                lose_all(self._work, key, occurrence, users)
             elif outcome == "not_sent":
-                _take_back(self._work, key, users, state)
+                _take_back(self._work, key, occurrence, users, state)
             else:
-                self._work.do(
-                    Moved(key, users, state, reason, outcome, PROVIDER_REFUSED if outcome == "failed" else "")
-                )
-                details = [self._details[(key, ordinal)] for ordinal in users]
-                note(self._work, DELIVERED if outcome == "sent" else FAILED, key, list(users), details)
+                why = PROVIDER_REFUSED if outcome == "failed" else ""
+                self._work.do(Moved(key, users, state, reason, outcome, why, occurrence=occurrence))
+                details = [self._details[(key, occurrence, ordinal)] for ordinal in users]
+                note(self._work, DELIVERED if outcome == "sent" else FAILED, key, occurrence, list(users), details)
         self._users, self._details = {}, {}
 
 
-def _returning(work: Work, key: str, users: BitMap) -> BitMap:
+def _returning(work: Work, key: str, occurrence: int, users: BitMap) -> BitMap:
     """Of users whose hand-off began, those who may be handed off to again: the message goes on, they exist, and no
     other hand-off has reached them or may have."""
     if work.messages.get(key).state == "ended":
         return BitMap()
-    ledger = work.messages.ledger(key)
+    ledger = work.messages.ledger(key, occurrence)
     return (users & work.population.live) - ledger.marked - ledger.contested
 
 
-def _take_back(work: Work, key: str, users: BitMap, source: DeliveryState) -> None:
+def _take_back(work: Work, key: str, occurrence: int, users: BitMap, source: DeliveryState) -> None:
     """Surely nothing was sent: back to the queue, or, who cannot return, out of it with the reason."""
-    ledger = work.messages.ledger(key)
-    back, contested = _returning(work, key, users), users & ledger.contested
+    ledger = work.messages.ledger(key, occurrence)
+    back, contested = _returning(work, key, occurrence, users), users & ledger.contested
     rest = users - back - contested
     deleted = rest - work.population.live
     marked = (rest - deleted) & ledger.marked
@@ -97,19 +98,19 @@ def _take_back(work: Work, key: str, users: BitMap, source: DeliveryState) -> No
     ]
     for group, target, reason in moves:
         if group:
-            work.do(Moved(key, group, source, "", target, reason))
+            work.do(Moved(key, group, source, "", target, reason, occurrence=occurrence))
 
 
-def lose_all(work: Work, key: str, users: BitMap) -> None:
+def lose_all(work: Work, key: str, occurrence: int, users: BitMap) -> None:
     """What became of hand-offs that began is unknown: they are offered again only if the receiver drops repeated keys."""
-    again = _returning(work, key, users) if _drops_repeated(work.messages.get(key)) else BitMap()
+    again = _returning(work, key, occurrence, users) if _drops_repeated(work.messages.get(key)) else BitMap()
     if again:
-        work.do(Moved(key, again, "begun", "", "queued", "", doubt=True))
+        work.do(Moved(key, again, "begun", "", "queued", "", doubt=True, occurrence=occurrence))
     if users - again:
-        work.do(Moved(key, users - again, "begun", "", "ambiguous", ""))
+        work.do(Moved(key, users - again, "begun", "", "ambiguous", "", occurrence=occurrence))
 
 
-def note(work: Work, name: str, key: str, ordinals: list[int], details: list[str]) -> None:
+def note(work: Work, name: str, key: str, occurrence: int, ordinals: list[int], details: list[str]) -> None:
     """Note an event of Muster's own for users; those deleted since have no history to put it in."""
     channel = work.messages.get(key).channel
     known = [
@@ -117,17 +118,15 @@ def note(work: Work, name: str, key: str, ordinals: list[int], details: list[str
     ]
     if not known:
         return
-    ledger = work.messages.ledger(key)
+    ledger = work.messages.ledger(key, occurrence)
+    about: dict[str, Value] = {"message_id": key, "message_type": channel, "occurrence": occurrence}
     work.do(
         Noted(
             name,
             np.array([ordinal for ordinal, _ in known], np.uint32),
             work.now,
-            [idempotency_key(work.settings.uid, key, ledger.known_as(ordinal)) for ordinal, _ in known],
-            [
-                {"message_id": key, "message_type": channel, **({"detail": detail} if detail else {})}
-                for _, detail in known
-            ],
+            [idempotency_key(work.settings.uid, key, ledger.known_as(ordinal), occurrence) for ordinal, _ in known],
+            [{**about, "detail": detail} if detail else about for _, detail in known],
         )
     )
 
@@ -142,11 +141,11 @@ def repeat_only_to_who_drops(work: Work, before: MessageDefinition, now: Message
     """A content was edited: whoever waits for a repetition does so no longer if the receiver is another now."""
     if _drops_repeated(before) in ("", _drops_repeated(now)):
         return
-    ledger = work.messages.ledger(now.key)
-    queued = ledger.state("queued") & ledger.doubtful
-    if queued:
-        work.do(Moved(now.key, queued, "queued", "", "ambiguous", ""))
-    for reason, skipped in ledger.reasons("skipped"):
-        users = skipped & ledger.doubtful
-        if users and is_open(reason):
-            work.do(Moved(now.key, users, "skipped", reason, "skipped", ONCE))
+    for occurrence, ledger in work.messages.occurrences(now.key).active():
+        queued = ledger.state("queued") & ledger.doubtful
+        if queued:
+            work.do(Moved(now.key, queued, "queued", "", "ambiguous", "", occurrence=occurrence))
+        for reason, skipped in ledger.reasons("skipped"):
+            users = skipped & ledger.doubtful
+            if users and is_open(reason):
+                work.do(Moved(now.key, users, "skipped", reason, "skipped", ONCE, occurrence=occurrence))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice, repeat
 from typing import Any, Final
@@ -14,7 +15,7 @@ from core.evaluator.asking import LeafCount, NameWarning, explain_user, leaf_cou
 from core.messaging.cause import causes_of, latest_event
 from core.messaging.compiled import compile_message
 from core.messaging.definitions import Asap, MessageDefinition, State
-from core.messaging.effects import STATES, InboxEntry, is_open
+from core.messaging.effects import STATES, DeliveryState, InboxEntry, is_open
 from core.messaging.judge import matching
 from core.messaging.keys import idempotency_key
 from core.messaging.ledger import Ledger
@@ -79,8 +80,21 @@ class Counts:
 
 
 @dataclass(frozen=True, slots=True)
+class OccurrenceCounts:
+    """One occurrence accounted for: its number, and the instants (micros) of its first and last decisions."""
+
+    number: int
+    first_at: int
+    last_at: int
+    counts: Counts
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
-    """A message accounted for. `per_day`: (start of a UTC day in micros, users selected)."""
+    """A message accounted for, over all its occurrences and by each that selected anybody.
+
+    `per_day`: (start of a UTC day in micros, users selected).
+    """
 
     definition: MessageDefinition
     counts: Counts
@@ -88,6 +102,7 @@ class Report:
     problems: list[str]
     per_day: list[tuple[int, int]]
     now: int
+    occurrences: list[OccurrenceCounts]
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +145,7 @@ class DeliveryRow:
     reason: str
     idempotency_key: str
     detail: str
+    occurrence: int
 
 
 def message(view: View, key: str) -> MessageDefinition:
@@ -192,13 +208,20 @@ def forecast(view: View, key: str) -> Forecast:
     )
 
 
-def counts(ledger: Ledger, *, ended: bool = False) -> Counts:
-    """A ledger's users by present state. Once a message has `ended`, no skip is open any more."""
-    sizes = {state: len(ledger.state(state)) for state in STATES}
-    skipped = [(reason, is_open(reason) and not ended, len(users)) for reason, users in ledger.reasons("skipped")]
-    del sizes["skipped"]
-    failures = [(reason, len(users)) for reason, users in ledger.reasons("failed")]
-    return Counts(selected=len(ledger.selected), skipped=skipped, failures=failures, **sizes)
+def counts(ledgers: Sequence[Ledger], *, ended: bool = False) -> Counts:
+    """Users of ledgers by present state, together. Once a message has `ended`, no skip is open any more."""
+    sizes: dict[DeliveryState, Counter[str]] = {state: Counter() for state in STATES}
+    for ledger in ledgers:
+        for state in STATES:
+            for reason, users in ledger.reasons(state):
+                sizes[state][reason] += len(users)
+    skipped = [(reason, is_open(reason) and not ended, users) for reason, users in sorted(sizes["skipped"].items())]
+    return Counts(
+        selected=sum(len(ledger.selected) for ledger in ledgers),
+        skipped=skipped,
+        failures=sorted(sizes["failed"].items()),
+        **{state: sizes[state].total() for state in STATES if state != "skipped"},
+    )
 
 
 def report(view: View, key: str) -> Report:
@@ -208,16 +231,19 @@ def report(view: View, key: str) -> Report:
         NotFound: MESSAGE_NOT_FOUND.
     """
     definition = view.messages.get(key)
-    ledger = view.messages.ledger(key)
-    problems = ledger.problems()
-    return Report(
-        definition,
-        counts(ledger, ended=definition.state == "ended"),
-        not problems,
-        problems,
-        ledger.per_day(),
-        view.now,
-    )
+    ended = definition.state == "ended"
+    ledgers = view.messages.occurrences(key).all()
+    problems: list[str] = []
+    per_day: Counter[int] = Counter()
+    occurrences = []
+    for number, ledger in ledgers:
+        problems += [f"occurrence {number}: {text}" for text in ledger.problems()]
+        per_day.update(dict(ledger.per_day()))
+        span = ledger.span()
+        if span is not None:
+            occurrences.append(OccurrenceCounts(number, *span, counts([ledger], ended=ended)))
+    together = counts([ledger for _, ledger in ledgers], ended=ended)
+    return Report(definition, together, not problems, problems, sorted(per_day.items()), view.now, occurrences)
 
 
 def describe(reason: str) -> str:
@@ -237,10 +263,12 @@ def preview(view: View, key: str, distinct_id: str) -> Preview:
     ordinal = find(view, distinct_id)
     compiled = compile_message(view, definition)
     explained = explain_user(view, compiled.targeting, ordinal)
-    ledger = view.messages.ledger(key)
+    occurrence = view.messages.occurrences(key).latest
+    ledger = view.messages.ledger(key, occurrence)
     cause = ledger.cause(ordinal)
     example = latest_event(view, compiled, ordinal) if cause is None and compiled.content.needs_event else None
-    result = render_users(view, definition, compiled, [ordinal], {} if example is None else {ordinal: example})[0]
+    examples = {} if example is None else {ordinal: example}
+    result = render_users(view, definition, compiled, [ordinal], examples, occurrence=occurrence)[0]
     rendered = result if isinstance(result, HandOff) else None
     place = ledger.place(ordinal)
     if place is not None:
@@ -272,7 +300,7 @@ def explain_delivery(view: View, key: str, distinct_id: str) -> DeliveryExplanat
     definition = view.messages.get(key)
     ordinal = find(view, distinct_id)
     compiled = compile_message(view, definition)
-    ledger = view.messages.ledger(key)
+    occurrence, ledger = _last_of(view, key, ordinal)
     place = ledger.place(ordinal)
     user = BitMap([ordinal])
     matches = bool(matching(view, compiled.targeting, user, view.now))
@@ -309,8 +337,17 @@ def explain_delivery(view: View, key: str, distinct_id: str) -> DeliveryExplanat
         ledger.decided_at(ordinal),
         gates,
         explain_user(view, compiled.targeting, ordinal),
-        words_of_refusal(view, key, user & ledger.state("failed")).get(ordinal, ""),
+        words_of_refusal(view, key, occurrence, user & ledger.state("failed")).get(ordinal, ""),
     )
+
+
+def _last_of(view: View, key: str, ordinal: int) -> tuple[int, Ledger]:
+    """The last occurrence that has a user, or the latest where none has."""
+    occurrences = view.messages.occurrences(key)
+    for number, ledger in reversed(occurrences.all()):
+        if ordinal in ledger.closed_to:
+            return number, ledger
+    return occurrences.latest, occurrences.ledger(occurrences.latest)
 
 
 def deliveries(view: View, key: str) -> Iterator[list[DeliveryRow]]:
@@ -322,31 +359,33 @@ def deliveries(view: View, key: str) -> Iterator[list[DeliveryRow]]:
     Raises:
         NotFound: MESSAGE_NOT_FOUND.
     """
-    wanted = [view.messages.get(key)] if key else view.messages.all()
-    for definition in wanted:
-        ledger = view.messages.ledger(definition.key)
-        places = [(state, reason, users) for state in STATES for reason, users in ledger.reasons(state)]
-        for ordinals, instants in ledger.decisions():
-            for first in range(0, len(ordinals), _ROWS):
-                part, times = ordinals[first : first + _ROWS], instants[first : first + _ROWS]
-                of_row: dict[int, tuple[str, str]] = {}
-                inside = BitMap(part)
-                for state, reason, users in places:
-                    of_row.update(dict.fromkeys(inside & users, (state, reason)))
-                words = words_of_refusal(view, definition.key, inside & ledger.state("failed"))
-                yield [
-                    DeliveryRow(
-                        definition.key,
-                        distinct_id,
-                        int(instant),
-                        *of_row[int(ordinal)],
-                        idempotency_key(view.settings.uid, definition.key, ledger.known_as(int(ordinal))),
-                        words.get(int(ordinal), ""),
-                    )
-                    for ordinal, instant, distinct_id in zip(
-                        part, times, view.users.names(np.asarray(part)), strict=True
-                    )
-                ]
+    for definition in [view.messages.get(key)] if key else view.messages.all():
+        for occurrence, ledger in view.messages.occurrences(definition.key).all():
+            yield from _rows(view, definition.key, occurrence, ledger)
+
+
+def _rows(view: View, key: str, occurrence: int, ledger: Ledger) -> Iterator[list[DeliveryRow]]:
+    places = [(state, reason, users) for state in STATES for reason, users in ledger.reasons(state)]
+    for ordinals, instants in ledger.decisions():
+        for first in range(0, len(ordinals), _ROWS):
+            part, times = ordinals[first : first + _ROWS], instants[first : first + _ROWS]
+            of_row: dict[int, tuple[str, str]] = {}
+            inside = BitMap(part)
+            for state, reason, users in places:
+                of_row.update(dict.fromkeys(inside & users, (state, reason)))
+            words = words_of_refusal(view, key, occurrence, inside & ledger.state("failed"))
+            yield [
+                DeliveryRow(
+                    key,
+                    distinct_id,
+                    int(instant),
+                    *of_row[int(ordinal)],
+                    idempotency_key(view.settings.uid, key, ledger.known_as(int(ordinal)), occurrence),
+                    words.get(int(ordinal), ""),
+                    occurrence,
+                )
+                for ordinal, instant, distinct_id in zip(part, times, view.users.names(np.asarray(part)), strict=True)
+            ]
 
 
 def inbox_page(

@@ -10,8 +10,8 @@ from core.messaging.work import View
 from core.values import MIN_MICROS
 
 
-def words_of_refusal(view: View, key: str, users: BitMap) -> dict[int, str]:
-    """For users of a message whose hand-off failed, what the provider said last; who has none is left out.
+def words_of_refusal(view: View, key: str, occurrence: int, users: BitMap) -> dict[int, str]:
+    """For users of an occurrence whose hand-off failed, what the provider said last; who has none is left out.
 
     Arguments:
         users: ordinals.
@@ -25,5 +25,5 @@ def words_of_refusal(view: View, key: str, users: BitMap) -> dict[int, str]:
     return {
         ordinal: properties["detail"]
         for ordinal, properties in zip(rows.ordinals.tolist(), table.properties(rows), strict=True)
-        if properties.get("message_id") == key and "detail" in properties
+        if properties.get("message_id") == key and properties.get("occurrence") == occurrence and "detail" in properties
     }

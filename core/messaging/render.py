@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
@@ -15,6 +15,7 @@ from core.messaging.compiled import ADDRESS_PROPERTY, Compiled
 from core.messaging.definitions import MessageDefinition, WebhookSource
 from core.messaging.effects import MISSING_EVENT, MISSING_PROPERTY, RENDER_FAILED, UNREACHABLE
 from core.messaging.keys import idempotency_key
+from core.messaging.ledger import Ledger
 from core.messaging.work import View
 from core.render.results import Missing, RenderedEmail, RenderedWebhook, RenderFailed, RenderRow
 from core.values import Value, pack
@@ -62,16 +63,18 @@ def render_users(
     compiled: Compiled,
     ordinals: Sequence[int],
     examples: Mapping[int, dict[str, Value]] | None = None,
+    *,
+    occurrence: int,
 ) -> list[HandOff | Obstacle]:
-    """Render a message for users, in the order given.
+    """Render an occurrence of a message for users, in the order given.
 
     Arguments:
         examples: events to show, by ordinal, where none is kept as the cause.
     """
     rows = _read(view, compiled, ordinals)
-    bases = _bases(view, definition, ordinals, rows)
+    ledger = view.messages.ledger(definition.key, occurrence)
+    bases = _bases(view, definition, ledger, ordinals, rows)
     ids = view.users.names(np.array(ordinals, np.uint32))
-    ledger = view.messages.ledger(definition.key)
     events = {ordinal: ledger.cause(ordinal) or (examples or {}).get(ordinal) for ordinal in ordinals}
     message: dict[str, Value] = {"id": definition.key, "key": definition.key, "title": definition.title}
     project: dict[str, Value] = {"id": view.settings.name, "name": view.settings.name}
@@ -93,34 +96,25 @@ def render_users(
             found.append(Obstacle(ordinal, f"{RENDER_FAILED}:{result.code}", result.message, basis))
         else:
             to = user.get(address) if address else None
-            found.append(_hand_off(view, definition, ordinal, distinct_id, basis, to, result))
+            hand_off = HandOff(
+                ordinal,
+                distinct_id,
+                idempotency_key(view.settings.uid, definition.key, ledger.known_as(ordinal), occurrence),
+                ledger.attempt(ordinal),
+                basis,
+            )
+            found.append(_filled(hand_off, to, result))
     return found
 
 
-def _hand_off(
-    view: View,
-    definition: MessageDefinition,
-    ordinal: int,
-    distinct_id: str,
-    basis: bytes,
-    address: Value,
-    result: RenderedEmail | RenderedWebhook,
-) -> HandOff | Obstacle:
-    ledger = view.messages.ledger(definition.key)
-    key = idempotency_key(view.settings.uid, definition.key, ledger.known_as(ordinal))
-    attempt = ledger.attempt(ordinal)
+def _filled(bare: HandOff, address: Value, result: RenderedEmail | RenderedWebhook) -> HandOff | Obstacle:
     if isinstance(result, RenderedWebhook):
-        headers = dict(result.headers)
-        return HandOff(ordinal, distinct_id, key, attempt, basis, url=result.url, headers=headers, body=result.body)
+        return replace(bare, url=result.url, headers=dict(result.headers), body=result.body)
     to = normalise_email(address) if isinstance(address, str) else None
     if to is None:
-        return Obstacle(ordinal, UNREACHABLE, f"{address!r} is no address", basis)
-    return HandOff(
-        ordinal,
-        distinct_id,
-        key,
-        attempt,
-        basis,
+        return Obstacle(bare.ordinal, UNREACHABLE, f"{address!r} is no address", bare.basis)
+    return replace(
+        bare,
         to=to,
         subject=result.subject,
         from_=result.from_,
@@ -137,14 +131,17 @@ def _read(view: View, compiled: Compiled, ordinals: Sequence[int]) -> list[dict[
 
 
 def _bases(
-    view: View, definition: MessageDefinition, ordinals: Sequence[int], rows: Sequence[dict[str, Value]]
+    view: View,
+    definition: MessageDefinition,
+    ledger: Ledger,
+    ordinals: Sequence[int],
+    rows: Sequence[dict[str, Value]],
 ) -> list[bytes]:
     """What stands for all that each user's message is rendered from.
 
     That is the message and the settings, the name and the number of the hand-off, and what is read of the profile.
     The event that caused a match is kept as long as the hand-off's name is.
     """
-    ledger = view.messages.ledger(definition.key)
     common = hashlib.blake2b(f"{definition.etag}.{view.settings.etag}".encode(), digest_size=_BASIS_BYTES)
     found = []
     for ordinal, row in zip(ordinals, rows, strict=True):
@@ -155,13 +152,20 @@ def _bases(
 
 
 def unchanged(
-    view: View, definition: MessageDefinition, compiled: Compiled, users: BitMap, bases: Mapping[int, bytes]
+    view: View,
+    definition: MessageDefinition,
+    compiled: Compiled,
+    users: BitMap,
+    bases: Mapping[int, bytes],
+    *,
+    occurrence: int,
 ) -> BitMap:
     """Of the users given, those who would be rendered now as they were when `bases` were made; who has none counts."""
     compared = [ordinal for ordinal in users if ordinal in bases]
     if not compared:
         return users
-    present = _bases(view, definition, compared, _read(view, compiled, compared))
+    ledger = view.messages.ledger(definition.key, occurrence)
+    present = _bases(view, definition, ledger, compared, _read(view, compiled, compared))
     return users - BitMap([o for o, basis in zip(compared, present, strict=True) if basis != bases[o]])
 
 

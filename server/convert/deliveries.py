@@ -38,6 +38,7 @@ def batch(project: str, offer: Offer, lease_ends: int) -> delivery_pb2.Batch:
         batch_id=offer.batch_id,
         project=project,
         message_key=offer.message_key,
+        occurrence=offer.occurrence,
         channel=CHANNELS[offer.channel],
         lease_expire_time=timestamp(lease_ends),
         batch_size=offer.batch_size,

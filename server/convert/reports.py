@@ -53,6 +53,15 @@ def report(found: Report) -> message_pb2.GetReportResponse:
             message_pb2.DecisionCount(time=timestamp(start), users=users) for start, users in found.per_day
         ],
         now=timestamp(found.now),
+        occurrences=[
+            message_pb2.OccurrenceCounts(
+                number=one.number,
+                first_decide_time=timestamp(one.first_at),
+                last_decide_time=timestamp(one.last_at),
+                counts=counts(one.counts),
+            )
+            for one in found.occurrences
+        ],
     )
 
 
@@ -68,6 +77,7 @@ def deliveries(rows: Iterable[DeliveryRow]) -> message_pb2.ListDeliveriesRespons
                 reason=row.reason,
                 idempotency_key=row.idempotency_key,
                 detail=row.detail,
+                occurrence=row.occurrence,
             )
             for row in rows
         ]

@@ -233,17 +233,31 @@ def contents(version: Version) -> dict[str, Any]:
         )
     messages = {}
     for definition in version.messages.all():
-        ledger = version.messages.ledger(definition.key)
-        places = {(state, reason): sorted(found) for state in STATES for reason, found in ledger.reasons(state)}
+        ledgers = version.messages.occurrences(definition.key).all()
+        places = {
+            (number, state, reason): sorted(found)
+            for number, ledger in ledgers
+            for state in STATES
+            for reason, found in ledger.reasons(state)
+        }
         decided = sorted(
-            (int(ordinal), int(instant))
+            (number, int(ordinal), int(instant))
+            for number, ledger in ledgers
             for ordinals, instants in ledger.decisions()
             for ordinal, instant in zip(ordinals, instants, strict=True)
         )
-        causes = {ordinal: ledger.cause(ordinal) for ordinal in ledger.state("queued")}
-        known_as = {ordinal: ledger.known_as(ordinal) for ordinal in ledger.selected}
-        marked = sorted(ledger.marked)
-        messages[definition.key] = (definition, places, decided, causes, known_as, marked, ledger.problems())
+        rest = [
+            (
+                number,
+                {ordinal: ledger.cause(ordinal) for ordinal in ledger.state("queued")},
+                {ordinal: ledger.known_as(ordinal) for ordinal in ledger.selected},
+                sorted(ledger.marked),
+                [(due, sorted(users)) for due, users in ledger.dues(2**62)],
+                ledger.problems(),
+            )
+            for number, ledger in ledgers
+        ]
+        messages[definition.key] = (definition, places, decided, rest)
     return {
         "now": version.now,
         "settings": version.settings,

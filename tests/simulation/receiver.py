@@ -27,6 +27,7 @@ class HandedOff:
     """
 
     message: str
+    occurrence: int
     key: str
     attempt: int
     batch: int
@@ -62,17 +63,18 @@ class Receiver:
             for one in ids if together else ():
                 self._of_id[one] = set(together)
 
-    def of_user(self, version: Version, ordinal: int, message: str) -> set[HandedOff]:
-        """What the person of an ordinal was handed of a message."""
+    def of_user(self, version: Version, ordinal: int, message: str, occurrence: int) -> set[HandedOff]:
+        """What the person of an ordinal was handed of an occurrence of a message."""
         ids = version.users.ids_of(ordinal)
-        return {one for name in ids for one in self._of_id.get(name, ()) if one.message == message}
+        of_any = {one for name in ids for one in self._of_id.get(name, ())}
+        return {one for one in of_any if (one.message, one.occurrence) == (message, occurrence)}
 
     def take(self, version: Version, ordinal: int, fresh: HandedOff) -> None:
         """Take a hand-off. It must not be a second one, nor the same attempt again."""
         name = (fresh.key, fresh.attempt)
         assert ordinal in version.population.live, f"{name} was handed off to who is no more"
         assert name not in self.all, f"{name} was begun twice"
-        for one in self.of_user(version, ordinal, fresh.message):
+        for one in self.of_user(version, ordinal, fresh.message, fresh.occurrence):
             assert one.may_be_followed_by(fresh.key, fresh.dropped), f"{name} was handed off after {one}"
         self.all[name] = fresh
         for distinct_id in version.users.ids_of(ordinal):

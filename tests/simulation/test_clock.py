@@ -47,7 +47,7 @@ def test_with_all_data_there_from_the_beginning(tmp_path: Path, seed: int) -> No
     early = [Batch(START, batch.events, batch.changes, batch.imported) for batch in batches]
     found = {name: decisions(tmp_path / name, early, step) for name, step in STEPS.items()}
     assert found["daily"] == found["weekly"] == found["hours"] == found["once"]
-    assert len({instant for *_, decided in found["once"].values() for _, instant in decided}) > 10
+    assert len({instant for *_, decided in found["once"].values() for *_, instant in decided}) > 10
 
 
 def test_an_event_at_an_instant_precedes_the_clocks_arrival_there(project: Project) -> None:

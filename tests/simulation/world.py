@@ -20,7 +20,7 @@ from core.messaging.compiled import compile_message
 from core.messaging.definitions import Asap, EmailSource, MessageDefinition, Once, WebhookSource
 from core.messaging.desk import Offer
 from core.messaging.effects import DeliveryState
-from core.messaging.keys import idempotency_key
+from core.messaging.keys import idempotency_key, read_key
 from core.messaging.render import HandOff, render_users
 from core.profiles.records import EventRecord, Operation, ProfileChange
 from core.storage.faults import Point
@@ -219,7 +219,8 @@ class World:
     def end(self) -> None:
         """A message ends, best of all in the middle of hand-offs; then workers tell of them."""
         messages = list(self.project.version.messages.all())
-        busy = [one for one in messages if self.project.version.messages.ledger(one.key).state("begun")]
+        known = self.project.version.messages
+        busy = [one for one in messages if any(ledger.state("begun") for _, ledger in known.occurrences(one.key).all())]
         if messages:
             self.ask(commands.EndMessage(self.chance.choice(busy or messages).key))
             self.check()
@@ -228,15 +229,18 @@ class World:
     def forgive(self, key: str) -> None:
         """An operator takes it upon himself that what is ambiguous may be handed off twice."""
         version = self.project.version
-        for ordinal in version.messages.ledger(key).state("ambiguous") & version.population.live:
-            for one in self.receiver.of_user(version, ordinal, key):
-                one.forgiven = True
+        for occurrence, ledger in version.messages.occurrences(key).all():
+            for ordinal in ledger.state("ambiguous") & version.population.live:
+                for one in self.receiver.of_user(version, ordinal, key, occurrence):
+                    one.forgiven = True
 
     def merge(self) -> None:
         chance, version = self.chance, self.project.version
         pair = chance.sample(IDS, 2)
         if version.messages.all() and chance.random() < 0.5:  # two of one state, best of all in flight
-            ledger = version.messages.ledger(chance.choice(list(version.messages.all())).key)
+            _, ledger = chance.choice(
+                version.messages.occurrences(chance.choice(list(version.messages.all())).key).all()
+            )
             states: list[DeliveryState] = ["begun", "begun", "ambiguous", "queued", "sent", "skipped"]
             alike = ledger.state(chance.choice(states)) & version.population.live
             if len(alike) > 1:
@@ -301,9 +305,11 @@ class World:
         version = self.project.version
         definition = version.messages.get(offer.message_key)
         assert definition.state == "live"
-        assert render_users(version, definition, compile_message(version, definition), [given.ordinal]) == [given]
+        compiled, occurrence = compile_message(version, definition), offer.occurrence
+        assert render_users(version, definition, compiled, [given.ordinal], occurrence=occurrence) == [given]
         arrived, dropped = self.chance.random() < 0.5, self.drops_repeated(definition)
-        fresh = HandedOff(definition.key, given.idempotency_key, given.attempt, offer.batch_id, arrived, dropped)
+        key, attempt = given.idempotency_key, given.attempt
+        fresh = HandedOff(definition.key, occurrence, key, attempt, offer.batch_id, arrived, dropped)
         self.receiver.take(version, given.ordinal, fresh)
 
     def drops_repeated(self, definition: MessageDefinition) -> bool:
@@ -315,9 +321,12 @@ class World:
         version = self.project.version
         for _, entry in version.messages.inbox.since(self.inboxed):
             ordinal = version.users.find(entry.distinct_id)
-            attempt = version.messages.ledger(entry.message_key).attempt(ordinal)
+            named = read_key(entry.idempotency_key, version.settings.uid)
+            assert named is not None
+            attempt = version.messages.ledger(entry.message_key, named[1]).attempt(ordinal)
             dropped = self.drops_repeated(version.messages.get(entry.message_key))
-            fresh = HandedOff(entry.message_key, entry.idempotency_key, attempt, 0, True, dropped, "sent")
+            key = entry.idempotency_key
+            fresh = HandedOff(entry.message_key, named[1], key, attempt, 0, True, dropped, "sent")
             self.receiver.take(version, ordinal, fresh)
         self.inboxed = version.messages.inbox.end
 
@@ -334,8 +343,9 @@ class World:
 
     def _state(self, one: HandedOff) -> str:
         version = self.project.version
-        _, key, _, ordinal = one.key.split(".")
-        place = version.messages.ledger(key).place(version.users.survivor(int(ordinal)))
+        *_, ordinal = one.key.split(".")
+        ledger = version.messages.ledger(one.message, one.occurrence)
+        place = ledger.place(version.users.survivor(int(ordinal)))
         return place[0] if place else ""
 
     def speak_late(self) -> None:
@@ -412,24 +422,26 @@ class World:
             parts += counts.failed + counts.ambiguous + sum(users for *_, users in counts.skipped)
             assert report.reconciled, report.problems
             assert counts.selected == parts == sum(users for _, users in report.per_day)
-            if message.max_recipients:
+            for one in report.occurrences if message.max_recipients else ():
                 most = message.max_recipients + self.beyond[message.key]
-                assert counts.selected - sum(users for *_, users in counts.skipped) <= most
+                assert one.counts.selected - sum(users for *_, users in one.counts.skipped) <= most
             if message.state == "ended":
                 assert counts.queued == counts.deferred == 0
-            self.check_people(message.key)
+            for occurrence, _ in version.messages.occurrences(message.key).all():
+                self.check_people(message.key, occurrence)
 
-    def check_people(self, key: str) -> None:
+    def check_people(self, key: str, occurrence: int) -> None:
         """Who waits may be handed off to; who has begun is in somebody's hands; who is said to have it has it."""
         version = self.project.version
-        ledger = version.messages.ledger(key)
+        ledger = version.messages.ledger(key, occurrence)
         queued = ledger.state("queued")
         assert queued.issubset(version.population.live - ledger.marked - ledger.contested)
         for ordinal in ledger.state("begun"):
-            name = (idempotency_key(version.settings.uid, key, ledger.known_as(ordinal)), ledger.attempt(ordinal))
+            text = idempotency_key(version.settings.uid, key, ledger.known_as(ordinal), occurrence)
+            name = (text, ledger.attempt(ordinal))
             assert self.receiver.all[name].under_way, f"nobody will ever tell what became of {name}"
         for ordinal in version.population.live:
-            if any(one.said == "sent" for one in self.receiver.of_user(version, ordinal, key)):
+            if any(one.said == "sent" for one in self.receiver.of_user(version, ordinal, key, occurrence)):
                 place = ledger.place(ordinal)
                 assert place is None or place[0] == "sent" or ordinal in ledger.marked
                 assert ordinal in ledger.closed_to

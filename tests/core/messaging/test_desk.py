@@ -278,4 +278,4 @@ def test_a_preview_shows_what_one_user_would_read(sandbox: Project) -> None:
 )
 def test_only_keys_made_here_are_read(text: str) -> None:
     assert read_key(text, "5eed") is None
-    assert read_key(idempotency_key("5eed", "hi", 17), "5eed") == ("hi", 17)
+    assert read_key(idempotency_key("5eed", "hi", 17, 3), "5eed") == ("hi", 3, 17)

@@ -16,7 +16,14 @@ from core.messaging.ledger import _ADVANCE, Ledger
 KEY = "m"
 USERS = st.integers(0, 40)
 PLACES = [
-    *(("queued", ""), ("begun", ""), ("sent", ""), ("ambiguous", ""), ("failed", "provider_refused")),
+    *(
+        ("deferred", "send_window"),
+        ("queued", ""),
+        ("begun", ""),
+        ("sent", ""),
+        ("ambiguous", ""),
+        ("failed", "provider_refused"),
+    ),
     *(("skipped", "unreachable"), ("skipped", "missing_property:name"), ("skipped", "expired"), ("skipped", "merged")),
 ]
 
@@ -35,6 +42,7 @@ class Machine(RuleBasedStateMachine):
         self.doubtful: set[int] = set()
         self.contested: set[int] = set()
         self.attempts: dict[int, int] = {}
+        self.dues: dict[int, int] = {}
         self.saved: dict[bytes, bytes] = {}
         self.now = 0
 
@@ -56,13 +64,22 @@ class Machine(RuleBasedStateMachine):
             return
         self.now += 1
         instants = np.full(len(fresh), self.now, np.int64)
-        self.write().select(Selected(KEY, place[0], place[1], np.array(fresh, np.uint32), instants))  # type: ignore[arg-type]
+        due = self.due(fresh, place[0])
+        self.write().select(Selected(KEY, place[0], place[1], np.array(fresh, np.uint32), instants, due=due))  # type: ignore[arg-type]
         self.places.update(dict.fromkeys(fresh, place))
         self.decided.update(dict.fromkeys(fresh, self.now))
         if place == ("queued", ""):
             events = {user: {"n": user} for user in fresh if user % 2}
             self.ledger.keep_causes(Caused(KEY, events))
             self.causes.update(events)
+
+    def due(self, users: list[int], state: str) -> int:
+        """When users who enter a state are judged again; each of the deferred has it noted."""
+        for user in users:
+            self.dues.pop(user, None)
+        due = self.now + len(users) % 3 + 1 if state == "deferred" else 0
+        self.dues.update(dict.fromkeys(users, due) if due else {})
+        return due
 
     @rule(come_from=st.sampled_from(PLACES), go_to=st.sampled_from(PLACES), part=st.integers(1, 3), doubt=st.booleans())
     def move(self, come_from: tuple[str, str], go_to: tuple[str, str], part: int, doubt: bool) -> None:
@@ -72,7 +89,7 @@ class Machine(RuleBasedStateMachine):
         if not users or come_from == go_to:
             return
         at, doubt = (self.now, doubt) if go_to == ("queued", "") else (0, False)
-        self.write().move(Moved(KEY, BitMap(users), *come_from, *go_to, at, doubt))  # type: ignore[arg-type]
+        self.write().move(Moved(KEY, BitMap(users), *come_from, *go_to, at, doubt, due=self.due(users, go_to[0])))  # type: ignore[arg-type]
         self.places.update(dict.fromkeys(users, go_to))
         for user in users if go_to == ("queued", "") else ():
             if come_from[0] in ("begun", "ambiguous"):
@@ -105,7 +122,7 @@ class Machine(RuleBasedStateMachine):
             self.contested.add(stays)
         if gone and not kept:
             self.decided[stays] = self.decided.pop(goes)
-        for kept_of in (self.causes, self.attempts):
+        for kept_of in (self.causes, self.attempts, self.dues):
             value = kept_of.pop(goes, None)  # type: ignore[attr-defined]
             if wins:
                 kept_of.pop(stays, None)  # type: ignore[attr-defined]
@@ -123,7 +140,8 @@ class Machine(RuleBasedStateMachine):
     def close(self, user: int) -> None:
         """Who is marked or contested does not wait."""
         state, reason = self.places.get(user, ("", ""))
-        if state == "queued" or (state == "skipped" and is_open(reason)):
+        if state in ("queued", "deferred") or (state == "skipped" and is_open(reason)):
+            self.dues.pop(user, None) if user in self.marked | self.contested else None
             if user in self.marked or (user in self.contested and state == "skipped"):
                 self.places[user] = ("skipped", "once")
                 self.causes.pop(user, None)
@@ -165,6 +183,11 @@ class Machine(RuleBasedStateMachine):
             if user in self.places:
                 assert ledger.decided_at(user) == self.decided[user]
             assert ledger.cause(user) == self.causes.get(user)
+            assert ledger.due_of(user) == self.dues.get(user)
+        waiting = [user for due, users in ledger.dues(self.now + 1) for user in users]
+        assert sorted(waiting) == sorted(user for user, due in self.dues.items() if due <= self.now + 1)
+        assert ledger.next_due() == min(self.dues.values(), default=None)
+        for user in range(41):
             if user not in self.gone:
                 assert ledger.attempt(user) == self.attempts.get(user, 1)
         assert (set(ledger.doubtful), set(ledger.contested)) == (self.doubtful, self.contested)

@@ -132,7 +132,7 @@ async def test_an_update_can_take_another_schedule_and_another_content(shop: Stu
 
 async def test_updates_of_different_fields_at_once_are_all_kept(shop: Stubs) -> None:
     await create(shop, email("welcome"))
-    contents = {"subject": "s", "html": "<p>h</p>", "text": "t", "preheader": "p", "reply_to": "r@example.com"}
+    contents = {"subject": "s", "html": "<p>h</p>", "text": "t", "reply_to": "r@example.com"}
     await asyncio.gather(
         *(
             update(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -24,6 +25,8 @@ from core.errors import FailedPrecondition
 from server.cli import failures
 
 FAILED: Final = 1
+CALLED_BY: Final = "BENCHMARKS_CALLED_BY"
+"""The variable in which a program that passes its arguments on says what it was called by: help shows that."""
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
@@ -357,7 +360,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     try:
         status = commands.main(
-            args=None if argv is None else list(argv), prog_name="python -m benchmarks", standalone_mode=False
+            args=None if argv is None else list(argv),
+            prog_name=os.environ.get(CALLED_BY, "python -m benchmarks"),
+            standalone_mode=False,
         )
     except click.ClickException as error:
         click.echo(f"benchmarks: {error.format_message().rstrip('.')} (see `--help`)", err=True)

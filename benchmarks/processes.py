@@ -84,12 +84,20 @@ class Server:
         """
         deadline = time.monotonic() + _START_SECONDS
         while time.monotonic() < deadline:
-            if self._process.poll() is not None:
-                raise Unavailable(f"the server ended: {self._last_lines()}", code="SERVER_DIED")
+            self.check()
             if self._ready.exists() and (text := self._ready.read_text(encoding="utf-8").split()):
                 return text[0]
             time.sleep(0.05)
         raise Unavailable(f"the server did not serve within {_START_SECONDS:.0f} s", code="SERVER_SLOW")
+
+    def check(self) -> None:
+        """Say so where it has ended.
+
+        Raises:
+            Unavailable: SERVER_DIED, with the last that it logged.
+        """
+        if self._process.poll() is not None:
+            raise Unavailable(f"the server ended: {self._last_lines()}", code="SERVER_DIED")
 
     def _last_lines(self) -> str:
         lines = self._log.read_text(encoding="utf-8", errors="replace").splitlines()

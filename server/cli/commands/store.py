@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -107,7 +108,8 @@ def bench(arguments: tuple[str, ...]) -> None:
 
     Status 3 where a target falls short.
     """
-    done = subprocess.run([sys.executable, "-m", "benchmarks", *arguments], check=False)
+    called = {**os.environ, "BENCHMARKS_CALLED_BY": "muster bench"}
+    done = subprocess.run([sys.executable, "-m", "benchmarks", *arguments], env=called, check=False)
     if done.returncode:
         fail(done.returncode)
 

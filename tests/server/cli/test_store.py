@@ -78,6 +78,8 @@ def test_benchmarks_get_their_words_and_keep_their_status() -> None:
 
     shown = muster("bench", "--help")
     assert shown.returncode == 0 and "audience" in shown.stdout and "ingest" in shown.stdout
+    assert shown.stdout.startswith("Usage: muster bench [OPTIONS]")
+    assert muster("bench", "select", "--help").stdout.startswith("Usage: muster bench select [OPTIONS]")
     assert muster("bench", "nothing", "--json").returncode == 2
 
 

@@ -289,6 +289,20 @@ class Engine:
         # Since the last group nothing happened.
         return present.seen_at(instant) if instant >= present.now else self._history.at(instant)
 
+    def restore(self, instant: int, destination: Path) -> None:
+        """Write the store as it was at an instant, its live messages paused.
+
+        Arguments:
+            instant: micros UTC of the project's clock.
+            destination: absent or an empty folder; its parent exists.
+
+        Raises:
+            InvalidInput: TIME_IN_FUTURE; FailedPrecondition: HISTORY_GONE; StoreError: as `backup`.
+        """
+        present = self._version
+        check_past(instant, max(present.now, self._clock()) if present.settings.clock == "real" else present.now)
+        self._history.restore(instant, destination)
+
     def prune(self, horizon: int) -> None:
         """Drop the history that no time from an instant on needs.
 

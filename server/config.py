@@ -112,6 +112,14 @@ class Config:
         default=64 << 20, metadata=_about("log bytes after which a checkpoint is made", least=4_096)
     )
     horizon_days: float = field(default=30.0, metadata=_about("how long old checkpoints and log are kept", least=0))
+    store_bytes: int = field(
+        default=0,
+        metadata=_about(
+            "most disk that a project's store may take before its oldest history goes, sooner than the horizon; "
+            "0: no bound",
+            least=0,
+        ),
+    )
     lease_seconds: float = field(
         default=30.0, metadata=_about("how long a batch offered to a worker stays its own unbegun", least=1)
     )

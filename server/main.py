@@ -25,6 +25,8 @@ from muster.v1 import (
     audience_pb2_grpc,
     delivery_pb2,
     delivery_pb2_grpc,
+    history_pb2,
+    history_pb2_grpc,
     ingest_pb2,
     ingest_pb2_grpc,
     message_pb2,
@@ -59,11 +61,13 @@ from server.metrics import CallMetrics, ProjectCollector, figures
 from server.projects import Projects
 from server.services.audience import AudienceService
 from server.services.delivery import DeliveryService
+from server.services.history import HistoryService
 from server.services.ingest import IngestService
 from server.services.message import MessageService
 from server.services.profile import ProfileService
 from server.services.project import ProjectService
 from server.tls import Certificate
+from server.versions import Versions
 
 log = logging.getLogger("muster.server")
 
@@ -73,9 +77,13 @@ _FIRST_BACKOFF: Final = 0.5
 _LONGEST_BACKOFF: Final = 30.0
 _WATCH_SECONDS: Final = 0.5
 
+# Past versions are made by few threads of their own, so that the present need not wait for them.
+_HISTORY_THREADS: Final = 2
+
 _SERVICES: Final = (
     *audience_pb2.DESCRIPTOR.services_by_name.values(),
     *delivery_pb2.DESCRIPTOR.services_by_name.values(),
+    *history_pb2.DESCRIPTOR.services_by_name.values(),
     *ingest_pb2.DESCRIPTOR.services_by_name.values(),
     *message_pb2.DESCRIPTOR.services_by_name.values(),
     *profile_pb2.DESCRIPTOR.services_by_name.values(),
@@ -157,6 +165,9 @@ class Server:
         await asyncio.to_thread(projects.open_all)
         pool = Pool(config.threads, config.max_waiting)
         stack.push_async_callback(asyncio.to_thread, pool.close)
+        history = Pool(_HISTORY_THREADS, config.max_waiting)
+        stack.push_async_callback(asyncio.to_thread, history.close)
+        versions = Versions(projects, history)
         commits = Commits(projects, asyncio.get_running_loop())
         stack.callback(commits.close)
 
@@ -177,10 +188,11 @@ class Server:
         most = ("grpc.max_receive_message_length", _MOST_OVER * config.max_message_bytes)
         server = grpc.aio.server(interceptors=[interceptor], options=[*_OPTIONS, most])
         delivery = DeliveryService(projects, pool, commits)
-        audience_pb2_grpc.add_AudienceServiceServicer_to_server(AudienceService(projects, pool), server)
+        audience_pb2_grpc.add_AudienceServiceServicer_to_server(AudienceService(projects, pool, versions), server)
         delivery_pb2_grpc.add_DeliveryServiceServicer_to_server(delivery, server)
+        history_pb2_grpc.add_HistoryServiceServicer_to_server(HistoryService(projects, history), server)
         ingest_pb2_grpc.add_IngestServiceServicer_to_server(IngestService(projects, pool), server)
-        message_pb2_grpc.add_MessageServiceServicer_to_server(MessageService(projects, pool), server)
+        message_pb2_grpc.add_MessageServiceServicer_to_server(MessageService(projects, pool, versions), server)
         profile_pb2_grpc.add_ProfileServiceServicer_to_server(ProfileService(projects, pool), server)
         project_pb2_grpc.add_ProjectServiceServicer_to_server(ProjectService(projects, pool), server)
         names = [service.full_name for service in _SERVICES]
@@ -253,6 +265,7 @@ def _engine_config(config: Config) -> EngineConfig:
         checkpoint_bytes=config.checkpoint_bytes,
         checkpoint_seconds=config.checkpoint_seconds,
         horizon_seconds=config.horizon_days * _DAY,
+        store_bytes=config.store_bytes,
     )
 
 

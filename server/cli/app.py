@@ -10,6 +10,7 @@ import click
 from server.cli.commands.audience import audience
 from server.cli.commands.channel import channel
 from server.cli.commands.exporting import export
+from server.cli.commands.history import store
 from server.cli.commands.importing import import_
 from server.cli.commands.message import message
 from server.cli.commands.message_reading import inbox
@@ -23,7 +24,7 @@ _SECTIONS: Final = {
     "Begin": (demo, serve, project),
     "Data": (import_, export, profile, schema),
     "Targeting and messages": (audience, message, inbox, channel),
-    "Care": (backup, verify, bench, completion),
+    "Care": (backup, verify, store, bench, completion),
 }
 
 

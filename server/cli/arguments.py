@@ -8,6 +8,8 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
+import click
+
 from core.errors import InvalidInput
 from server.cli.context import read_text
 from server.cli.files.kinds import TIME_TEXT, time_of_text
@@ -57,6 +59,21 @@ def _value(text: str) -> Any:
         return json.loads(text)
     except ValueError:
         return text
+
+
+AT: Final = click.option(
+    "--at", metavar="TIME", help="as it was then, such as 2026-01-31T09:00Z; `muster store history` tells how far back"
+)
+"""The option of commands that ask the past."""
+
+
+def moment_of(at: str | None) -> datetime | None:
+    """The instant of `--at`, None where it is not given.
+
+    Raises:
+        InvalidInput: TIME_INVALID.
+    """
+    return None if at is None else instant_of(at, "--at")
 
 
 def instant_of(text: str, flag: str) -> datetime:

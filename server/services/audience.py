@@ -23,6 +23,7 @@ from server.convert.times import timestamp
 from server.convert.values import parameters
 from server.paging import Pages, page_size
 from server.projects import Projects
+from server.versions import Versions
 
 _IDS_PER_PART: Final = 4_096
 _ORDINALS_PER_PART: Final = 65_536
@@ -35,9 +36,11 @@ class AudienceService(audience_pb2_grpc.AudienceServiceServicer):  # type: ignor
     Arguments:
         projects: the registry.
         pool: where evaluation runs.
+        versions: which version a question means.
     """
 
-    def __init__(self, projects: Projects, pool: Pool) -> None:
+    def __init__(self, projects: Projects, pool: Pool, versions: Versions) -> None:
+        self._versions = versions
         self._projects = projects
         self._pool = pool
 
@@ -46,7 +49,7 @@ class AudienceService(audience_pb2_grpc.AudienceServiceServicer):  # type: ignor
     ) -> audience_pb2.CountResponse:
         """How many users match."""
         started = time.perf_counter_ns()
-        version = self._projects.get(request.project).engine.version
+        version = await self._versions.of(request)
         params = parameters(request.params)
         view = await self._pool.run(answers.count, version, request.expression, params, request.explain)
         return audience_pb2.CountResponse(
@@ -63,7 +66,7 @@ class AudienceService(audience_pb2_grpc.AudienceServiceServicer):  # type: ignor
         self, request: audience_pb2.SelectRequest, context: Any
     ) -> AsyncIterator[audience_pb2.SelectResponse]:
         """The matching users in ordinal order, in parts."""
-        version = self._projects.get(request.project).engine.version
+        version = await self._versions.of(request)
         params = parameters(request.params)
         if request.format not in audience_pb2.SelectFormat.values():
             raise InvalidInput(
@@ -90,7 +93,7 @@ class AudienceService(audience_pb2_grpc.AudienceServiceServicer):  # type: ignor
         self, request: audience_pb2.ExplainRequest, context: Any
     ) -> audience_pb2.ExplainResponse:
         """Why one user matches or does not."""
-        version = self._projects.get(request.project).engine.version
+        version = await self._versions.of(request)
         params = parameters(request.params)
         tree, warnings = await self._pool.run(_explain, version, request.expression, params, request.distinct_id)
         return audience_pb2.ExplainResponse(

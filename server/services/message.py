@@ -27,6 +27,7 @@ from server.convert.deliveries import rendered
 from server.convert.times import timestamp
 from server.paging import Pages, page_size
 from server.projects import Projects
+from server.versions import Versions
 
 T = TypeVar("T")
 _EXISTING: Final[dict[int, Literal["send", "skip"] | None]] = {
@@ -54,9 +55,11 @@ class MessageService(message_pb2_grpc.MessageServiceServicer):  # type: ignore[m
     Arguments:
         projects: the registry.
         pool: where reads run.
+        versions: which version a question means.
     """
 
-    def __init__(self, projects: Projects, pool: Pool) -> None:
+    def __init__(self, projects: Projects, pool: Pool, versions: Versions) -> None:
+        self._versions = versions
         self._projects = projects
         self._pool = pool
 
@@ -195,7 +198,7 @@ class MessageService(message_pb2_grpc.MessageServiceServicer):  # type: ignore[m
         self, request: message_pb2.ExplainDeliveryRequest, context: Any
     ) -> message_pb2.ExplainDeliveryResponse:
         """Why one user did or did not get the message, gate by gate."""
-        version = self._version(request.project)
+        version = await self._versions.of(request)
         found = await self._pool.run(reading.explain_delivery, version, request.key, request.distinct_id)
         return message_pb2.ExplainDeliveryResponse(
             state=found.state,

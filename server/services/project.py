@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from google.protobuf import timestamp_pb2
@@ -18,6 +17,7 @@ from core.version import Version
 from server.auth import CALLER
 from server.blocking import Pool
 from server.convert.times import duration, duration_micros, micros, timestamp
+from server.folders import absolute
 from server.paging import Pages, page_size
 from server.projects import Projects
 
@@ -158,14 +158,7 @@ class ProjectService(project_pb2_grpc.ProjectServiceServicer):  # type: ignore[m
         """Copy the project's store on the server's disk. For callers who may use the whole server."""
         CALLER.get().require_all()
         project = self._projects.get(request.project)
-        destination = Path(request.destination)
-        if not destination.is_absolute():
-            raise InvalidInput(
-                "the folder is not absolute",
-                field="destination",
-                mend="a full path on the server's disk: the server's working folder is not yours",
-                code="PATH_NOT_ABSOLUTE",
-            )
+        destination = absolute(request.destination)
         size = await self._pool.run(project.engine.backup, destination)
         return project_pb2.BackupResponse(destination=str(destination), bytes=size)
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 import sys
 from array import array
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from typing import Any, Final
+
+from google.protobuf import timestamp_pb2
 
 from muster import flow as flows
 from muster import values
@@ -33,7 +36,12 @@ class Audiences(Service[Way]):
 
     @answered
     def count(
-        self, expression: str, *, params: Mapping[str, Any] | None = None, explain: bool = False
+        self,
+        expression: str,
+        *,
+        params: Mapping[str, Any] | None = None,
+        explain: bool = False,
+        at: datetime | None = None,
     ) -> Flow[audience_pb2.CountResponse]:
         """How many users match, and of how many.
 
@@ -41,6 +49,10 @@ class Audiences(Service[Way]):
             expression: targeting in CEL.
             params: what `params` stands for in it.
             explain: also what each leaf matched and lost, and the plan.
+            at: as it was then, aware; None: as it is.
+
+        Raises:
+            FailedPrecondition: HISTORY_GONE where that is too long ago, with the earliest time that can be had.
 
         Example::
 
@@ -48,32 +60,52 @@ class Audiences(Service[Way]):
             print(answer.count, "of", answer.total)
         """
         request = audience_pb2.CountRequest(
-            project=self._project, expression=expression, params=values.from_python(params or {}), explain=explain
+            project=self._project,
+            expression=expression,
+            params=values.from_python(params or {}),
+            explain=explain,
+            at=_at(at),
         )
         return (yield from self._ask(_COUNT, request))
 
     @listed
-    def select(self, expression: str, *, params: Mapping[str, Any] | None = None, limit: int = 0) -> Items[str]:
+    def select(
+        self,
+        expression: str,
+        *,
+        params: Mapping[str, Any] | None = None,
+        limit: int = 0,
+        at: datetime | None = None,
+    ) -> Items[str]:
         """The ids of the users who match, in order of first sight, as a stream.
 
         Arguments:
             expression: targeting in CEL.
             params: what `params` stands for in it.
             limit: at most so many; 0: all.
+            at: as it was then, aware; None: as it is.
 
         Raises:
+            FailedPrecondition: as `count`.
             Unavailable: also in mid-stream, when the connection breaks: what came until then is part of the answer.
 
         Example::
 
             ids = list(client.audiences.select('user.plan == "free"'))
         """
-        request = self._selection(expression, params, limit, audience_pb2.SELECT_FORMAT_DISTINCT_IDS)
+        request = self._selection(expression, params, limit, audience_pb2.SELECT_FORMAT_DISTINCT_IDS, at)
         retry = self._transport.connection.retry
         return Items(str, flows.stream(_SELECT, request, retry, lambda part: part.distinct_ids))
 
     @answered
-    def ordinals(self, expression: str, *, params: Mapping[str, Any] | None = None, limit: int = 0) -> Flow[array[int]]:
+    def ordinals(
+        self,
+        expression: str,
+        *,
+        params: Mapping[str, Any] | None = None,
+        limit: int = 0,
+        at: datetime | None = None,
+    ) -> Flow[array[int]]:
         """The ordinals of the users who match, as an array of unsigned 32-bit numbers, ascending.
 
         Arguments: as `select`.
@@ -83,7 +115,7 @@ class Audiences(Service[Way]):
             import numpy
             ordinals = numpy.frombuffer(client.audiences.ordinals("user.seats > 3"), numpy.uint32)
         """
-        request = self._selection(expression, params, limit, audience_pb2.SELECT_FORMAT_ORDINALS)
+        request = self._selection(expression, params, limit, audience_pb2.SELECT_FORMAT_ORDINALS, at)
         found = array("I")
 
         def keep(part: audience_pb2.SelectResponse) -> None:
@@ -95,7 +127,14 @@ class Audiences(Service[Way]):
         return found
 
     @answered
-    def bitmap(self, expression: str, *, params: Mapping[str, Any] | None = None, limit: int = 0) -> Flow[bytes]:
+    def bitmap(
+        self,
+        expression: str,
+        *,
+        params: Mapping[str, Any] | None = None,
+        limit: int = 0,
+        at: datetime | None = None,
+    ) -> Flow[bytes]:
         """The ordinals of the users who match, as one bitmap in the portable Roaring format.
 
         Arguments: as `select`.
@@ -105,7 +144,7 @@ class Audiences(Service[Way]):
             from pyroaring import BitMap
             users = BitMap.deserialize(client.audiences.bitmap("user.seats > 3"))
         """
-        request = self._selection(expression, params, limit, audience_pb2.SELECT_FORMAT_BITMAP)
+        request = self._selection(expression, params, limit, audience_pb2.SELECT_FORMAT_BITMAP, at)
         parts: list[bytes] = []
 
         def keep(part: audience_pb2.SelectResponse) -> None:
@@ -116,7 +155,12 @@ class Audiences(Service[Way]):
 
     @answered
     def explain(
-        self, expression: str, distinct_id: str, *, params: Mapping[str, Any] | None = None
+        self,
+        expression: str,
+        distinct_id: str,
+        *,
+        params: Mapping[str, Any] | None = None,
+        at: datetime | None = None,
     ) -> Flow[audience_pb2.ExplainResponse]:
         """Why one user matches or does not, part by part.
 
@@ -124,9 +168,11 @@ class Audiences(Service[Way]):
             expression: targeting in CEL.
             distinct_id: any of the user's ids.
             params: what `params` stands for in it.
+            at: as it was then, aware; None: as it is.
 
         Raises:
             NotFound: if no user has that id.
+            FailedPrecondition: as `count`.
 
         Example::
 
@@ -138,6 +184,7 @@ class Audiences(Service[Way]):
             expression=expression,
             params=values.from_python(params or {}),
             distinct_id=distinct_id,
+            at=_at(at),
         )
         return (yield from self._ask(_EXPLAIN, request))
 
@@ -232,7 +279,7 @@ class Audiences(Service[Way]):
         yield from self._ask(_DELETE, request)
 
     def _selection(
-        self, expression: str, params: Mapping[str, Any] | None, limit: int, form: Any
+        self, expression: str, params: Mapping[str, Any] | None, limit: int, form: Any, at: datetime | None
     ) -> audience_pb2.SelectRequest:
         return audience_pb2.SelectRequest(
             project=self._project,
@@ -240,4 +287,9 @@ class Audiences(Service[Way]):
             params=values.from_python(params or {}),
             format=form,
             limit=limit,
+            at=_at(at),
         )
+
+
+def _at(at: datetime | None) -> timestamp_pb2.Timestamp | None:
+    return None if at is None else values.timestamp(at, "at")

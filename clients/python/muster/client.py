@@ -13,6 +13,7 @@ from typing import Any, Self
 from muster import environment
 from muster.audiences import Audiences
 from muster.connection import Retry, Tls
+from muster.history import History
 from muster.ingest import Ingest
 from muster.messages import Messages
 from muster.profiles import Profiles
@@ -35,6 +36,7 @@ class BaseClient(Ingest[Way]):
         self.audiences: Audiences[Way] = Audiences(transport, project)
         self.messages: Messages[Way] = Messages(transport, project)
         self.projects: Projects[Way] = Projects(transport, project)
+        self.history: History[Way] = History(transport, project)
 
     @property
     def project(self) -> str:

@@ -359,8 +359,16 @@ class Messages(Service[Way]):
         return (yield from self._ask(_REPORT, message_pb2.GetReportRequest(project=self._project, key=key)))
 
     @answered
-    def explain(self, key: str, distinct_id: str) -> Flow[message_pb2.ExplainDeliveryResponse]:
+    def explain(
+        self, key: str, distinct_id: str, *, at: datetime | None = None
+    ) -> Flow[message_pb2.ExplainDeliveryResponse]:
         """Why one user did or did not get the message, gate by gate.
+
+        Arguments:
+            at: as it was known then, aware; None: now.
+
+        Raises:
+            FailedPrecondition: HISTORY_GONE where that is too long ago, with the earliest time that can be had.
 
         Example::
 
@@ -368,6 +376,8 @@ class Messages(Service[Way]):
                 print(gate.name, gate.passed, gate.detail)
         """
         request = message_pb2.ExplainDeliveryRequest(project=self._project, key=key, distinct_id=distinct_id)
+        if at is not None:
+            request.at.CopyFrom(values.timestamp(at, "at"))
         return (yield from self._ask(_EXPLAIN, request))
 
     @listed

@@ -10,7 +10,7 @@ from rich.text import Text
 from rich.tree import Tree
 
 from core.errors import InvalidInput
-from server.cli.arguments import expression_of, params_of
+from server.cli.arguments import AT, expression_of, moment_of, params_of
 from server.cli.context import Call, pass_call, read_text
 from server.cli.frame import Group
 from server.cli.output import COLOURS
@@ -28,13 +28,14 @@ def audience() -> None:
 @click.argument("expression")
 @_PARAM
 @click.option("--explain", is_flag=True, help="also what each part matched and lost, and the plan")
+@AT
 @pass_call
-def count(call: Call, expression: str, params: tuple[str, ...], explain: bool) -> None:
+def count(call: Call, expression: str, params: tuple[str, ...], explain: bool, at: str | None) -> None:
     """How many users match EXPRESSION (CEL; @FILE reads it from a file)."""
     from server.cli.plain import instant, plain
 
     text = call.texts["expression"] = expression_of(expression)
-    answer = call.client().audiences.count(text, params=params_of(params), explain=explain)
+    answer = call.client().audiences.count(text, params=params_of(params), explain=explain, at=moment_of(at))
     if call.out.json:
         call.out.document(plain(answer))
         return
@@ -76,11 +77,12 @@ def show_warnings(call: Call, warnings: Iterable[Any]) -> None:
 @click.argument("expression")
 @_PARAM
 @click.option("--limit", type=click.IntRange(0), default=0, help="at most so many; 0: all")
+@AT
 @pass_call
-def select(call: Call, expression: str, params: tuple[str, ...], limit: int) -> None:
+def select(call: Call, expression: str, params: tuple[str, ...], limit: int, at: str | None) -> None:
     """The ids of the users who match EXPRESSION, one a line."""
     text = call.texts["expression"] = expression_of(expression)
-    ids = call.client().audiences.select(text, params=params_of(params), limit=limit)
+    ids = call.client().audiences.select(text, params=params_of(params), limit=limit, at=moment_of(at))
     if call.out.json:
         call.out.lines(ids)
         return
@@ -92,13 +94,14 @@ def select(call: Call, expression: str, params: tuple[str, ...], limit: int) -> 
 @click.argument("expression")
 @click.argument("user", metavar="USER")
 @_PARAM
+@AT
 @pass_call
-def explain(call: Call, expression: str, user: str, params: tuple[str, ...]) -> None:
+def explain(call: Call, expression: str, user: str, params: tuple[str, ...], at: str | None) -> None:
     """Why USER matches EXPRESSION or does not, part by part."""
     from server.cli.plain import plain
 
     text = call.texts["expression"] = expression_of(expression)
-    answer = call.client().audiences.explain(text, user, params=params_of(params))
+    answer = call.client().audiences.explain(text, user, params=params_of(params), at=moment_of(at))
     if call.out.json:
         call.out.document(plain(answer))
         return

@@ -9,6 +9,7 @@ from typing import Any, Final
 import click
 from rich.text import Text
 
+from server.cli.arguments import AT, moment_of
 from server.cli.commands.audience import show_explanation
 from server.cli.commands.message import message
 from server.cli.context import Call, pass_call
@@ -223,12 +224,13 @@ def _per_day(call: Call, days: list[tuple[Any, int]]) -> None:
 @message.command("explain", epilog="Example: muster message explain welcome u1")
 @click.argument("key")
 @click.argument("user")
+@AT
 @pass_call
-def explain(call: Call, key: str, user: str) -> None:
+def explain(call: Call, key: str, user: str, at: str | None) -> None:
     """Why USER did or did not get the message, gate by gate."""
     from server.cli.plain import instant, plain
 
-    found = call.client().messages.explain(key, user)
+    found = call.client().messages.explain(key, user, at=moment_of(at))
     if call.out.json:
         call.out.document(plain(found))
         return
@@ -244,7 +246,7 @@ def explain(call: Call, key: str, user: str) -> None:
     if found.detail:
         call.out.say(Text.assemble("the provider said: ", (found.detail, "yellow")))
     call.out.say()
-    call.out.table(["gate", "now", ""], [(one.name, one.passed, one.detail) for one in found.gates])
+    call.out.table(["gate", "then" if at else "now", ""], [(one.name, one.passed, one.detail) for one in found.gates])
     call.out.say()
     show_explanation(call, found.explanation)
 

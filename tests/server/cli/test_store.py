@@ -109,3 +109,27 @@ def test_the_demo_is_wired(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> N
     assert json.loads(answer.out) == {"profiles": 1, "events": 2, "messages": {}, "reconciled": True, "kills": 0}
     assert answer.status == 1  # no kill was shown
     assert cli.commands["demo"].params
+
+
+def test_the_past_is_asked_and_restored(shop: Muster, tmp_path: Path) -> None:
+    then, now = "1997-06-01", "1998-07-01"
+    counts = [
+        shop("audience", "count", 'user["First name"] != ""', "--at", at, "--json").document for at in (then, now)
+    ]
+    assert counts[0]["now"].startswith(then) and counts[0]["count"] == counts[1]["count"] > 0
+    known = shop("store", "history", "--json").document
+    assert known["earliest_time"].startswith("1997-01-01") and known["checkpoints"]
+    told = shop("store", "history")
+    assert told.status == 0 and "earliest" in told.out and "1997-01-01" in told.out
+    gone = shop("audience", "count", "true", "--at", "1996-12-31")
+    assert gone.status == 1 and "1997-01-01T00:00:00Z" in gone.err
+    user = shop("profile", "list", "--json").lines[0]["distinct_id"]
+    why = shop("audience", "explain", "true", user, "--at", then)
+    assert why.status == 0 and "✓" in why.out
+    assert shop("audience", "select", "true", "--at", then, "--limit", "3").out.count("\n") == 3
+
+    answer = shop("store", "restore", tmp_path / "june", "--at", then)
+    assert answer.status == 0 and str(tmp_path / "june") in answer.out
+    assert run("verify", tmp_path / "june").status == 0
+    pruned = shop("store", "prune", "--before", "1997-01-02")
+    assert pruned.status == 0 and "1997-01-01" in pruned.out

@@ -33,8 +33,9 @@ CORE_ROWS: Final = {
     "core.render": BASE,
     "core.storage": BASE | {"core.bitmaps"},
     "core.profiles": VOCABULARY | {"core.bitmaps"},
-    # Beyond the table: messaging needs to know whose user an address is and which users were issued or touched.
-    "core.messaging": VOCABULARY | {"core.evaluator", "core.render", "core.bitmaps", "core.profiles"},
+    # Beyond the table: messaging needs to know whose user an address is and which users were issued or touched; its
+    # reports hand ledgers' sets to analytics, which knows nothing of messages.
+    "core.messaging": VOCABULARY | {"core.evaluator", "core.render", "core.bitmaps", "core.profiles", "core.analytics"},
     "core.experiments": VOCABULARY | {"core.evaluator", "core.bitmaps"},
     "core.analytics": VOCABULARY | {"core.bitmaps", "core.evaluator"},
 }

@@ -9,6 +9,7 @@ from pyroaring import BitMap
 
 from core import commands
 from core.errors import AlreadyExists, FailedPrecondition, InvalidInput, NotFound, StaleEtag
+from core.messaging.admission import MAX_RECIPIENTS, judge_queue_again, leave, rejudge
 from core.messaging.compiled import (
     Compiled,
     compile_message,
@@ -25,7 +26,7 @@ from core.messaging.effects import (
     InboxEntry,
     Moved,
 )
-from core.messaging.judge import MAX_RECIPIENTS, fire, judge_everybody, judge_queue_again, leave, rejudge
+from core.messaging.judge import fire, judge_everybody
 from core.messaging.keys import read_key
 from core.messaging.outcomes import DELIVERED, Word, lose_all, note, repeat_only_to_who_drops
 from core.messaging.render import unchanged

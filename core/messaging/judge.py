@@ -8,13 +8,12 @@ couples users is a message's `max_recipients`; it is applied in the order of ins
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 from pyroaring import BitMap
 
 from core.bitmaps.cells import BLOCK_ROWS
@@ -23,30 +22,15 @@ from core.errors import StoreError
 from core.evaluator.bind import bind
 from core.evaluator.parse import Parsed
 from core.evaluator.time_use import crossings, global_instants
-from core.messaging.cause import causes_of
+from core.messaging.admission import admit, rejudge
 from core.messaging.compiled import Compiled, compile_message
 from core.messaging.definitions import Asap, MessageDefinition
-from core.messaging.effects import (
-    BACKFILLED,
-    EXPIRED,
-    MISSING_EVENT,
-    MISSING_PROPERTY,
-    NO_LONGER_MATCHES,
-    UNREACHABLE,
-    Caused,
-    Defined,
-    Moved,
-    Selected,
-    is_open,
-)
-from core.messaging.occurrences import FIRST
-from core.messaging.render import unchanged
-from core.messaging.work import View, Work
-from core.values import MICROS_PER_DAY, Value
+from core.messaging.effects import BACKFILLED, Defined
+from core.messaging.gates import matching
+from core.messaging.rows import Instants, Ordinals, array_of, at_once, inside
+from core.messaging.work import Work
+from core.values import MICROS_PER_DAY
 
-Ordinals = npt.NDArray[np.uint32]
-Instants = npt.NDArray[np.int64]
-MAX_RECIPIENTS: Final = "max_recipients"
 JUDGEMENT_FAILED: Final = "judgement_failed"
 """Why a message pauses whose judgement met a defect: it must not keep others from being judged, nor events out."""
 _MOST_GATHERED: Final = BLOCK_ROWS
@@ -94,110 +78,10 @@ def pause_defective(work: Work, key: str) -> None:
     work.do(Defined(paused))
 
 
-def matching(view: View, parsed: Parsed, among: BitMap | None, now: int | tuple[Ordinals, Instants]) -> BitMap:
-    """The users among those given (None: all) for whom an expression is true."""
-    return bind(parsed, view.population).select(view.population, among=among, now=now)
-
-
-def _array(users: BitMap) -> Ordinals:
-    return np.array(users.to_array(), np.uint32)
-
-
-def _room(view: View, definition: MessageDefinition, occurrence: int) -> int | None:
-    """How many more may be selected for sending in an occurrence; None without a limit."""
-    if not definition.max_recipients:
-        return None
-    ledger = view.messages.ledger(definition.key, occurrence)
-    return definition.max_recipients - (len(ledger.selected) - len(ledger.state("skipped")))
-
-
-def _pause_at_limit(work: Work, definition: MessageDefinition, instant: int) -> None:
-    paused = replace(
-        definition, state="paused", pause_reason=MAX_RECIPIENTS, paused_at=instant, revision=definition.revision + 1
-    )
-    work.do(Defined(paused))
-
-
-def _obstacles(view: View, compiled: Compiled, users: BitMap) -> dict[str, BitMap]:
-    """Who cannot be sent to now, by reason; the first gate in the way counts."""
-    found = {}
-    reachable = matching(view, compiled.reachable, users, view.now)
-    if len(reachable) < len(users):
-        found[UNREACHABLE] = users - reachable
-    rest = reachable
-    for name, parsed in compiled.needs.items():
-        having = matching(view, parsed, rest, view.now)
-        if len(having) < len(rest):
-            found[f"{MISSING_PROPERTY}:{name}"] = rest - having
-        rest = having
-    return found
-
-
-def _blocked(obstacles: Mapping[str, BitMap]) -> BitMap:
-    return BitMap.union(*obstacles.values()) if obstacles else BitMap()
-
-
-def admit(
-    work: Work,
-    definition: MessageDefinition,
-    compiled: Compiled,
-    ordinals: Ordinals,
-    instants: Instants,
-    *,
-    skip: str = "",
-    occurrence: int = FIRST,
-) -> None:
-    """Take users who match, and whom the occurrence never selected, into its ledger, through the gates.
-
-    Arguments:
-        ordinals, instants: uint32[n] and int64[n], the instant of each user's decision in micros.
-        skip: a reason for which all of them are skipped, instead of the gates.
-    """
-    if not len(ordinals):
-        return
-    order = np.lexsort((ordinals, instants))
-    ordinals, instants = ordinals[order], instants[order]
-    users = BitMap(ordinals)
-    obstacles = {skip: users} if skip else _obstacles(work, compiled, users)
-    causes: dict[int, dict[str, Value]] = {}
-    if compiled.content.needs_event and isinstance(definition.schedule, Asap) and not skip:
-        causes = causes_of(work, compiled, ordinals.tolist(), instants.tolist())
-        without = users - BitMap(list(causes)) - _blocked(obstacles)
-        if without and compiled.content.requires_event:
-            obstacles[MISSING_EVENT] = without
-
-    blocked = _blocked(obstacles)
-    room = _room(work, definition, occurrence)
-    limit_at: int | None = None
-    if room is not None and len(users) - len(blocked) > room:
-        free = ~np.isin(ordinals, _array(blocked))
-        passing = np.flatnonzero(np.cumsum(free) > room)
-        limit_at = int(instants[passing[0]])
-        kept = instants < limit_at
-        ordinals, instants = ordinals[kept], instants[kept]
-
-    state_of = np.zeros(len(ordinals), np.int32)
-    for number, reason_users in enumerate(obstacles.values(), 1):
-        state_of[np.isin(ordinals, _array(reason_users))] = number
-    queued = state_of == 0
-    if queued.any():
-        work.do(Selected(definition.key, "queued", "", ordinals[queued], instants[queued], occurrence))
-    for number, reason in enumerate(obstacles, 1):
-        rows = state_of == number
-        if rows.any():
-            work.do(Selected(definition.key, "skipped", reason, ordinals[rows], instants[rows], occurrence))
-    kept_causes = {ordinal: causes[ordinal] for ordinal in ordinals[queued].tolist() if ordinal in causes}
-    if kept_causes:
-        work.do(Caused(definition.key, kept_causes, occurrence))
-    if limit_at is not None:
-        _pause_at_limit(work, definition, limit_at)
-
-
 def judge_everybody(work: Work, definition: MessageDefinition, compiled: Compiled, at: int, *, skip: str = "") -> None:
     """Select all who match at an instant and were not selected before."""
     new = matching(work, compiled.targeting, None, at) - work.messages.ledger(definition.key).closed_to
-    ordinals = _array(new)
-    admit(work, definition, compiled, ordinals, np.full(len(ordinals), at, np.int64), skip=skip)
+    admit(work, definition, compiled, *at_once(new, at), skip=skip)
 
 
 def _spans(after: int, upto: int, everywhere: Sequence[int], users: int) -> Iterator[tuple[int, int, list[int]]]:
@@ -227,10 +111,10 @@ def _rounds(
 ) -> Iterator[tuple[Ordinals, Instants]]:
     """Cut (user, instant) pairs into rounds: the k-th holds every user's k-th instant, in order of ordinals."""
     ordinals, times = pairs
-    kept = np.isin(ordinals, _array(BitMap(ordinals) & everybody))
+    kept = inside(ordinals, everybody)
     ordinals, times = ordinals[kept], times[kept]
     if instants:
-        all_users = _array(everybody)
+        all_users = array_of(everybody)
         ordinals = np.concatenate([ordinals, np.tile(all_users, len(instants))])
         times = np.concatenate([times, np.repeat(np.array(instants, np.int64), len(all_users))])
         order = np.lexsort((times, ordinals))
@@ -270,12 +154,12 @@ def _first_matches(
     found_instants: list[Instants] = [np.zeros(0, np.int64)]
     decided = BitMap()
     for ordinals, times in _rounds(pairs, candidates, instants):
-        rows = ~np.isin(ordinals, _array(decided))
+        rows = ~inside(ordinals, decided)
         if not rows.any():
             continue
         ordinals, times = ordinals[rows], times[rows]
         matched = matching(work, compiled.targeting, BitMap(ordinals), (ordinals, times))
-        hits = np.isin(ordinals, _array(matched))
+        hits = inside(ordinals, matched)
         found_ordinals.append(ordinals[hits])
         found_instants.append(times[hits])
         decided |= matched
@@ -323,7 +207,7 @@ def _gathered(work: Work) -> Gathered | None:
     users = work.touched.users() & work.population.live
     if len(users) > _MOST_GATHERED:
         return None
-    return Gathered(work.population, _array(users))
+    return Gathered(work.population, array_of(users))
 
 
 def _judge_touched(work: Work, definition: MessageDefinition, touched: Gathered | None) -> None:
@@ -353,8 +237,8 @@ def _judge_new(work: Work, definition: MessageDefinition, compiled: Compiled, to
             continue
         new = work.messages.ledger(definition.key).open_to(users & work.population.live)
         if new:
-            ordinals = _array(_matching_touched(work, compiled.targeting, new, touched))
-            admit(work, definition, compiled, ordinals, np.full(len(ordinals), work.now, np.int64), skip=skip)
+            matched = _matching_touched(work, compiled.targeting, new, touched)
+            admit(work, definition, compiled, *at_once(matched, work.now), skip=skip)
 
 
 def _matching_touched(work: Work, parsed: Parsed, users: BitMap, touched: Gathered | None) -> BitMap:
@@ -363,78 +247,3 @@ def _matching_touched(work: Work, parsed: Parsed, users: BitMap, touched: Gather
         return matching(work, parsed, users, work.now)
     plan = bind(parsed, work.population)
     return touched.without(plan.select(touched, among=touched.within(users), now=work.now))
-
-
-def rejudge(
-    work: Work, definition: MessageDefinition, compiled: Compiled, users: BitMap, occurrence: int = FIRST
-) -> None:
-    """Judge open skips of an occurrence again.
-
-    Whose obstacle is gone is queued, or, who no longer matches, skipped for good; whose obstacle is another now is
-    told so; the rest stay as they are.
-    """
-    if definition.state != "live" or not users:
-        return
-    obstacles = _obstacles(work, compiled, users)
-    free = users - _blocked(obstacles)
-    matched = matching(work, compiled.targeting, free, work.now) if free else free
-    room = _room(work, definition, occurrence)
-    if room is not None and len(matched) > room:
-        _pause_at_limit(work, definition, work.now)
-        return
-    for reason, skipped in work.messages.ledger(definition.key, occurrence).reasons("skipped"):
-        if not is_open(reason):
-            continue
-        passing, lost = skipped & matched, skipped & (free - matched)
-        if passing:
-            moved = Moved(definition.key, passing, "skipped", reason, "queued", "", work.now, occurrence=occurrence)
-            work.do(moved)
-        if lost:
-            moved = Moved(definition.key, lost, "skipped", reason, "skipped", NO_LONGER_MATCHES, occurrence=occurrence)
-            work.do(moved)
-        for fresh, group in obstacles.items():
-            moving = skipped & group
-            if moving and fresh != reason:
-                work.do(Moved(definition.key, moving, "skipped", reason, "skipped", fresh, occurrence=occurrence))
-
-
-def judge_queue_again(work: Work, definition: MessageDefinition, compiled: Compiled, occurrence: int) -> None:
-    """After a resume: drop from the queue what waited too long and who no longer matches."""
-    ledger = work.messages.ledger(definition.key, occurrence)
-    queued = ledger.state("queued")
-    if not queued:
-        return
-    expired = ledger.waiting_since_before(queued, work.now - definition.expiry)
-    rest = queued - expired
-    if expired:
-        work.do(Moved(definition.key, expired, "queued", "", "skipped", EXPIRED, occurrence=occurrence))
-    lost = rest - matching(work, compiled.targeting, rest, work.now)
-    if lost:
-        work.do(Moved(definition.key, lost, "queued", "", "skipped", NO_LONGER_MATCHES, occurrence=occurrence))
-
-
-def leave(
-    work: Work, definition: MessageDefinition, users: BitMap, bases: Mapping[int, bytes], occurrence: int
-) -> BitMap:
-    """Leave to begin: the last look at pause, match, address and what was rendered.
-
-    Who no longer matches or cannot be reached leaves the queue with the reason. Who would be rendered otherwise by now
-    than `bases` tell stays in it, to be offered anew.
-    """
-    if definition.state != "live":
-        return BitMap()
-    queued = work.messages.ledger(definition.key, occurrence).state("queued") & users
-    if not queued:
-        return queued
-    compiled = compile_message(work, definition)
-    matched = matching(work, compiled.targeting, queued, work.now)
-    lost = queued - matched
-    if lost:
-        work.do(Moved(definition.key, lost, "queued", "", "skipped", NO_LONGER_MATCHES, occurrence=occurrence))
-    for reason, blocked in _obstacles(work, compiled, matched).items():
-        work.do(Moved(definition.key, blocked, "queued", "", "skipped", reason, occurrence=occurrence))
-        matched = matched - blocked
-    granted = unchanged(work, definition, compiled, matched, bases, occurrence=occurrence)
-    if granted:
-        work.do(Moved(definition.key, granted, "queued", "", "begun", "", occurrence=occurrence))
-    return granted

@@ -16,7 +16,7 @@ from core.messaging.cause import causes_of, latest_event
 from core.messaging.compiled import compile_message
 from core.messaging.definitions import Asap, MessageDefinition, State
 from core.messaging.effects import STATES, DeliveryState, InboxEntry, is_open
-from core.messaging.judge import matching
+from core.messaging.gates import GATES, Asked, matching, through
 from core.messaging.keys import idempotency_key
 from core.messaging.ledger import Ledger
 from core.messaging.refusals import words_of_refusal
@@ -25,23 +25,6 @@ from core.messaging.work import View
 from core.profiles.reading import find
 
 _ROWS: Final = 10_000
-_REASONS: Final = {
-    "unreachable": "there is no address to send to on this channel",
-    "missing_property": "the template needs a property that the user lacks",
-    "missing_event": "the template reads the event that caused the match, and time alone caused it",
-    "render_failed": "the user's values do not fit the template",
-    "backfilled": "the match came from an import or from an event that was too old to trigger",
-    "matched_at_launch": "the user matched already at the launch, which was told to skip those",
-    "no_longer_matches": "the user no longer matched when it was to be sent",
-    "expired": "it waited longer than the message's expires_after",
-    "ended": "the message ended before it was sent",
-    "merged": "the user was merged into another, whose delivery counts",
-    "deleted": "the user was deleted",
-    "once": "an id of this user had it before its user was deleted, or it may have reached the user by another hand-off",
-    "provider_refused": "the provider refused it for good",
-    "operator": "an operator settled it",
-}
-"""What each reason means, for people."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,13 +229,6 @@ def report(view: View, key: str) -> Report:
     return Report(definition, together, not problems, problems, sorted(per_day.items()), view.now, occurrences)
 
 
-def describe(reason: str) -> str:
-    """A reason in words."""
-    name, _, rest = reason.partition(":")
-    text = _REASONS.get(name, name)
-    return f"{text}: {rest}" if rest else text
-
-
 def preview(view: View, key: str, distinct_id: str) -> Preview:
     """A message as one user would read it, and whether the user would get it now.
 
@@ -270,15 +246,12 @@ def preview(view: View, key: str, distinct_id: str) -> Preview:
     examples = {} if example is None else {ordinal: example}
     result = render_users(view, definition, compiled, [ordinal], examples, occurrence=occurrence)[0]
     rendered = result if isinstance(result, HandOff) else None
-    place = ledger.place(ordinal)
-    if place is not None:
-        state, reason = place
-        before = f"already selected, and {state}" + (f" because {describe(reason)}" if reason else "")
-        return Preview(rendered, False, "once", before, explained)
-    if ordinal in ledger.marked:
-        return Preview(rendered, False, "once", "an id of this user had it before its user was deleted", explained)
-    if not matching(view, compiled.targeting, BitMap([ordinal]), view.now):
-        return Preview(rendered, False, "match", "the user does not match the targeting", explained)
+    asked = Asked(view, definition, compiled, occurrence, "ask", view.now)
+    for gate in GATES:
+        stops = through(asked, BitMap([ordinal]), (gate,)) if gate.name != "live" else []
+        if stops:
+            reason = gate.name if gate.kind == "selecting" else stops[0].reason
+            return Preview(rendered, False, reason, gate.stopping(asked, stops[0]), explained)
     if isinstance(result, Obstacle):
         return Preview(None, False, result.reason, result.detail, explained)
     notes = []
@@ -303,33 +276,11 @@ def explain_delivery(view: View, key: str, distinct_id: str) -> DeliveryExplanat
     occurrence, ledger = _last_of(view, key, ordinal)
     place = ledger.place(ordinal)
     user = BitMap([ordinal])
-    matches = bool(matching(view, compiled.targeting, user, view.now))
-    reachable = bool(matching(view, compiled.reachable, user, view.now))
-    lacking = [name for name, parsed in compiled.needs.items() if not matching(view, parsed, user, view.now)]
-    once = "once ever" if isinstance(definition.schedule, Asap) else "once for its one occurrence"
-    backfilled = place is not None and place[1] == "backfilled"
-    if place is not None:
-        before = f"selected before, and this message selects {once}"
-    elif ordinal in ledger.marked:
-        before = "an id of this user had it before its user was deleted"
-    else:
-        before = "not selected before"
-    gates = [
-        (
-            "live",
-            definition.state == "live",
-            f"the message is {definition.state}" + (f" ({definition.pause_reason})" if definition.pause_reason else ""),
-        ),
-        ("match", matches, "the targeting matches now" if matches else "the targeting does not match now"),
-        ("once", ordinal not in ledger.closed_to, before),
-        ("backfilled", not backfilled, describe("backfilled") if backfilled else "no import or late event decided it"),
-        (
-            "reachable",
-            reachable,
-            f"can be reached by {definition.channel}" if reachable else f"cannot be reached by {definition.channel}",
-        ),
-        ("properties", not lacking, f"lacks {', '.join(lacking)}" if lacking else "has all that the template needs"),
-    ]
+    asked = Asked(view, definition, compiled, occurrence, "ask", view.now)
+    gates = []
+    for gate in GATES:
+        stops = through(asked, user, (gate,))
+        gates.append((gate.name, not stops, gate.stopping(asked, stops[0]) if stops else gate.passing(asked)))
     state, reason = place or ("none", "")
     return DeliveryExplanation(
         state,

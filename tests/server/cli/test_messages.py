@@ -154,8 +154,7 @@ def test_a_dry_run_says_to_how_many_it_would_really_go(muster: Muster, tmp_path:
     assert muster("message", "launch", "em", "--existing", "send", env=env).status == 0
     shown = muster("message", "preview", "em", "u5", env=env).out
     assert shown.splitlines()[0] == (
-        "would not be sent (once: already selected, and skipped because the template needs a property that the user "
-        "lacks: name)"
+        "would not be sent (once: selected before (skipped: missing_property:name), and this message selects once ever)"
     )
 
 

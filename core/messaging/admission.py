@@ -1,0 +1,157 @@
+"""What becomes of users whom a message selects: the gates decide, and effects say so for the ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Final
+
+import numpy as np
+from pyroaring import BitMap
+
+from core.messaging.compiled import Compiled, compile_message
+from core.messaging.definitions import MessageDefinition
+from core.messaging.effects import EXPIRED, NO_LONGER_MATCHES, Caused, Defined, Moved, Selected, is_open
+from core.messaging.gates import MATCH, STANDING, Asked, Stop, matching, stopped, through
+from core.messaging.occurrences import FIRST
+from core.messaging.render import unchanged
+from core.messaging.rows import Instants, Ordinals, inside
+from core.messaging.work import View, Work
+
+MAX_RECIPIENTS: Final = "max_recipients"
+
+
+def _room(view: View, definition: MessageDefinition, occurrence: int) -> int | None:
+    """How many more may be selected for sending in an occurrence; None without a limit."""
+    if not definition.max_recipients:
+        return None
+    ledger = view.messages.ledger(definition.key, occurrence)
+    return definition.max_recipients - (len(ledger.selected) - len(ledger.state("skipped")))
+
+
+def _pause_at_limit(work: Work, definition: MessageDefinition, instant: int) -> None:
+    paused = replace(
+        definition, state="paused", pause_reason=MAX_RECIPIENTS, paused_at=instant, revision=definition.revision + 1
+    )
+    work.do(Defined(paused))
+
+
+def admit(
+    work: Work,
+    definition: MessageDefinition,
+    compiled: Compiled,
+    ordinals: Ordinals,
+    instants: Instants,
+    *,
+    skip: str = "",
+    occurrence: int = FIRST,
+) -> None:
+    """Take users who match, and whom the occurrence never selected, into its ledger, through the gates.
+
+    Arguments:
+        ordinals, instants: uint32[n] and int64[n], the instant of each user's decision in micros.
+        skip: a reason for which all of them are skipped, instead of the gates.
+    """
+    if not len(ordinals):
+        return
+    order = np.lexsort((ordinals, instants))
+    ordinals, instants = ordinals[order], instants[order]
+    users = BitMap(ordinals)
+    asked = Asked(work, definition, compiled, occurrence, "decide", (ordinals, instants))
+    stops = [Stop(skip, users)] if skip else through(asked, users, STANDING)
+
+    room = _room(work, definition, occurrence)
+    blocked = stopped(stops)
+    limit_at: int | None = None
+    if room is not None and len(users) - len(blocked) > room:
+        passing = np.flatnonzero(np.cumsum(~inside(ordinals, blocked)) > room)
+        limit_at = int(instants[passing[0]])
+        kept = instants < limit_at
+        ordinals, instants = ordinals[kept], instants[kept]
+
+    state_of = np.zeros(len(ordinals), np.int32)
+    for number, stop in enumerate(stops, 1):
+        state_of[inside(ordinals, stop.users)] = number
+    queued = state_of == 0 if stops else slice(None)
+    if len(ordinals[queued]):
+        work.do(Selected(definition.key, "queued", "", ordinals[queued], instants[queued], occurrence))
+    for number, stop in enumerate(stops, 1):
+        rows = state_of == number
+        if rows.any():
+            work.do(Selected(definition.key, "skipped", stop.reason, ordinals[rows], instants[rows], occurrence))
+    if asked.causes:
+        kept_causes = {one: asked.causes[one] for one in ordinals[queued].tolist() if one in asked.causes}
+        if kept_causes:
+            work.do(Caused(definition.key, kept_causes, occurrence))
+    if limit_at is not None:
+        _pause_at_limit(work, definition, limit_at)
+
+
+def rejudge(
+    work: Work, definition: MessageDefinition, compiled: Compiled, users: BitMap, occurrence: int = FIRST
+) -> None:
+    """Judge open skips of an occurrence again.
+
+    Whose obstacle is gone is queued, or, who no longer matches, skipped for good; whose obstacle is another now is
+    told so; the rest stay as they are.
+    """
+    if definition.state != "live" or not users:
+        return
+    key = definition.key
+    asked = Asked(work, definition, compiled, occurrence, "again", work.now)
+    stops = through(asked, users, STANDING)
+    free = users - stopped(stops)
+    lost = stopped(through(asked, free, MATCH))
+    room = _room(work, definition, occurrence)
+    if room is not None and len(free) - len(lost) > room:
+        _pause_at_limit(work, definition, work.now)
+        return
+    for reason, skipped in work.messages.ledger(key, occurrence).reasons("skipped"):
+        if not is_open(reason):
+            continue
+        passing = skipped & (free - lost)
+        if passing:
+            work.do(Moved(key, passing, "skipped", reason, "queued", "", work.now, occurrence=occurrence))
+        for stop in (Stop(NO_LONGER_MATCHES, lost), *stops):
+            moving = skipped & stop.users
+            if moving and stop.reason != reason:
+                work.do(Moved(key, moving, "skipped", reason, "skipped", stop.reason, occurrence=occurrence))
+
+
+def judge_queue_again(work: Work, definition: MessageDefinition, compiled: Compiled, occurrence: int) -> None:
+    """After a resume: drop from the queue what waited too long and who no longer matches."""
+    ledger = work.messages.ledger(definition.key, occurrence)
+    queued = ledger.state("queued")
+    if not queued:
+        return
+    expired = ledger.waiting_since_before(queued, work.now - definition.expiry)
+    rest = queued - expired
+    lost = rest - matching(work, compiled.targeting, rest, work.now)
+    for reason, users in ((EXPIRED, expired), (NO_LONGER_MATCHES, lost)):
+        if users:
+            work.do(Moved(definition.key, users, "queued", "", "skipped", reason, occurrence=occurrence))
+
+
+def leave(
+    work: Work, definition: MessageDefinition, users: BitMap, bases: Mapping[int, bytes], occurrence: int
+) -> BitMap:
+    """Leave to begin: the last look at pause, match, address and what was rendered.
+
+    Who no longer matches or cannot be reached leaves the queue with the reason. Who would be rendered otherwise by now
+    than `bases` tell stays in it, to be offered anew.
+    """
+    if definition.state != "live":
+        return BitMap()
+    queued = work.messages.ledger(definition.key, occurrence).state("queued") & users
+    if not queued:
+        return queued
+    compiled = compile_message(work, definition)
+    asked = Asked(work, definition, compiled, occurrence, "leave", work.now)
+    stops = through(asked, queued, (*MATCH, *STANDING))
+    for stop in stops:
+        work.do(Moved(definition.key, stop.users, "queued", "", "skipped", stop.reason, occurrence=occurrence))
+    passing = queued - stopped(stops)
+    granted = unchanged(work, definition, compiled, passing, bases, occurrence=occurrence)
+    if granted:
+        work.do(Moved(definition.key, granted, "queued", "", "begun", "", occurrence=occurrence))
+    return granted

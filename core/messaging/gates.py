@@ -1,0 +1,208 @@
+"""What stands between a message and a user: one list of gates, in order, for whoever asks.
+
+A judgement, leave to begin, an explanation and a preview run the same gates. A gate looks at many users at once and
+names those that it stops, with the reason for the ledger; the others pass. To add one, write its `stops` and its words
+and put it into `GATES` at its place; its reasons get their words in `reasons.py`, and `effects.OPEN_REASONS` where they
+may pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Final, Literal
+
+import numpy as np
+from pyroaring import BitMap
+
+from core.evaluator.bind import bind
+from core.evaluator.parse import Parsed
+from core.messaging.cause import causes_of
+from core.messaging.compiled import Compiled
+from core.messaging.definitions import Asap, MessageDefinition
+from core.messaging.effects import BACKFILLED, MISSING_EVENT, MISSING_PROPERTY, NO_LONGER_MATCHES, UNREACHABLE
+from core.messaging.reasons import describe
+from core.messaging.rows import Pairs, inside
+from core.messaging.work import View
+from core.values import Value
+
+Moment = Literal["decide", "again", "leave", "ask"]
+"""When gates are asked: as users are selected, as they are judged again, at leave to begin, or by somebody curious."""
+
+Kind = Literal["selecting", "standing", "timing"]
+"""What a gate's answer hangs on: whether a user is selected at all; what is known of the user and the message; or,
+besides, on the instant and on what the user gets otherwise. Timing gates may defer."""
+
+
+@dataclass(slots=True)
+class Asked:
+    """Users of one occurrence of a message whom gates are asked about.
+
+    `now` is the instant of asking in micros, one for all or one for each user. Gates leave their findings in `causes`
+    (the event that made each user match).
+    """
+
+    view: View
+    definition: MessageDefinition
+    compiled: Compiled
+    occurrence: int
+    moment: Moment
+    now: int | Pairs
+    causes: dict[int, dict[str, Value]] = field(default_factory=dict)
+
+    def pairs(self, users: BitMap) -> Pairs:
+        """Each of some users with the instant of asking, ascending by ordinal: uint32[n], int64[n]."""
+        ordinals = np.array(users.to_array(), np.uint32)
+        if isinstance(self.now, int):
+            return ordinals, np.full(len(ordinals), self.now, np.int64)
+        kept = inside(self.now[0], users)
+        order = np.argsort(self.now[0][kept], kind="stable")
+        return self.now[0][kept][order], self.now[1][kept][order]
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Users whom a gate stops: skipped for a reason, or, with `due` in micros, deferred until then."""
+
+    reason: str
+    users: BitMap
+    due: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """One gate.
+
+    Arguments:
+        name: its code in explanations.
+        kind: what its answer hangs on.
+        stops: whom of the users it stops; sets are disjoint and among the users given.
+        passing: what it means to pass, in words.
+        stopping: why it stops the one user asked about, in words.
+    """
+
+    name: str
+    kind: Kind
+    stops: Callable[[Asked, BitMap], list[Stop]]
+    passing: Callable[[Asked], str]
+    stopping: Callable[[Asked, Stop], str]
+
+
+def matching(view: View, parsed: Parsed, among: BitMap | None, now: int | Pairs) -> BitMap:
+    """The users among those given (None: all) for whom an expression is true."""
+    return bind(parsed, view.population).select(view.population, among=among, now=now)
+
+
+def through(asked: Asked, users: BitMap, gates: Iterable[Gate]) -> list[Stop]:
+    """Lead users through gates: whom each stops, of those whom none before it stopped."""
+    found: list[Stop] = []
+    for gate in gates:
+        if not users:
+            break
+        for stop in gate.stops(asked, users):
+            if stop.users:
+                found.append(stop)
+                users = users - stop.users
+    return found
+
+
+def stopped(stops: Sequence[Stop]) -> BitMap:
+    """All users of some stops."""
+    return BitMap.union(*(stop.users for stop in stops)) if stops else BitMap()
+
+
+def _live(asked: Asked, users: BitMap) -> list[Stop]:
+    return [] if asked.definition.state == "live" else [Stop("live", users)]
+
+
+def _state(asked: Asked) -> str:
+    why = f" ({asked.definition.pause_reason})" if asked.definition.pause_reason else ""
+    return f"the message is {asked.definition.state}{why}"
+
+
+def _match(asked: Asked, users: BitMap) -> list[Stop]:
+    return [Stop(NO_LONGER_MATCHES, users - matching(asked.view, asked.compiled.targeting, users, asked.now))]
+
+
+def _once(asked: Asked, users: BitMap) -> list[Stop]:
+    ledger = asked.view.messages.ledger(asked.definition.key, asked.occurrence)
+    return [Stop("once", users - ledger.open_to(users))]
+
+
+def _once_words(asked: Asked, stop: Stop) -> str:
+    ledger = asked.view.messages.ledger(asked.definition.key, asked.occurrence)
+    place = ledger.place(stop.users.min())
+    if place is None:
+        return "an id of this user had it before its user was deleted"
+    once = "once ever" if isinstance(asked.definition.schedule, Asap) else "once in each occurrence"
+    why = f": {place[1]}" if place[1] else ""
+    return f"selected before ({place[0]}{why}), and this message selects {once}"
+
+
+def _backfilled(asked: Asked, users: BitMap) -> list[Stop]:
+    ledger = asked.view.messages.ledger(asked.definition.key, asked.occurrence)
+    return [Stop(BACKFILLED, users & skipped) for reason, skipped in ledger.reasons("skipped") if reason == BACKFILLED]
+
+
+def _reachable(asked: Asked, users: BitMap) -> list[Stop]:
+    return [Stop(UNREACHABLE, users - matching(asked.view, asked.compiled.reachable, users, asked.view.now))]
+
+
+def _properties(asked: Asked, users: BitMap) -> list[Stop]:
+    found = []
+    for name, parsed in asked.compiled.needs.items():
+        having = matching(asked.view, parsed, users, asked.view.now)
+        found.append(Stop(f"{MISSING_PROPERTY}:{name}", users - having))
+        users = having
+    return found
+
+
+def _event(asked: Asked, users: BitMap) -> list[Stop]:
+    """Of new matches only: the event that caused one is kept with it."""
+    content = asked.compiled.content
+    if asked.moment != "decide" or not content.needs_event or not isinstance(asked.definition.schedule, Asap):
+        return []
+    ordinals, instants = asked.pairs(users)
+    asked.causes = causes_of(asked.view, asked.compiled, ordinals.tolist(), instants.tolist())
+    return [Stop(MISSING_EVENT, users - BitMap(list(asked.causes)))] if content.requires_event else []
+
+
+def _lacking(_: Asked, stop: Stop) -> str:
+    return f"lacks {stop.reason.partition(':')[2]}"
+
+
+def _described(_: Asked, stop: Stop) -> str:
+    return describe(stop.reason)
+
+
+def _says(text: str) -> Callable[[Asked], str]:
+    return lambda _: text
+
+
+GATES: Final[tuple[Gate, ...]] = (
+    Gate("live", "selecting", _live, _state, lambda asked, _: _state(asked)),
+    Gate(
+        "match",
+        "selecting",
+        _match,
+        _says("the targeting matches now"),
+        lambda _asked, _stop: "the targeting does not match now",
+    ),
+    Gate("once", "selecting", _once, _says("not selected before"), _once_words),
+    Gate("backfilled", "selecting", _backfilled, _says("no import or late event decided it"), _described),
+    Gate(
+        "reachable",
+        "standing",
+        _reachable,
+        lambda asked: f"can be reached by {asked.definition.channel}",
+        lambda asked, _: f"cannot be reached by {asked.definition.channel}",
+    ),
+    Gate("properties", "standing", _properties, _says("has all that the template needs"), _lacking),
+    Gate("event", "standing", _event, _says("the template lacks no event"), _described),
+    # Consent and suppression, then once per address, belong here.
+)
+"""All gates, in the order in which they are asked."""
+
+MATCH: Final = tuple(gate for gate in GATES if gate.name == "match")
+STANDING: Final = tuple(gate for gate in GATES if gate.kind == "standing")
+TIMING: Final = tuple(gate for gate in GATES if gate.kind == "timing")

@@ -1,0 +1,30 @@
+"""The reasons of skips, deferrals and failures, in words."""
+
+from __future__ import annotations
+
+from typing import Final
+
+_REASONS: Final = {
+    "unreachable": "there is no address to send to on this channel",
+    "missing_property": "the template needs a property that the user lacks",
+    "missing_event": "the template reads the event that caused the match, and time alone caused it",
+    "render_failed": "the user's values do not fit the template",
+    "backfilled": "the match came from an import or from an event that was too old to trigger",
+    "matched_at_launch": "the user matched already at the launch, which was told to skip those",
+    "no_longer_matches": "the user no longer matched when it was to be sent",
+    "expired": "it waited longer than the message's expires_after",
+    "ended": "the message ended before it was sent",
+    "merged": "the user was merged into another, whose delivery counts",
+    "deleted": "the user was deleted",
+    "once": "an id of this user had it before its user was deleted, or it may have reached the user by another hand-off",
+    "provider_refused": "the provider refused it for good",
+    "operator": "an operator settled it",
+}
+"""What each reason means, for people."""
+
+
+def describe(reason: str) -> str:
+    """A reason in words."""
+    name, _, rest = reason.partition(":")
+    text = _REASONS.get(name, name)
+    return f"{text}: {rest}" if rest else text

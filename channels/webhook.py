@@ -22,19 +22,16 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from typing import Final
-from urllib.parse import urlsplit
 
 import httpx
 from standardwebhooks import Webhook
 
+from channels.http_calls import Answer, HttpCalls, HttpConfig, NeverLeft, Uncertain, Unwritable
 from channels.provider import Batch, Outcome, Recipient, Result, as_settled
 from channels.retry import Attempt, RetryPolicy, attempt_until_settled
-from channels.retry_after import retry_after_seconds
 from channels.webhook_requests import RESERVED_HEADERS, WebhookRequest, requests_of
 
 _AGAIN: Final = frozenset({408, 425, 429})
-_NEVER_LEFT: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
-_CANNOT_BE_WRITTEN: Final = (httpx.InvalidURL, httpx.UnsupportedProtocol, httpx.LocalProtocolError)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,14 +81,15 @@ class WebhookProvider:
         self._signers = [Webhook(secret) for secret in config.secrets]
         self._stopping = asyncio.Event()
         self._calls = asyncio.Semaphore(config.connections)
-        limits = httpx.Limits(max_connections=config.connections, max_keepalive_connections=config.connections)
-        self._client = httpx.AsyncClient(
-            timeout=httpx.Timeout(config.timeout, connect=config.connect_timeout),
-            limits=limits,
-            follow_redirects=False,
-            trust_env=False,
-            proxy=config.proxy or None,
-            transport=transport,
+        self._http = HttpCalls(
+            HttpConfig(
+                connections=config.connections,
+                connect_timeout=config.connect_timeout,
+                timeout=config.timeout,
+                longest_answer=config.longest_answer,
+                proxy=config.proxy,
+            ),
+            transport,
         )
 
     @property
@@ -109,7 +107,7 @@ class WebhookProvider:
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._client.aclose()
+        await self._http.close()
 
     async def _handle(self, item: WebhookRequest | Result) -> Sequence[Result]:
         if isinstance(item, Result):
@@ -122,74 +120,42 @@ class WebhookProvider:
             if self._stopping.is_set():
                 return Attempt(Outcome.NOT_SENT, "the worker is stopping")
             try:
-                signed = self._signed(request)
-            except (*_CANNOT_BE_WRITTEN, ValueError, TypeError) as error:
-                return Attempt(Outcome.FAILED, _words(error))
-            try:
-                return await self._answer(signed)
-            except _CANNOT_BE_WRITTEN as error:
-                return Attempt(Outcome.FAILED, _words(error))
-            except _NEVER_LEFT as error:
-                return Attempt(Outcome.NOT_SENT, _words(error))
-            except (httpx.TransportError, TimeoutError) as error:
-                return Attempt(Outcome.AMBIGUOUS, _words(error), again=True)
+                headers = self._headers(request)
+                return _settled(await self._http.post(request.url, headers, request.body.encode()))
+            except Unwritable as error:
+                return Attempt(Outcome.FAILED, str(error))
+            except NeverLeft as error:
+                return Attempt(Outcome.NOT_SENT, str(error))
+            except Uncertain as error:
+                return Attempt(Outcome.AMBIGUOUS, str(error), again=True)
 
-    def _signed(self, request: WebhookRequest) -> httpx.Request:
-        """The request with its signature, made anew for each attempt: receivers refuse old timestamps.
+    def _headers(self, request: WebhookRequest) -> dict[str, str]:
+        """The request's headers with its signature, made anew for each attempt: receivers refuse old timestamps.
 
         Raises:
-            ValueError, TypeError, httpx.InvalidURL: what cannot be written as a request.
+            Unwritable: for what cannot be written as a request.
         """
         for name in request.headers:
             if name.strip().lower() in RESERVED_HEADERS:
-                raise ValueError(f"the header {name} is not for a message to set")
-        if not urlsplit(request.url).hostname:  # httpx escapes half a bracket and then looks the host up
-            raise ValueError(f"{request.url!r} names no host")
+                raise Unwritable(f"the header {name} is not for a message to set")
         now = datetime.now(UTC)
-        headers = httpx.Headers({"content-type": "application/json", "user-agent": "muster"})
-        headers.update(dict(request.headers))
-        headers["idempotency-key"] = request.key
-        headers["webhook-id"] = request.key
-        headers["webhook-timestamp"] = str(int(now.timestamp()))
-        headers["webhook-signature"] = " ".join(
+        signatures = " ".join(
             signer.sign(msg_id=request.key, timestamp=now, data=request.body) for signer in self._signers
         )
-        return self._client.build_request("POST", request.url, headers=headers, content=request.body.encode())
-
-    async def _answer(self, request: httpx.Request) -> Attempt:
-        async with asyncio.timeout(self._config.connect_timeout + self._config.timeout):
-            response = await self._client.send(request, stream=True)
-        try:
-            words = await self._first_words(response)
-        finally:
-            await response.aclose()
-        detail = f"{response.status_code} {words}".strip()
-        if response.is_success:
-            return Attempt(Outcome.SENT, detail, response.headers.get("x-request-id", ""))
-        if response.is_redirect:
-            return Attempt(Outcome.FAILED, f"{detail} (redirects are not followed: set the final URL)")
-        if response.is_server_error or response.status_code in _AGAIN:
-            wait = retry_after_seconds(response.headers.get("retry-after"))
-            return Attempt(Outcome.FAILED, detail, again=True, least_wait=wait)
-        return Attempt(Outcome.FAILED, detail)
-
-    async def _first_words(self, response: httpx.Response) -> str:
-        """The beginning of the response's body, for people. The status has settled the outcome already."""
-        read = bytearray()
-        try:
-            async with asyncio.timeout(self._config.timeout):
-                async for chunk in response.aiter_raw():  # raw: a small compressed body may be a huge one
-                    read += chunk
-                    if len(read) >= self._config.longest_answer:
-                        break
-        except (httpx.TransportError, TimeoutError) as error:
-            return f"(body: {_words(error)})"
-        if "content-encoding" in response.headers:
-            return ""
-        return " ".join(bytes(read[: self._config.longest_answer]).decode("utf-8", "replace").split())
+        return {
+            **{"content-type": "application/json", "user-agent": "muster"},
+            **{name.lower(): value for name, value in request.headers.items()},
+            **{"idempotency-key": request.key, "webhook-id": request.key},
+            **{"webhook-timestamp": str(int(now.timestamp())), "webhook-signature": signatures},
+        }
 
 
-def _words(error: Exception) -> str:
-    """An error for people, in one line."""
-    name, text = type(error).__name__, " ".join(str(error).split())
-    return f"{name}: {text}" if text else name
+def _settled(answer: Answer) -> Attempt:
+    """What a receiver's answer comes to."""
+    if answer.is_success:
+        return Attempt(Outcome.SENT, answer.words, answer.headers.get("x-request-id", ""))
+    if 300 <= answer.status < 400:
+        return Attempt(Outcome.FAILED, f"{answer.words} (redirects are not followed: set the final URL)")
+    if answer.status >= 500 or answer.status in _AGAIN:
+        return Attempt(Outcome.FAILED, answer.words, again=True, least_wait=answer.wait)
+    return Attempt(Outcome.FAILED, answer.words)

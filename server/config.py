@@ -191,6 +191,48 @@ class Config:
         ),
     )
     webhook_proxy: str = field(default="", metadata=_about("URL of an HTTP proxy to the receivers"))
+    sms_provider: str = field(
+        default="",
+        metadata=_about(
+            "who carries text messages; empty: the server embeds no worker", choices=("", "twilio", "http")
+        ),
+    )
+    sms_from: str = field(default="", metadata=_about("sender of text messages that name none"))
+    sms_url: str = field(
+        default="",
+        metadata=_about(
+            "`http`: where each text message is posted, with {to}, {from}, {text} and {key} in it or in the body; "
+            "`twilio`: its API, where it is not the usual one"
+        ),
+    )
+    sms_account: str = field(default="", metadata=_about("Twilio's account SID, `AC…`"))
+    sms_user: str = field(
+        default="", metadata=_about("SID of a Twilio API key, `SK…`; empty: the account's auth token")
+    )
+    sms_secret_file: Path | None = field(
+        default=None,
+        metadata=_about("file of Twilio's auth token or API secret; `http`: of the Authorization header's value"),
+    )
+    sms_body: str = field(
+        default="", metadata=_about("`http`: the body; empty: JSON of to, from, text and key, as texts")
+    )
+    sms_form: bool = field(default=False, metadata=_about("`http`: the body is a form, not JSON"))
+    sms_idempotent: bool = field(
+        default=False,
+        metadata=_about("`http`: the provider drops a repeated Idempotency-Key, so an uncertain call is made again"),
+    )
+    sms_connections: int = field(default=16, metadata=_about("most text messages on their way at once", least=1))
+    sms_connect_timeout_seconds: float = field(
+        default=10.0, metadata=_about("longest wait for a connection to the provider", least=0.1)
+    )
+    sms_timeout_seconds: float = field(
+        default=30.0, metadata=_about("longest wait for the answer; then it is ambiguous", least=0.1)
+    )
+    sms_attempts: int = field(default=8, metadata=_about("tries at a text message that is refused for now", least=1))
+    sms_longest_wait_seconds: float = field(
+        default=30.0, metadata=_about("longest wait between tries, which grow from half a second", least=0.5)
+    )
+    sms_proxy: str = field(default="", metadata=_about("URL of an HTTP proxy to the provider"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ import signal
 import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AsyncExitStack, suppress
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -39,13 +39,17 @@ from muster.v1 import (
 from muster.worker import Worker
 from prometheus_client import CollectorRegistry
 
+from channels.carrier import SingleProvider
 from channels.email import EmailProvider, SmtpConfig
+from channels.http_calls import MOST_JSON, HttpConfig
 from channels.loop import LoopConfig, WorkerLoop
 from channels.provider import Provider
 from channels.retry import RetryPolicy
+from channels.sms_http import SmsHttp, SmsHttpConfig
+from channels.twilio import Twilio, TwilioConfig
 from channels.webhook import WebhookConfig, WebhookProvider
 from core.engine import EngineConfig
-from core.errors import FailedPrecondition, InvalidInput
+from core.errors import FailedPrecondition
 from core.messaging.definitions import ChannelName
 from server import logs, memory, providers
 from server.auth import Caller, Tokens, read_tokens
@@ -314,15 +318,31 @@ def _providers(config: Config) -> dict[ChannelName, Callable[[], Provider]]:
         InvalidInput: OPTION_VALUE.
     """
     found: dict[ChannelName, Callable[[], Provider]] = {}
-    if config.smtp_host:
-        patience = RetryPolicy(attempts=config.smtp_attempts, longest_wait=config.smtp_longest_wait_seconds)
-        smtp = SmtpConfig(**providers.smtp(config), retry=patience)
+    if providers.is_named(config, "email"):
+        smtp = SmtpConfig(**providers.smtp(config), retry=_patience(config, "smtp"))
         found["email"] = lambda: EmailProvider(smtp)
-    if config.webhook:
-        patience = RetryPolicy(attempts=config.webhook_attempts, longest_wait=config.webhook_longest_wait_seconds)
-        webhook = WebhookConfig(**providers.webhook(config), retry=patience)
+    if providers.is_named(config, "webhook"):
+        webhook = WebhookConfig(**providers.webhook(config), retry=_patience(config, "webhook"))
         found["webhook"] = lambda: WebhookProvider(webhook)
+    if providers.is_named(config, "sms"):
+        found["sms"] = _sms(config)
     return found
+
+
+def _patience(config: Config, prefix: str) -> RetryPolicy:
+    return RetryPolicy(
+        attempts=getattr(config, f"{prefix}_attempts"), longest_wait=getattr(config, f"{prefix}_longest_wait_seconds")
+    )
+
+
+def _sms(config: Config) -> Callable[[], Provider]:
+    http, retry = HttpConfig(**providers.http(config, "sms"), longest_answer=MOST_JSON), _patience(config, "sms")
+    given = providers.sms(config)
+    if config.sms_provider == "twilio":
+        twilio = TwilioConfig(**given, http=http)
+        return lambda: SingleProvider(Twilio(twilio), connections=http.connections, retry=retry)
+    other = SmsHttpConfig(**given, http=http)
+    return lambda: SingleProvider(SmsHttp(other), connections=http.connections, retry=retry)
 
 
 class _Keeper:
@@ -411,19 +431,13 @@ def work(
         muster.MusterError: what the server refuses for good, such as an unknown token.
     """
     logs.set_up(config.log_level, config.log_format)
-    email = channel == "email"
-    if email and not config.smtp_host:
-        raise InvalidInput(
-            "no mail server is named", field="smtp_host", mend="give --smtp-host", code="PROVIDER_MISSING"
-        )
-    wanted = replace(config, smtp_host=config.smtp_host if email else "", webhook=not email)
-    provider = _providers(wanted)[channel]
+    provider = _providers(providers.only(config, channel))[channel]
     log.info(
         "%s of %s, from %s, is sent by %s",
         channel,
         f"the project {config.project}" if config.project else "every project",
         config.server,
-        f"{config.smtp_host}:{config.smtp_port} ({config.smtp_security})" if email else config.webhook_proxy or "HTTP",
+        providers.place(config, channel),
     )
     connect = partial(Worker, config.server, channel=channel, project=config.project, token=token, tls=tls)
     done: dict[str, int | str] = uvloop.run(

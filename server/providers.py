@@ -1,15 +1,17 @@
-"""What the options say of mail servers and webhooks, checked, in the words of the channels' own settings."""
+"""What the options say of providers, checked, in the words of the channels' own settings."""
 
 from __future__ import annotations
 
 import base64
 import binascii
 import ssl
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 from core.errors import InvalidInput
+from core.messaging.definitions import ChannelName
 from server.config import Config
 
 _LEAST_SECRET: Final = 24  # bytes, of Standard Webhooks
@@ -31,7 +33,7 @@ def smtp(config: Config) -> dict[str, Any]:
         "port": config.smtp_port,
         "security": _SMTP_SECURITY[config.smtp_security],
         "username": config.smtp_user,
-        "password": _password(config.smtp_password_file),
+        "password": _secret("smtp_password_file", config.smtp_password_file),
         "ca_file": _roots(config.smtp_ca_file),
         "verify_certificate": config.smtp_verify_certificate,
         "local_hostname": config.smtp_local_hostname,
@@ -56,28 +58,106 @@ def webhook(config: Config) -> dict[str, Any]:
             "the webhook secret is none" if secrets else "there is no webhook secret",
             f"`whsec_` and at least {_LEAST_SECRET} bytes in base64; a comma before the next one",
         )
-    if config.webhook_proxy and not _is_proxy(config.webhook_proxy):
-        raise _wrong("webhook_proxy", f"{config.webhook_proxy!r} is no proxy", "a URL such as http://proxy:3128")
+    return {"secrets": secrets, **http(config, "webhook")}
+
+
+def sms(config: Config) -> dict[str, Any]:
+    """Settings of `channels.twilio.TwilioConfig` or `channels.sms_http.SmsHttpConfig` by name, but for `http`.
+
+    Raises:
+        InvalidInput: OPTION_VALUE.
+    """
+    secret = _secret("sms_secret_file", config.sms_secret_file)
+    if config.sms_url and not _is_web(config.sms_url):
+        raise _wrong("sms_url", f"{config.sms_url!r} is no URL", "one such as https://sms.example.com/send")
+    if config.sms_provider == "twilio":
+        for option, value in (("sms_account", config.sms_account), ("sms_secret_file", secret)):
+            if not value:
+                raise _wrong(
+                    option, "Twilio needs an account and its secret", "give --sms-account and --sms-secret-file"
+                )
+        found = {"account_sid": config.sms_account, "user": config.sms_user, "secret": secret}
+        return {**found, "sender": config.sms_from, **({"url": config.sms_url} if config.sms_url else {})}
+    if not config.sms_url:
+        raise _wrong("sms_url", "there is no URL of the provider", "give --sms-url, where text messages are posted")
+    if config.sms_body and not all(place in config.sms_url + config.sms_body for place in ("{to}", "{text}")):
+        raise _wrong("sms_body", "{to} and {text} are not in it", 'such as {"to":"{to}","message":"{text}"}')
+    if config.sms_form and not config.sms_body:
+        raise _wrong("sms_body", "there is no body of the form", "such as to={to}&text={text}")
     return {
-        "secrets": secrets,
-        "connections": config.webhook_connections,
-        "connect_timeout": config.webhook_connect_timeout_seconds,
-        "timeout": config.webhook_timeout_seconds,
-        "proxy": config.webhook_proxy,
+        "url": config.sms_url,
+        "content_type": "application/x-www-form-urlencoded" if config.sms_form else "application/json",
+        "authorization": secret,
+        "sender": config.sms_from,
+        "idempotent": config.sms_idempotent,
+        **({"body": config.sms_body} if config.sms_body else {}),
     }
 
 
-def _password(file: Path | None) -> str:
+def http(config: Config, prefix: str) -> dict[str, Any]:
+    """Settings of `channels.http_calls.HttpConfig` by name, from the options whose names begin with a prefix.
+
+    Raises:
+        InvalidInput: OPTION_VALUE.
+    """
+    proxy = getattr(config, f"{prefix}_proxy")
+    if proxy and not _is_web(proxy):
+        raise _wrong(f"{prefix}_proxy", f"{proxy!r} is no proxy", "a URL such as http://proxy:3128")
+    return {
+        "connections": getattr(config, f"{prefix}_connections"),
+        "connect_timeout": getattr(config, f"{prefix}_connect_timeout_seconds"),
+        "timeout": getattr(config, f"{prefix}_timeout_seconds"),
+        "proxy": proxy,
+    }
+
+
+_NEEDED: Final[dict[ChannelName, tuple[str, str]]] = {
+    "email": ("smtp_host", "no mail server is named"),
+    "webhook": ("webhook", "the webhook worker is not turned on"),
+    "sms": ("sms_provider", "no provider of text messages is named"),
+}
+"""By channel, the option that names its provider, and what it means that it is empty."""
+
+
+def is_named(config: Config, channel: ChannelName) -> bool:
+    """Whether a channel's provider is named, so that a worker is embedded for it."""
+    return bool(getattr(config, _NEEDED[channel][0]))
+
+
+def only(config: Config, channel: ChannelName) -> Config:
+    """The configuration of a worker that carries this channel and no other.
+
+    Raises:
+        InvalidInput: PROVIDER_MISSING.
+    """
+    if channel == "webhook":
+        config = replace(config, webhook=True)
+    if not is_named(config, channel):
+        option, what = _NEEDED[channel]
+        flag = "--" + option.replace("_", "-")
+        raise InvalidInput(what, field=option, mend=f"give {flag}", code="PROVIDER_MISSING")
+    defaults = Config()
+    others = [option for name, (option, _) in _NEEDED.items() if name != channel]
+    return replace(config, **{option: getattr(defaults, option) for option in others})
+
+
+def place(config: Config, channel: ChannelName) -> str:
+    """Where a channel's messages go, for people."""
+    if channel == "email":
+        return f"{config.smtp_host}:{config.smtp_port} ({config.smtp_security})"
+    if channel == "sms":
+        return f"{config.sms_provider} ({urlsplit(config.sms_url).netloc})" if config.sms_url else config.sms_provider
+    return config.webhook_proxy or "HTTP"
+
+
+def _secret(option: str, file: Path | None) -> str:
+    """The text of a file that holds a secret; "" for no file."""
     if file is None:
         return ""
     try:
         return file.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
-        raise _wrong(
-            "smtp_password_file",
-            "the file of the SMTP password cannot be read",
-            "name a text file that this user may read",
-        ) from error
+        raise _wrong(option, "the secret's file cannot be read", "name a text file that this user may read") from error
 
 
 def _roots(file: Path | None) -> Path | None:
@@ -98,7 +178,7 @@ def _is_secret(secret: str) -> bool:
         return False
 
 
-def _is_proxy(url: str) -> bool:
+def _is_web(url: str) -> bool:
     try:
         parts = urlsplit(url)
         return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0

@@ -18,6 +18,7 @@ class Fault:
         every: it strikes each time the stage is passed for the n-th time.
         about: only where the address or path contains this.
         headers: of an HTTP answer.
+        body: of an HTTP answer, in place of the receiver's own.
     """
 
     stage: str
@@ -26,6 +27,7 @@ class Fault:
     every: int = 1
     about: str = ""
     headers: tuple[tuple[str, str], ...] = ()
+    body: bytes | None = None
     passed: int = 0
     """How often the stage was passed so far."""
 

@@ -11,13 +11,16 @@ from typing import Any, Final, Self
 import h11
 from standardwebhooks import Webhook, WebhookVerificationError
 
-from channels.doubles.faults import Fault, Faults
+from channels.doubles.faults import Faults
 from channels.doubles.records import Records
 
 STAGES: Final = ("HEAD", "BODY", "TAKEN")
 """Where a fault can strike: once the head is read; once the body is read, the request not taken; the request taken."""
 
 _READ_BYTES: Final = 65_536
+
+Reply = tuple[int, dict[str, Any]]
+"""A status, and the JSON object that goes with it."""
 
 
 class HttpDouble:
@@ -102,22 +105,37 @@ class HttpDouble:
         await self.faults.dawdle()
         headers = {name.decode("ascii"): value.decode("latin-1") for name, value in head.headers}
         fault = fault or self.faults.strike("BODY", path)
-        if fault is None and not self._verified(bytes(body), headers):
-            self.unverified += 1
-            fault = Fault("BODY", "401")
+        answered: Reply = (200, {})
         if fault is None:
-            self._take(path, headers, bytes(body))
-            fault = self.faults.strike("TAKEN", path)
+            answered = self._answer(path, headers, bytes(body))
+            fault = self.faults.strike("TAKEN", path) if answered[0] < 300 else None
         if fault is not None and not fault.reply:
             return False
-        status = int(fault.reply) if fault else 200
-        answer = json.dumps({"status": status}).encode()
+        if fault is None or fault.body is None:
+            status, content = self._refusal(fault.reply) if fault else answered
+            answer = json.dumps(content).encode()
+        else:
+            status, answer = int(fault.reply), fault.body
         fields = [("content-type", "application/json"), ("content-length", str(len(answer)))]
         fields += fault.headers if fault else ()
         for event in (h11.Response(status_code=status, headers=fields), h11.Data(data=answer), h11.EndOfMessage()):
             writer.write(wire.send(event) or b"")
         await writer.drain()
         return wire.our_state is h11.DONE and wire.their_state is h11.DONE
+
+    def _answer(self, path: str, headers: dict[str, str], body: bytes) -> Reply:
+        """Take one request, or refuse it."""
+        if not self._verified(body, headers):
+            self.unverified += 1
+            return self._refusal("401")
+        key = headers.get("idempotency-key", "")
+        keys = _keys_of(body) or [key]
+        self.records.take(keys, path=path, headers=headers, idempotency_key=key, body=body.decode("utf-8", "replace"))
+        return 200, {"status": 200}
+
+    def _refusal(self, reply: str) -> Reply:
+        """What a fault's reply, or a refusal of the receiver's own, is on the wire."""
+        return int(reply), {"status": int(reply)}
 
     def _verified(self, body: bytes, headers: dict[str, str]) -> bool:
         if self._verifier is None:
@@ -127,16 +145,6 @@ class HttpDouble:
         except (WebhookVerificationError, ValueError):
             return False
         return True
-
-    def _take(self, path: str, headers: dict[str, str], body: bytes) -> None:
-        key = headers.get("idempotency-key", "")
-        self.records.take(
-            _keys_of(body) or [key],
-            path=path,
-            headers=headers,
-            idempotency_key=key,
-            body=body.decode("utf-8", "replace"),
-        )
 
 
 async def _next_event(wire: h11.Connection, reader: asyncio.StreamReader) -> Any:

@@ -7,9 +7,13 @@ from functools import lru_cache
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
+import phonenumbers
+
 from core.render.headers import address
 from core.render.results import RenderError
 
+OF_USER: Final = "user:"
+"""How an entry of an allow-list begins that is a user, by a distinct id, and no address."""
 _PORTS: Final = {"http": 80, "https": 443}
 
 
@@ -67,3 +71,21 @@ def read_url(text: str) -> Url | None:
         return None
     port = _PORTS[parts.scheme] if given is None else given
     return Url(parts.scheme, parts.hostname, port, parts.path or "/", parts.query)
+
+
+@lru_cache(maxsize=65_536)
+def normalise_phone(text: str) -> str | None:
+    """A telephone number in E.164, such as `+4915112345678`; None for what is none, or lacks the country's code.
+
+    It must be possible by its country's plan: of that code, and of a length in use there. Whether the number is given
+    to anybody is for the provider to say, since plans change faster than libraries.
+    """
+    if not text.lstrip().startswith("+"):
+        return None
+    try:
+        number = phonenumbers.parse(text)
+    except phonenumbers.NumberParseException:
+        return None
+    if number.extension or not phonenumbers.is_possible_number(number):
+        return None
+    return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)

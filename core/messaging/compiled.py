@@ -12,17 +12,24 @@ from core.codec import decode, encode
 from core.errors import InvalidExpression, InvalidTemplate
 from core.evaluator.parse import Parsed, parse
 from core.evaluator.time_use import TimeUse, analyse, launch_problems
-from core.messaging.definitions import Asap, ChannelName, EmailSource, MessageDefinition, WebhookSource
+from core.messaging.definitions import Asap, ChannelName, EmailSource, MessageDefinition, SmsSource, Source
 from core.messaging.work import View
-from core.render import Content, compile_email, compile_webhook
+from core.render import Content, compile_email, compile_sms, compile_webhook
 
 _REACHABLE: Final = {
     "email": r'user["$email"].matches("^[^@\\s]+@[^@\\s]+$")',
     "webhook": "true",
+    "sms": r'user["$phone"].matches("^\\s*\\+[0-9][0-9 ()./-]{5,30}$")',
 }
-"""Who can be reached on a channel, in the targeting language itself; who errs cannot."""
+"""Who can be reached on a channel, in the targeting language itself; who errs cannot. What only looks like an address
+is found out by `core.messaging.addresses` when it is rendered, and skipped for the same reason."""
 
-ADDRESS_PROPERTY: Final = {"email": "$email"}
+ADDRESS_PROPERTIES: Final[dict[ChannelName, tuple[str, ...]]] = {
+    "email": ("$email",),
+    "webhook": (),
+    "sms": ("$phone",),
+}
+"""The profile properties that hold a user's addresses on a channel."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +53,7 @@ class Compiled:
         return self.targeting.properties is None
 
 
-def compile_content(source: EmailSource | WebhookSource) -> Content:
+def compile_content(source: Source) -> Content:
     """Compile a message's content.
 
     Raises:
@@ -62,6 +69,8 @@ def compile_content(source: EmailSource | WebhookSource) -> Content:
             text=source.text or None,
             field="message.email",
         )
+    if isinstance(source, SmsSource):
+        return compile_sms(text=source.text, from_=source.from_, max_segments=source.max_segments, field="message.sms")
     return compile_webhook(
         url=source.url,
         headers=source.headers,
@@ -98,14 +107,13 @@ def compile_message(view: View, definition: MessageDefinition) -> Compiled:
 @lru_cache(maxsize=1024)
 def _made(targeting: Parsed, encoded: bytes, channel: ChannelName) -> Compiled:
     content = _content(encoded)
-    address = ADDRESS_PROPERTY.get(channel)
     return Compiled(
         targeting=targeting,
         time_use=analyse(targeting),
         reachable=parse(_REACHABLE[channel]),
         content=content,
         needs={name: parse(has_value(name)) for name in sorted(content.required)},
-        reads=frozenset(content.properties) | ({address} if address else frozenset()),
+        reads=frozenset(content.properties) | frozenset(ADDRESS_PROPERTIES[channel]),
     )
 
 

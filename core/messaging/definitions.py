@@ -17,7 +17,7 @@ MAX_WEBHOOK_BATCH: Final = 5_000
 _KEY: Final = re.compile(r"[a-z][a-z0-9_-]{0,62}\Z")
 
 State = Literal["draft", "live", "paused", "ended"]
-ChannelName = Literal["email", "webhook"]
+ChannelName = Literal["email", "webhook", "sms"]
 
 
 @record("asap")
@@ -60,6 +60,27 @@ class WebhookSource:
     idempotent: bool = False
 
 
+@record("sms_source")
+@dataclass(frozen=True, slots=True)
+class SmsSource:
+    """A text message as written. `from_` is no template; "" leaves the sender to the worker, 0 segments the limit."""
+
+    text: str
+    from_: str = ""
+    max_segments: int = 0
+
+
+Source = EmailSource | WebhookSource | SmsSource
+"""A message's content, as written; each kind belongs to one channel."""
+
+CHANNEL_OF: Final[dict[type, ChannelName]] = {
+    EmailSource: "email",
+    WebhookSource: "webhook",
+    SmsSource: "sms",
+}
+"""The channel that each kind of content is for."""
+
+
 @record("message")
 @dataclass(frozen=True, slots=True)
 class MessageDefinition:
@@ -69,7 +90,7 @@ class MessageDefinition:
     title: str
     targeting: str
     schedule: Asap | Once
-    content: EmailSource | WebhookSource
+    content: Source
     max_recipients: int = 0
     expires_after: int = 0
     state: State = "draft"
@@ -83,7 +104,7 @@ class MessageDefinition:
     @property
     def channel(self) -> ChannelName:
         """The channel that the content is for."""
-        return "email" if isinstance(self.content, EmailSource) else "webhook"
+        return CHANNEL_OF[type(self.content)]
 
     @property
     def expiry(self) -> int:
@@ -143,9 +164,12 @@ def check_definition(definition: MessageDefinition) -> None:
         raise InvalidInput(
             "the time is out of range", field="message.once.time", mend="years 0001 to 9999", code="TIME_OUT_OF_RANGE"
         )
-    if not isinstance(definition.content, EmailSource | WebhookSource):
+    if type(definition.content) not in CHANNEL_OF:
         raise InvalidInput(
-            "there is no content", field="message.content", mend="set email or webhook", code="NO_CONTENT"
+            "there is no content",
+            field="message.content",
+            mend=f"set one of {', '.join(CHANNEL_OF.values())}",
+            code="NO_CONTENT",
         )
     if definition.max_recipients < 0:
         raise InvalidInput(

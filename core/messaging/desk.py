@@ -393,8 +393,7 @@ def _fitting(hand_offs: Sequence[HandOff], most_characters: int) -> int:
     """How many of the first fit into so many characters; at least one."""
     total = 0
     for place, h in enumerate(hand_offs):
-        total += sum(len(text) for text in (h.subject, h.preheader, h.html, h.text, h.url, h.body))
-        total += sum(len(name) + len(value) for name, value in h.headers.items())
+        total += h.characters
         if total > most_characters and place:
             return place
     return len(hand_offs)

@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
 from pyroaring import BitMap
 
-from core.messaging.addresses import normalise_email, read_url
-from core.messaging.compiled import ADDRESS_PROPERTY, Compiled
-from core.messaging.definitions import MessageDefinition, WebhookSource
+from core.messaging.addresses import OF_USER, normalise_email, normalise_phone, read_url
+from core.messaging.compiled import ADDRESS_PROPERTIES, Compiled
+from core.messaging.definitions import ChannelName, MessageDefinition, WebhookSource
 from core.messaging.effects import MISSING_EVENT, MISSING_PROPERTY, RENDER_FAILED, UNREACHABLE
 from core.messaging.keys import idempotency_key
 from core.messaging.ledger import Ledger
 from core.messaging.work import View
-from core.render.results import Missing, RenderedEmail, RenderedWebhook, RenderFailed, RenderRow
+from core.render.results import Missing, Rendered, RenderedSms, RenderedWebhook, RenderFailed, RenderRow
+from core.render.sms_length import SmsLength
 from core.values import Value, pack
 
 _BASIS_BYTES: Final = 16
+_NORMALISE: Final[dict[ChannelName, Callable[[str], str | None]]] = {"email": normalise_email, "sms": normalise_phone}
+"""An address in its one spelling, on the channels whose users have one; None for what is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,13 @@ class HandOff:
     url: str = ""
     headers: dict[str, str] = field(default_factory=dict)
     body: str = ""
+    sms: SmsLength | None = None
+
+    @property
+    def characters(self) -> int:
+        """Of all its texts together."""
+        texts = (self.subject, self.preheader, self.html, self.text, self.url, self.body)
+        return sum(map(len, texts)) + sum(len(name) + len(value) for name, value in self.headers.items())
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +94,6 @@ def render_users(
             for ordinal, user, distinct_id in zip(ordinals, rows, ids, strict=True)
         ]
     )
-    address = ADDRESS_PROPERTY.get(definition.channel)
     found: list[HandOff | Obstacle] = []
     for ordinal, user, distinct_id, basis, result in zip(ordinals, rows, ids, bases, rendered, strict=True):
         if isinstance(result, Missing):
@@ -95,7 +104,7 @@ def render_users(
         elif isinstance(result, RenderFailed):
             found.append(Obstacle(ordinal, f"{RENDER_FAILED}:{result.code}", result.message, basis))
         else:
-            to = user.get(address) if address else None
+            addresses = [user.get(name) for name in ADDRESS_PROPERTIES[definition.channel]]
             hand_off = HandOff(
                 ordinal,
                 distinct_id,
@@ -103,16 +112,20 @@ def render_users(
                 ledger.attempt(ordinal),
                 basis,
             )
-            found.append(_filled(hand_off, to, result))
+            found.append(_filled(hand_off, definition.channel, addresses, result))
     return found
 
 
-def _filled(bare: HandOff, address: Value, result: RenderedEmail | RenderedWebhook) -> HandOff | Obstacle:
+def _filled(bare: HandOff, channel: ChannelName, addresses: Sequence[Value], result: Rendered) -> HandOff | Obstacle:
+    """A hand-off with what was rendered for it, to the user's address on the channel."""
     if isinstance(result, RenderedWebhook):
         return replace(bare, url=result.url, headers=dict(result.headers), body=result.body)
-    to = normalise_email(address) if isinstance(address, str) else None
+    address = addresses[0]
+    to = _NORMALISE[channel](address) if isinstance(address, str) else None
     if to is None:
         return Obstacle(bare.ordinal, UNREACHABLE, f"{address!r} is no address", bare.basis)
+    if isinstance(result, RenderedSms):
+        return replace(bare, to=to, from_=result.from_, text=result.text, sms=result.length)
     return replace(
         bare,
         to=to,
@@ -170,8 +183,11 @@ def unchanged(
 
 
 def is_allowed(view: View, hand_off: HandOff) -> bool:
-    """Whether a sandbox may really send this: its address is on the project's list, or its URL is or lies below one."""
+    """Whether a sandbox may really send this: its user or address is on the project's list, or its URL is or lies below
+    one."""
     allowed = view.settings.allowed_addresses
+    if f"{OF_USER}{hand_off.distinct_id}" in allowed:
+        return True
     if hand_off.to:
         return hand_off.to.lower() in map(str.lower, allowed)
     target = read_url(hand_off.url)

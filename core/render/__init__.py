@@ -7,15 +7,17 @@ from core.render.results import (
     MissingProperty,
     Rendered,
     RenderedEmail,
+    RenderedSms,
     RenderedWebhook,
     RenderError,
     RenderFailed,
     RenderRow,
 )
+from core.render.sms_content import SmsContent, compile_sms
 from core.render.template import Template, compile_template
 from core.render.webhook_content import WebhookContent, compile_webhook
 
-Content = EmailContent | WebhookContent
+Content = EmailContent | SmsContent | WebhookContent
 """The compiled templates of one channel: `render_many`, `properties`, `required`, `needs_event`, `requires_event`."""
 
 __all__ = [
@@ -29,10 +31,13 @@ __all__ = [
     "RenderRow",
     "Rendered",
     "RenderedEmail",
+    "RenderedSms",
     "RenderedWebhook",
+    "SmsContent",
     "Template",
     "WebhookContent",
     "compile_email",
+    "compile_sms",
     "compile_template",
     "compile_webhook",
 ]

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from core.errors import FailedPrecondition
+from core.render.sms_length import SmsLength
 from core.values import Value
 
 Source = Literal["user", "event", "message", "project"]
@@ -89,7 +90,16 @@ class RenderedWebhook:
     body: str
 
 
-Rendered = RenderedEmail | RenderedWebhook
+@dataclass(frozen=True, slots=True)
+class RenderedSms:
+    """One text message. `from_` is "" where the worker's own sender is used."""
+
+    text: str
+    from_: str
+    length: SmsLength
+
+
+Rendered = RenderedEmail | RenderedWebhook | RenderedSms
 
 
 class MissingProperty(FailedPrecondition):

@@ -26,6 +26,7 @@ _TOP: Final[dict[str, type]] = {
     "expires_after": str,
     "email": dict,
     "webhook": dict,
+    "sms": dict,
 }
 _EMAIL: Final[dict[str, type]] = {
     "from": str,
@@ -46,6 +47,14 @@ _WEBHOOK: Final[dict[str, type]] = {
     "batch_size": int,
     "idempotent": bool,
 }
+_SMS: Final[dict[str, type]] = {
+    "text": str,
+    "text_file": str,
+    "from": str,
+    "max_segments": int,
+}
+_CONTENTS: Final = {"email": _EMAIL, "webhook": _WEBHOOK, "sms": _SMS}
+"""By channel, the fields of its table."""
 _WORDS: Final = {str: "a text", int: "a whole number", bool: "true or false", list: "a list of texts", dict: "a table"}
 
 
@@ -79,7 +88,7 @@ def read_message(path: str) -> MessageFile:
         fields["schedule"] = _schedule(table["schedule"])
     if "expires_after" in table:
         fields["expires_after"] = length_of(table["expires_after"], "expires_after")
-    for channel, known in (("email", _EMAIL), ("webhook", _WEBHOOK)):
+    for channel, known in _CONTENTS.items():
         if channel in table:
             _check(path, f"{channel}.", table[channel], known)
             fields[channel] = _content(path, channel, table[channel], folder)
@@ -212,12 +221,49 @@ batch_size = 100
 # The receiver drops a repeated Idempotency-Key: what is ambiguous may be offered again by itself.
 idempotent = false
 """,
+    "sms": """\
+# A text message. `muster message create FILE` makes a draft of it; `muster message launch KEY` makes that live.
+
+# Names the message: small letters, digits, - and _. It cannot be changed later.
+key = "@KEY@"
+# For people.
+title = "Your order is on its way"
+
+# Whom it is for, in CEL. `user` is the profile, `events` has lists of the user's events by name, `now` is the present.
+# Only users whose $phone is a number with its country's code, such as +4915112345678, can be reached.
+targeting = '''
+events["Order shipped"].exists(e, e.time > now - duration("24h"))
+'''
+
+# "asap": as soon as someone comes to match, by what they do or by time alone; once ever.
+# Or an instant, at which it is sent to everybody who matches: schedule = 2026-01-31T09:00:00Z
+schedule = "asap"
+
+# A message about to select more users than this pauses instead. 0: no limit.
+max_recipients = 10000
+# After a resume, what has waited longer than this is dropped.
+expires_after = "4h"
+
+[sms]
+# A number, short code, name of at most 11 letters and digits, or a messaging service; without it the worker's own.
+# from = "+14155550100"
+
+# A template. 160 characters of GSM-7 are one segment, or 153 in each of several; with any other character, such as an
+# emoji, it is 70 or 67. `muster message preview` tells how many segments a user's text takes.
+text = '''
+Hi {{ ${First name} | default("there") }}, your order is on its way. Reply STOP to hear no more of us.
+'''
+# Whose text would take more segments is skipped. 0: 10.
+max_segments = 2
+""",
 }
 """By channel, a commented file to begin with; `@KEY@` stands where the key goes."""
+
+_KEYS: Final = {"email": "we-miss-you", "webhook": "best-customers", "sms": "order-shipped"}
 
 
 def example(channel: str, path: str) -> str:
     """A commented example; the file's name is its key, where it can be one."""
     stem = Path(path).stem.lower().replace(" ", "-")
-    key = stem if path != "-" and _KEY.match(stem) else "we-miss-you" if channel == "email" else "best-customers"
+    key = stem if path != "-" and _KEY.match(stem) else _KEYS[channel]
     return EXAMPLES[channel].replace("@KEY@", key)

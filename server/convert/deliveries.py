@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+from typing import Any, Final
+
 from muster.v1 import delivery_pb2, message_pb2
 
+from core.messaging.definitions import ChannelName
 from core.messaging.desk import Offer
 from core.messaging.render import HandOff
+from core.render.sms_length import SmsLength
 from server.convert.times import timestamp
 
-CHANNELS = {"email": delivery_pb2.CHANNEL_EMAIL, "webhook": delivery_pb2.CHANNEL_WEBHOOK}
+CHANNELS: Final[dict[ChannelName, Any]] = {
+    "email": delivery_pb2.CHANNEL_EMAIL,
+    "webhook": delivery_pb2.CHANNEL_WEBHOOK,
+    "sms": delivery_pb2.CHANNEL_SMS,
+}
 """A channel in core's words."""
+
+_ENCODINGS: Final = {"gsm7": message_pb2.SMS_ENCODING_GSM7, "ucs2": message_pb2.SMS_ENCODING_UCS2}
 
 
 def rendered(found: HandOff) -> message_pb2.Rendered:
     """A message ready for a provider."""
-    return message_pb2.Rendered(
+    made = message_pb2.Rendered(
         to=found.to,
         subject=found.subject,
         reply_to=found.reply_to,
@@ -24,8 +34,15 @@ def rendered(found: HandOff) -> message_pb2.Rendered:
         url=found.url,
         headers=found.headers,
         body=found.body,
-        **{"from": found.from_},
     )
+    setattr(made, "from", found.from_)  # a word that Python keeps for itself
+    if found.sms is not None:
+        made.sms.CopyFrom(_sms(found.sms))
+    return made
+
+
+def _sms(found: SmsLength) -> message_pb2.SmsLength:
+    return message_pb2.SmsLength(encoding=_ENCODINGS[found.encoding], units=found.units, segments=found.segments)
 
 
 def batch(project: str, offer: Offer, lease_ends: int) -> delivery_pb2.Batch:

@@ -8,7 +8,16 @@ from google.protobuf import field_mask_pb2
 from muster.v1 import message_pb2
 
 from core.errors import InvalidInput
-from core.messaging.definitions import Asap, EmailSource, MessageDefinition, Once, WebhookSource
+from core.messaging.definitions import (
+    CHANNEL_OF,
+    Asap,
+    EmailSource,
+    MessageDefinition,
+    Once,
+    SmsSource,
+    Source,
+    WebhookSource,
+)
 from server.convert.times import duration, duration_micros, micros, timestamp
 
 STATES: Final = {
@@ -19,8 +28,8 @@ STATES: Final = {
 }
 """A message's state in core's words."""
 
-_EDITABLE: Final = ("title", "targeting", "asap", "once", "email", "webhook", "max_recipients", "expires_after")
-_FIELD_OF: Final = {"asap": "schedule", "once": "schedule", "email": "content", "webhook": "content"}
+_EDITABLE: Final = ("title", "targeting", "asap", "once", "email", "webhook", "sms", "max_recipients", "expires_after")
+_FIELD_OF: Final = {"asap": "schedule", "once": "schedule", "email": "content", "webhook": "content", "sms": "content"}
 _ONEOFS: Final = ("schedule", "content")
 
 
@@ -56,7 +65,7 @@ def _schedule(message: message_pb2.Message) -> Asap | Once:
     raise InvalidInput("there is no schedule", field="message.schedule", mend="set asap or once", code="NO_SCHEDULE")
 
 
-def _content(message: message_pb2.Message) -> EmailSource | WebhookSource:
+def _content(message: message_pb2.Message) -> Source:
     kind = message.WhichOneof("content")
     if kind == "email":
         email = message.email
@@ -78,7 +87,15 @@ def _content(message: message_pb2.Message) -> EmailSource | WebhookSource:
             batch_size=webhook.batch_size,
             idempotent=webhook.idempotent,
         )
-    raise InvalidInput("there is no content", field="message.content", mend="set email or webhook", code="NO_CONTENT")
+    if kind == "sms":
+        sms = message.sms
+        return SmsSource(text=sms.text, from_=getattr(sms, "from"), max_segments=sms.max_segments)
+    raise InvalidInput(
+        "there is no content",
+        field="message.content",
+        mend=f"set one of {', '.join(CHANNEL_OF.values())}",
+        code="NO_CONTENT",
+    )
 
 
 def message(found: MessageDefinition) -> message_pb2.Message:
@@ -107,6 +124,10 @@ def message(found: MessageDefinition) -> message_pb2.Message:
                 text=source.text,
                 **{"from": source.from_},
             )
+        )
+    elif isinstance(source, SmsSource):
+        made.sms.CopyFrom(
+            message_pb2.SmsContent(text=source.text, max_segments=source.max_segments, **{"from": source.from_})
         )
     else:
         made.webhook.CopyFrom(

@@ -15,15 +15,13 @@ from core.profiles.records import MAX_ID_BYTES
 from server.auth import CALLER
 from server.blocking import Pool
 from server.commits import Commits
+from server.convert.deliveries import CHANNELS
 from server.projects import Projects
 from server.session import Session
 
 log = logging.getLogger("muster.delivery")
 
-_CHANNELS: Final[dict[int, ChannelName]] = {
-    delivery_pb2.CHANNEL_EMAIL: "email",
-    delivery_pb2.CHANNEL_WEBHOOK: "webhook",
-}
+_CHANNELS: Final[dict[int, ChannelName]] = {number: name for name, number in CHANNELS.items()}
 
 
 class DeliveryService(delivery_pb2_grpc.DeliveryServiceServicer):  # type: ignore[misc]
@@ -83,7 +81,7 @@ class DeliveryService(delivery_pb2_grpc.DeliveryServiceServicer):  # type: ignor
             raise InvalidInput(
                 "no channel is named",
                 field="hello.channel",
-                mend="CHANNEL_EMAIL or CHANNEL_WEBHOOK",
+                mend="one of " + ", ".join(delivery_pb2.Channel.Name(number) for number in _CHANNELS),
                 code="CHANNEL_MISSING",
             )
         if len(hello.worker_id.encode()) > MAX_ID_BYTES:

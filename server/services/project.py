@@ -11,7 +11,7 @@ from muster.v1 import project_pb2, project_pb2_grpc
 from core.commands import ClockAnswer, MoveClock, UpdateSettings
 from core.errors import InvalidInput
 from core.messaging import reading
-from core.messaging.addresses import normalise_email, read_url
+from core.messaging.addresses import OF_USER, normalise_email, normalise_phone, read_url
 from core.settings import INBOX_LIMIT, LATE_AFTER, ClockKind, Settings
 from core.version import Version
 from server.auth import CALLER
@@ -164,20 +164,29 @@ class ProjectService(project_pb2_grpc.ProjectServiceServicer):  # type: ignore[m
 
 
 def _allowed(addresses: Iterable[str]) -> list[str]:
-    """An allow-list as it is compared with: email addresses in their one spelling, and URLs."""
+    """An allow-list as it is compared with: email addresses and telephone numbers in their one spelling, URLs, users."""
     found = []
     for index, text in enumerate(addresses):
-        address = (text if _is_url(text) else None) if "://" in text else normalise_email(text)
+        address = _normalised(text)
         if address is None:
             raise InvalidInput(
                 f"{text!r} is no address",
                 field=f"allowed_addresses[{index}]",
-                mend="an email address, or for webhooks a URL such as https://example.com/hooks/, which allows all "
-                "below it where it ends in /",
+                mend="an email address; a telephone number such as +14155550100; for webhooks a URL such as "
+                "https://example.com/hooks/, which allows all below it where it ends in /; or user:ID, which allows "
+                "whatever goes to that user",
                 code="ADDRESS_INVALID",
             )
         found.append(address)
     return found
+
+
+def _normalised(text: str) -> str | None:
+    if text.startswith(OF_USER):
+        return text if len(text) > len(OF_USER) else None
+    if "://" in text:
+        return text if _is_url(text) else None
+    return normalise_phone(text) if text.startswith("+") else normalise_email(text)
 
 
 def _is_url(text: str) -> bool:

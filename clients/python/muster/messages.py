@@ -53,6 +53,9 @@ class Webhook(TypedDict, total=False):
     idempotent: bool
 
 
+Sms = TypedDict("Sms", {"text": str, "from": str, "max_segments": int}, total=False)
+"""A text message's content: `text`, a template, is needed."""
+
 ASAP: Final = "asap"
 Schedule: TypeAlias = datetime | Literal["asap"]
 """When a message is sent: "asap", as soon as someone comes to match; or at an instant, to everybody who matches."""
@@ -97,6 +100,7 @@ class Messages(Service[Way]):
         schedule: Schedule = ASAP,
         email: Email | None = None,
         webhook: Webhook | None = None,
+        sms: Sms | None = None,
         title: str = "",
         max_recipients: int = 0,
         expires_after: timedelta | None = None,
@@ -108,8 +112,7 @@ class Messages(Service[Way]):
             key: lower-case letters, digits, `-` and `_`, at most 63, starting with a letter.
             targeting: whom it is for, in CEL.
             schedule: "asap", or the instant, aware, at which it is sent.
-            email: its content; or
-            webhook: its content.
+            email, webhook, sms: its content; one of them.
             title: for people.
             max_recipients: pause instead of selecting more; 0: no limit.
             expires_after: after a resume, what waited longer is dropped; None: 72 h.
@@ -132,6 +135,7 @@ class Messages(Service[Way]):
             schedule=schedule,
             email=email,
             webhook=webhook,
+            sms=sms,
             title=title,
             max_recipients=max_recipients,
             expires_after=expires_after,
@@ -185,6 +189,7 @@ class Messages(Service[Way]):
         schedule: Schedule | Unchanged = UNCHANGED,
         email: Email | Unchanged = UNCHANGED,
         webhook: Webhook | Unchanged = UNCHANGED,
+        sms: Sms | Unchanged = UNCHANGED,
         title: str | Unchanged = UNCHANGED,
         max_recipients: int | Unchanged = UNCHANGED,
         expires_after: timedelta | Unchanged | None = UNCHANGED,
@@ -194,7 +199,7 @@ class Messages(Service[Way]):
         """Change a draft, or a paused message's content and limits; what is not given stays as it is.
 
         Arguments:
-            email, webhook: replace the whole content.
+            email, webhook, sms: replace the whole content.
             expires_after: None: back to 72 h.
             etag: of the message as it was read. "": no check.
             others: as for `create`.
@@ -213,6 +218,7 @@ class Messages(Service[Way]):
             "schedule": schedule,
             "email": email,
             "webhook": webhook,
+            "sms": sms,
             "title": title,
             "max_recipients": max_recipients,
             "expires_after": expires_after,

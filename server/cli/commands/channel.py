@@ -45,7 +45,19 @@ def webhook(call: Call) -> None:
     _work(call, "webhook")
 
 
-def _work(call: Call, name: Literal["email", "webhook"]) -> None:
+@channel.command(
+    "sms",
+    cls=WorkerCommand,
+    provider="sms_",
+    epilog="Example: muster channel sms --sms-provider twilio --sms-account AC… --sms-secret-file token.txt",
+)
+@pass_call
+def sms(call: Call) -> None:
+    """Send text messages until SIGTERM or Ctrl-C; for one project, or for all where none is named."""
+    _work(call, "sms")
+
+
+def _work(call: Call, name: Literal["email", "webhook", "sms"]) -> None:
     from server.main import work
 
     notes = call.out.notes

@@ -12,7 +12,7 @@ from server.cli.arguments import expression_of, instant_of, length_of
 from server.cli.commands.audience import show_leaves, show_warnings
 from server.cli.context import Call, pass_call
 from server.cli.frame import Group, LocalCommand
-from server.cli.message_file import example, read_message
+from server.cli.message_file import EXAMPLES, example, read_message
 from server.cli.output import cell
 
 _ETAG = click.option("--etag", default="", help="refuse if the message has changed since it was read with this etag")
@@ -24,7 +24,7 @@ def message() -> None:
 
 
 @message.command("new", cls=LocalCommand, epilog="Example: muster message new email welcome.toml")
-@click.argument("channel", type=click.Choice(["email", "webhook"]))
+@click.argument("channel", type=click.Choice(sorted(EXAMPLES)))
 @click.argument("file", required=False, default="")
 @click.option("--force", is_flag=True, help="replace a file that is there")
 @pass_call

@@ -30,7 +30,7 @@ WRONG = [
     (("message", "resolve", "x", "mark-red"), 2, "mark-red"),
     (("message", "update", "x"), 2, "give --file, or an option"),
     (("message", "create", "nothing.toml"), 2, "nothing.toml: cannot be read"),
-    (("message", "new", "pigeon"), 2, "'pigeon' is not one of 'email', 'webhook'"),
+    (("message", "new", "pigeon"), 2, "'pigeon' is not one of 'email', "),
     (("project", "create", "No Name"), 2, "a lower-case letter"),
     (("project", "create", "x", "--time-zone", "Mars"), 2, "an IANA name"),
     (("project", "create", "x", "--start", "2026-01-01"), 2, "start_time"),

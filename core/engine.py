@@ -26,6 +26,7 @@ from core.messaging.judge import Defective
 from core.profiles.identity import Users
 from core.requests import Requests
 from core.settings import Settings, check_settings
+from core.simulation import Progress, Question, Result, simulate
 from core.storage.checkpoints import Spacing
 from core.storage.faults import NO_FAULTS, Faults
 from core.storage.store import KEPT_SPACING, Store
@@ -285,7 +286,7 @@ class Engine:
             InvalidInput: TIME_IN_FUTURE; FailedPrecondition: HISTORY_GONE, with the earliest that can be had.
         """
         present = self._version
-        check_past(instant, max(present.now, self._clock()) if present.settings.clock == "real" else present.now)
+        self._check_past(instant, present, "at")
         # Since the last group nothing happened.
         return present.seen_at(instant) if instant >= present.now else self._history.at(instant)
 
@@ -300,8 +301,23 @@ class Engine:
             InvalidInput: TIME_IN_FUTURE; FailedPrecondition: HISTORY_GONE; StoreError: as `backup`.
         """
         present = self._version
-        check_past(instant, max(present.now, self._clock()) if present.settings.clock == "real" else present.now)
+        self._check_past(instant, present, "at")
         self._history.restore(instant, destination)
+
+    def simulate(self, question: Question, progress: Progress) -> list[Result]:
+        """Decide messages over a span of time in a copy of the project; takes a while, and holds nobody up.
+
+        Raises:
+            InvalidInput: TIME_IN_FUTURE, and what `core.simulation.simulate` raises.
+        """
+        present = self._version
+        if question.start > present.now:
+            self._check_past(question.start, present, "start_time")
+        return simulate(self._history, present, question, progress)
+
+    def _check_past(self, instant: int, present: Version, field: str) -> None:
+        now = max(present.now, self._clock()) if present.settings.clock == "real" else present.now
+        check_past(instant, now, field)
 
     def prune(self, horizon: int) -> None:
         """Drop the history that no time from an instant on needs.

@@ -13,11 +13,12 @@ from typing import Any, Final
 from core import commands
 from core.codec import decode, encode, record
 from core.errors import FailedPrecondition, InvalidInput, MusterError, StaleEtag
+from core.evaluator.audience import AudienceSaved
 from core.messaging import audiences, judge
 from core.messaging import handlers as messaging
-from core.messaging.effects import Inboxed
+from core.messaging.effects import Defined, Inboxed, Noted
 from core.profiles import handlers as profiles
-from core.profiles.steps import EventsAdded, Gathered, ImportAdvanced
+from core.profiles.steps import EventsAdded, Gathered, ImportAdvanced, ProfilesChanged, UsersMerged
 from core.requests import MAX_REQUEST_ID_BYTES, Requests
 from core.settings import Settings, check_settings
 from core.values import MAX_MICROS, utf8_length
@@ -153,7 +154,8 @@ def decide(
     for asked in group:
         if _was_answered(asked, requests, draft.now):
             continue
-        _judge_apart(draft, asked.command)
+        if isinstance(asked.command, commands.Ingest | commands.MergeUsers):
+            _judge_apart(draft, getattr(asked.command, "imported", False))
         done = len(draft.steps)
         try:
             asked.answer = _answer(draft, asked.command)
@@ -206,11 +208,8 @@ def _was_answered(asked: Asked, requests: Requests, now: int) -> bool:
     return True
 
 
-def _judge_apart(draft: Draft, command: commands.Command) -> None:
+def _judge_apart(draft: Draft, imported: bool) -> None:
     """Judge what came by imports apart from what happened live, so that sharing a group changes nothing."""
-    if not isinstance(command, commands.Ingest | commands.MergeUsers):
-        return
-    imported = isinstance(command, commands.Ingest) and command.imported
     if draft.touched and draft.touched_by_import != imported:
         judge.judge_touched(draft)
         draft.start_touching()
@@ -229,9 +228,56 @@ def _answer(draft: Draft, command: commands.Command) -> Any:
     return _HANDLERS[type(command)](draft, command)
 
 
+def follow(version: Version, steps: Iterable[object], decided: Collection[str]) -> Draft:
+    """Decide anew what a recorded group brought, for some messages; all else happens as it is recorded.
+
+    Arguments:
+        version: the state before, whose `messages` show only those that are decided.
+        steps: those of the record.
+        decided: keys of the messages; what the record says of them is left out.
+
+    Returns:
+        The draft.
+
+    Raises:
+        Defective: where judging a message failed unexpectedly.
+    """
+    draft = version.fork()
+    for step in steps:
+        if isinstance(step, Answered | Inboxed) or _message_of(step) in decided:
+            continue
+        if isinstance(step, ClockMoved):
+            judge.judge_touched(draft)
+            draft.start_touching()
+            _move_clock(draft, step.to)
+        elif isinstance(step, AudienceSaved):
+            audiences.saved(draft, step.definition)
+        else:
+            if isinstance(step, EventsAdded | ProfilesChanged | UsersMerged):
+                _judge_apart(draft, getattr(step, "imported", False))
+            draft.apply(step)
+    judge.judge_touched(draft)
+    return draft
+
+
+def _message_of(step: object) -> str | None:
+    """The key of the message that a step is about."""
+    if isinstance(step, Noted):
+        return str(step.properties[0].get("message_id", "")) if step.properties else None
+    if isinstance(step, Defined):
+        return step.definition.key
+    return getattr(step, "key", None)
+
+
 def to_log(draft: Draft) -> bytes:
     """The log's record of a decided group."""
     return encode([FORMAT, draft.steps])
+
+
+def steps_of(record: bytes) -> list[object]:
+    """The steps of a record made by `to_log`."""
+    _, steps = decode(record)
+    return list(steps)
 
 
 def replay(version: Version, records: Iterable[tuple[int, bytes]], requests: Requests) -> Version:
@@ -242,9 +288,8 @@ def replay(version: Version, records: Iterable[tuple[int, bytes]], requests: Req
     """
     gathered = Gathered()
     for position, data in records:
-        _, steps = decode(data)
         draft = version.fork()
-        for step in steps:
+        for step in steps_of(data):
             if isinstance(step, Answered):
                 requests.add(step.request_id, draft.now, step.command, step.answer)
                 continue

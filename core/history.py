@@ -11,13 +11,14 @@ another line, or a copy of a version that the line has passed and that is still 
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import takewhile
 from pathlib import Path
 from typing import Final
 
 from core.errors import FailedPrecondition, InvalidInput
-from core.group import replay, to_log
+from core.group import replay, steps_of, to_log
 from core.messaging.effects import Defined
 from core.requests import Requests
 from core.storage.checkpoints import Checkpoint
@@ -105,10 +106,21 @@ class History:
                 del line.versions[next(iter(line.versions))]
             return version.seen_at(instant)
 
-    def apart(self, instant: int) -> Version:
+    def apart(self, instant: int, field: str = "at") -> Version:
         """As `at`, but a version that is the caller's own: it may be forked, and what is decided on it goes nowhere."""
-        base, position = self._place(instant)
+        base, position = self._place(instant, field)
         return self._replayed(self._loaded(base), position).seen_at(instant)
+
+    def steps(self, after: int, upto: int) -> Iterator[tuple[int, list[object]]]:
+        """What was committed after a log position, up to an instant: positions and the steps of each group.
+
+        Arguments:
+            upto: micros UTC of the project's clock.
+        """
+        for position, record in self._store.log.records(after):
+            if record.now > upto:
+                return
+            yield position, steps_of(record.payload)
 
     def restore(self, instant: int, destination: Path) -> None:
         """Write the store as it was at an instant, with its live messages paused (`restored`).
@@ -138,7 +150,7 @@ class History:
 
         self._store.extract(destination, base, position, further=pause)
 
-    def _place(self, instant: int) -> tuple[Checkpoint, int]:
+    def _place(self, instant: int, field: str = "at") -> tuple[Checkpoint, int]:
         """The checkpoint to begin with, and the log position to go up to."""
         position = self._store.log.position_at(instant)
         kept = self._store.pages.checkpoints()
@@ -147,7 +159,7 @@ class History:
             earliest = from_micros(self.reach().earliest).isoformat().replace("+00:00", "Z")
             raise FailedPrecondition(
                 "the project's history does not reach back so far",
-                field="at",
+                field=field,
                 mend=f"the earliest that can be had is {earliest}",
                 code="HISTORY_GONE",
             )
@@ -179,11 +191,12 @@ class History:
         return replay(version, records, Requests())
 
 
-def check_past(instant: int, now: int) -> None:
+def check_past(instant: int, now: int, field: str) -> None:
     """Refuse an instant that is still to come.
 
     Arguments:
         instant, now: micros UTC.
+        field: where the instant was given.
 
     Raises:
         InvalidInput: TIME_IN_FUTURE.
@@ -191,7 +204,7 @@ def check_past(instant: int, now: int) -> None:
     if instant > now:
         raise InvalidInput(
             "that instant is still to come",
-            field="at",
+            field=field,
             mend=f"a time up to {from_micros(now).isoformat().replace('+00:00', 'Z')}, or leave it away for the present",
             code="TIME_IN_FUTURE",
         )

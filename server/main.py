@@ -35,6 +35,8 @@ from muster.v1 import (
     profile_pb2_grpc,
     project_pb2,
     project_pb2_grpc,
+    simulation_pb2,
+    simulation_pb2_grpc,
 )
 from muster.worker import Worker
 from prometheus_client import CollectorRegistry
@@ -70,6 +72,7 @@ from server.services.ingest import IngestService
 from server.services.message import MessageService
 from server.services.profile import ProfileService
 from server.services.project import ProjectService
+from server.services.simulation import SimulationService
 from server.tls import Certificate
 from server.versions import Versions
 
@@ -92,6 +95,7 @@ _SERVICES: Final = (
     *message_pb2.DESCRIPTOR.services_by_name.values(),
     *profile_pb2.DESCRIPTOR.services_by_name.values(),
     *project_pb2.DESCRIPTOR.services_by_name.values(),
+    *simulation_pb2.DESCRIPTOR.services_by_name.values(),
 )
 
 _OPTIONS: Final[tuple[tuple[str, Any], ...]] = (
@@ -199,6 +203,8 @@ class Server:
         message_pb2_grpc.add_MessageServiceServicer_to_server(MessageService(projects, pool, versions), server)
         profile_pb2_grpc.add_ProfileServiceServicer_to_server(ProfileService(projects, pool), server)
         project_pb2_grpc.add_ProjectServiceServicer_to_server(ProjectService(projects, pool), server)
+        simulation = SimulationService(projects, history)
+        simulation_pb2_grpc.add_SimulationServiceServicer_to_server(simulation, server)
         names = [service.full_name for service in _SERVICES]
         health = Health(names)
         health_pb2_grpc.add_HealthServicer_to_server(health, server)

@@ -12,7 +12,7 @@ from core.errors import InvalidInput
 from core.evaluator.audience import AudienceDefinition, AudienceDeleted, AudienceSaved
 from core.evaluator.time_use import launch_problems
 from core.messaging.compiled import compile_message, listed_audiences
-from core.messaging.definitions import Asap
+from core.messaging.definitions import Asap, MessageDefinition
 from core.messaging.judge import judge_everybody
 from core.messaging.work import Work
 from core.profiles.steps import UsersIssued
@@ -35,8 +35,7 @@ def save(work: Work, command: commands.SaveAudience) -> AudienceDefinition:
         )
     bare = AudienceDefinition(command.name, command.description, command.expression, None, work.now)
     work.audiences.check(bare)
-    live = [m for m in work.messages.live() if isinstance(m.schedule, Asap)]
-    naming = [m for m in live if command.name in listed_audiences(compile_message(work, m))]
+    naming = _naming(work, command.name)
     if command.ids is None:
         trial = work.audiences.fork()
         trial.save(AudienceSaved(bare))
@@ -46,10 +45,20 @@ def save(work: Work, command: commands.SaveAudience) -> AudienceDefinition:
         definition = bare
     else:
         definition = replace(bare, members=_listed(work, command.ids, command.create_missing))
-    work.do(AudienceSaved(definition))
-    for message in naming:
-        judge_everybody(work, message, compile_message(work, message), work.now)
+    saved(work, definition)
     return definition
+
+
+def saved(work: Work, definition: AudienceDefinition) -> None:
+    """An audience is this now: live messages that name it judge everybody once."""
+    work.do(AudienceSaved(definition))
+    for message in _naming(work, definition.name):
+        judge_everybody(work, message, compile_message(work, message), work.now)
+
+
+def _naming(work: Work, name: str) -> list[MessageDefinition]:
+    live = [m for m in work.messages.live() if isinstance(m.schedule, Asap)]
+    return [m for m in live if name in listed_audiences(compile_message(work, m))]
 
 
 def _listed(work: Work, distinct_ids: list[str], create_missing: bool) -> BitMap:

@@ -41,6 +41,7 @@ class Messages:
         self._dirty: frozenset[str] = frozenset()
         self._marks = Marks()
         self._inbox = Inbox()
+        self._shown: frozenset[str] | None = None
 
     def fork(self) -> Messages:
         """A copy that may be written; occurrences are copied when first written."""
@@ -51,7 +52,12 @@ class Messages:
         twin._dirty = self._dirty
         twin._marks = self._marks.fork()
         twin._inbox = self._inbox.fork()
+        twin._shown = self._shown
         return twin
+
+    def show(self, keys: Iterable[str] | None) -> None:
+        """Enumerate only these messages from now on, so that only they are decided; None: all again. For simulations."""
+        self._shown = None if keys is None else frozenset(keys)
 
     def get(self, key: str) -> MessageDefinition:
         """The message of that key.
@@ -75,13 +81,13 @@ class Messages:
 
     def all(self) -> Sequence[MessageDefinition]:
         """Every message, by key."""
-        return [self._definitions[key] for key in sorted(self._definitions)]
+        return [
+            self._definitions[key] for key in sorted(self._definitions) if self._shown is None or key in self._shown
+        ]
 
     def live(self) -> list[MessageDefinition]:
         """The live messages, in the order of their launches."""
-        return sorted(
-            (m for m in self._definitions.values() if m.state == "live"), key=lambda m: (m.launched_at, m.key)
-        )
+        return sorted((m for m in self.all() if m.state == "live"), key=lambda m: (m.launched_at, m.key))
 
     def ledger(self, key: str, occurrence: int = FIRST) -> Ledger:
         """The ledger of an occurrence of a message, for reading; that of one that never was is empty."""

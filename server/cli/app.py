@@ -17,13 +17,14 @@ from server.cli.commands.message_reading import inbox
 from server.cli.commands.profile import profile, schema
 from server.cli.commands.project import project
 from server.cli.commands.serve import demo, serve
+from server.cli.commands.simulate import simulate
 from server.cli.commands.store import backup, bench, completion, verify
 from server.cli.frame import Root
 
 _SECTIONS: Final = {
     "Begin": (demo, serve, project),
     "Data": (import_, export, profile, schema),
-    "Targeting and messages": (audience, message, inbox, channel),
+    "Targeting and messages": (audience, message, simulate, inbox, channel),
     "Care": (backup, verify, store, bench, completion),
 }
 

@@ -18,14 +18,23 @@ import pytest
 from google.protobuf import message_factory
 from muster import connection, worker
 from muster.flow import Rpc
-from muster.v1 import audience_pb2, delivery_pb2, history_pb2, ingest_pb2, message_pb2, profile_pb2, project_pb2
+from muster.v1 import (
+    audience_pb2,
+    delivery_pb2,
+    history_pb2,
+    ingest_pb2,
+    message_pb2,
+    profile_pb2,
+    project_pb2,
+    simulation_pb2,
+)
 
 from server import main
 from tests.clients.conftest import QUICK
 from tests.clients.fakes import FakeServer
 
-FILES = (audience_pb2, delivery_pb2, history_pb2, ingest_pb2, message_pb2, profile_pb2, project_pb2)
-PARTS = ("profiles", "audiences", "messages", "projects", "history")
+FILES = (audience_pb2, delivery_pb2, history_pb2, ingest_pb2, message_pb2, profile_pb2, project_pb2, simulation_pb2)
+PARTS = ("profiles", "audiences", "messages", "projects", "history", "simulation")
 
 
 def modules() -> Iterator[Any]:

@@ -21,6 +21,7 @@ from muster.projects import Projects
 from muster.queue import Lost, OnError, Queue, QueueOptions
 from muster.records import event, update
 from muster.service import Way
+from muster.simulation import Simulation
 from muster.transport import Awaiting, Blocking
 
 
@@ -37,6 +38,7 @@ class BaseClient(Ingest[Way]):
         self.messages: Messages[Way] = Messages(transport, project)
         self.projects: Projects[Way] = Projects(transport, project)
         self.history: History[Way] = History(transport, project)
+        self.simulation: Simulation[Way] = Simulation(transport, project)
 
     @property
     def project(self) -> str:

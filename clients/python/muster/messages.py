@@ -64,7 +64,7 @@ State: TypeAlias = Literal["draft", "live", "paused", "ended"]
 Existing: TypeAlias = Literal["send", "skip"]
 Resolution: TypeAlias = Literal["offer_again", "mark_sent", "mark_failed"]
 
-_EXISTING: Final = {"send": message_pb2.EXISTING_SEND, "skip": message_pb2.EXISTING_SKIP}
+EXISTING: Final = {"send": message_pb2.EXISTING_SEND, "skip": message_pb2.EXISTING_SKIP}
 _STATES: Final = {
     "draft": message_pb2.MESSAGE_STATE_DRAFT,
     "live": message_pb2.MESSAGE_STATE_LIVE,
@@ -129,7 +129,7 @@ class Messages(Service[Way]):
                 email={"from": "Shop <hi@example.com>", "subject": "Hi {{ user.name }}", "text": "Welcome!"},
             )
         """
-        message = _message(
+        message = message_of(
             key,
             targeting=targeting,
             schedule=schedule,
@@ -224,7 +224,7 @@ class Messages(Service[Way]):
             "expires_after": expires_after,
         }
         changes = {name: value for name, value in given.items() if value is not UNCHANGED}
-        message = _message(key, **changes)
+        message = message_of(key, **changes)
         message.etag = etag
         request = message_pb2.UpdateMessageRequest(
             project=self._project,
@@ -270,7 +270,7 @@ class Messages(Service[Way]):
             etag=etag,
         )
         if existing is not None:
-            request.existing = _choice(existing, _EXISTING, "existing")
+            request.existing = _choice(existing, EXISTING, "existing")
         return (yield from self._ask(_LAUNCH, request, timeout))
 
     @answered
@@ -427,7 +427,7 @@ class Messages(Service[Way]):
         return answer.resolved
 
 
-def _message(key: str, **fields: Any) -> message_pb2.Message:
+def message_of(key: str, **fields: Any) -> message_pb2.Message:
     """A message of the fields given; None is the protocol's unset.
 
     Raises:

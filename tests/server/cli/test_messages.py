@@ -306,3 +306,20 @@ def test_a_worker_without_a_provider_says_so(muster: Muster) -> None:
     for channel, word in (("email", "--smtp-host"), ("webhook", "whsec_")):
         answer = muster("channel", channel)
         assert answer.status == 2 and word in answer.err and len(answer.err.splitlines()) == 1
+
+
+def test_a_message_is_simulated_from_a_file_and_nothing_changes(shop: Muster, tmp_path: Path) -> None:
+    file = tmp_path / "simulated.toml"
+    file.write_text(
+        "key = \"simulated\"\ntargeting = '''events[\"Purchase\"].exists(e, e.time > now - duration(\"720h\"))'''\n"
+        '[email]\nsubject = "Hi"\nfrom = "a@example.com"\ntext = \'Thanks, {{ user["First name"] }}\'\n'
+    )
+    words = ("simulate", "--file", file, "--start", "1997-06-01", "--end", "1998-07-01", "--existing", "send")
+    found = shop(*words, "--json").document["messages"][0]
+    assert found["message"]["key"] == "simulated" and found["selected"] > 0
+    assert sum(one["users"] for one in found["counts"]) == found["selected"]
+    told = shop(*words)
+    assert told.status == 0 and "simulated" in told.out and "█" in told.out and "Thanks," in told.out
+    assert "simulated" not in shop("message", "list").out
+    unsaid = shop("simulate", "--file", file)
+    assert unsaid.status == 2 and "--end" in unsaid.err

@@ -107,6 +107,11 @@ class Run:
         self.space.next_block()
         self.sources.next_block()
 
+    def end(self) -> None:
+        """Forget all values. Heaps and what they belong to know each other: they would stay until they are looked for."""
+        if "space" in self.__dict__:
+            self.space.clear()
+
 
 class Batch:
     """Some blocks of a run. `blocks` uint32[n] are their numbers, ascending."""

@@ -180,11 +180,14 @@ def _ranked(program: Program, population: Population, named: UserSet | None) -> 
 
 
 def batches(run: Run, judged: BitMap) -> Iterator[tuple[Batch, Words]]:
-    """The blocks that hold judged users, a batch at a time, with those users as words."""
+    """The blocks that hold judged users, a batch at a time, with those users as words. After them the run has ended."""
     users = UserSet(judged)
-    for first in range(0, len(users.blocks), BLOCKS_PER_BATCH):
-        blocks = users.blocks[first : first + BLOCKS_PER_BATCH]
-        yield Batch(run, blocks), users.words(blocks)
+    try:
+        for first in range(0, len(users.blocks), BLOCKS_PER_BATCH):
+            blocks = users.blocks[first : first + BLOCKS_PER_BATCH]
+            yield Batch(run, blocks), users.words(blocks)
+    finally:
+        run.end()
 
 
 def _united(parts: list[bytes]) -> BitMap:

@@ -75,6 +75,14 @@ class Space:
         self._made = ValueHeap(self, lasting=False)
         self._passing = [self._made]
 
+    def clear(self) -> None:
+        """Forget everything: the run has ended, and references mean nothing any more."""
+        for heaps in (self._lasting, self._of_block, self._passing):
+            heaps.clear()
+        self._by_owner.clear()
+        self._memos.clear()
+        del self._made
+
     def mark(self) -> Mark:
         """What there is now, for `release`."""
         return len(self._of_block), len(self._passing), len(self._made)

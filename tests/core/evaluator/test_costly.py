@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -24,6 +25,7 @@ from core.evaluator.match import Erred, Row, match
 from core.evaluator.parse import parse
 from core.evaluator.run import Plan
 from core.evaluator.scoping import distinct_variables
+from core.evaluator.space import Space
 from core.profiles.records import Operation, ProfileChange
 from core.values import from_micros
 from tests.conformance.populations import PLACES, expected, outcome_of, populated
@@ -202,3 +204,22 @@ def test_one_users_data_does_not_stop_ingestion(tmp_path: Path) -> None:
     assert project.places("m") == {"a": "queued", "b": "queued"}
     assert project.engine.health() == ""
     project.close()
+
+
+def test_nothing_of_a_run_is_left_to_be_found() -> None:
+    """Results by text of millions of texts would wait for the collector of cycles, and the next question's beside them."""
+    texts = (
+        'user.a.endsWith("x")',
+        'events["e"].exists(e, e.a.contains("x") || e.b)',
+        'size(user.a + "b") > [1, 2][0]',
+    )
+    population = populated([({"a": "tax", "b": [1, "x"]}, {})], PLACES[:1])
+    plans = [bind(parse(text), population) for text in texts]
+    gc.collect()
+    gc.disable()
+    try:
+        for plan in plans:
+            assert plan.count(population, now=NOW) in (0, 1)
+            assert [one for one in gc.get_objects() if isinstance(one, Space)] == []
+    finally:
+        gc.enable()

@@ -252,6 +252,17 @@ def _live(as_json: bool, seconds: int, messages: int, events: int, updates: int,
     return _show(report, as_json)
 
 
+@commands.command("decide")
+@_common(rounds=5)
+def _decide(as_json: bool, **options: Any) -> int:
+    """Users a second that a launch decides, in ledger and queue, durable before the answer."""
+    from benchmarks import decide
+
+    with Bar(decide.NAME) as bar:
+        report = decide.run(Options(**options), bar)
+    return _show(report, as_json)
+
+
 def _own(command: _Command) -> _Command:
     """The options of the commands that ask one's own expressions."""
     options = (

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from typing import Final
+
+import numpy as np
+from pyroaring import BitMap
 
 from core.evaluator.match import Row, match
 from core.messaging.compiled import Compiled
+from core.messaging.rows import Pairs, inside
 from core.messaging.work import View
 from core.values import Value, from_micros
+
+_MANY: Final = 256
+"""Up to so many users are looked at one by one at once; of more it is asked first who can have a cause."""
 
 
 def _as_event(name: str, time: int, properties: dict[str, Value]) -> dict[str, Value]:
@@ -54,13 +61,36 @@ def latest_event(view: View, compiled: Compiled, ordinal: int) -> dict[str, Valu
     return max(found, key=lambda one: one[0])[1] if found else None
 
 
-def causes_of(
-    view: View, compiled: Compiled, ordinals: Iterable[int], instants: Iterable[int]
-) -> dict[int, dict[str, Value]]:
-    """The cause of each user that has one, by ordinal; `instants` in micros, of the same order."""
+def causes_of(view: View, compiled: Compiled, pairs: Pairs) -> dict[int, dict[str, Value]]:
+    """The cause of each user that has one, by ordinal.
+
+    Arguments:
+        pairs: the users, each once, with the instant in micros at which each came to match.
+    """
+    ordinals, instants = pairs
+    if len(ordinals) > _MANY:
+        rows = inside(ordinals, _stirred(view, compiled, pairs))
+        ordinals, instants = ordinals[rows], instants[rows]
     found = {}
-    for ordinal, instant in zip(ordinals, instants, strict=True):
+    for ordinal, instant in zip(ordinals.tolist(), instants.tolist(), strict=True):
         cause = cause_of(view, compiled, ordinal, instant)
         if cause is not None:
             found[ordinal] = cause
+    return found
+
+
+def _stirred(view: View, compiled: Compiled, pairs: Pairs) -> BitMap:
+    """Users, not only those given, of whom an event that the targeting reads arrived or came due at one of the instants:
+    only they can have a cause. Most of those who match at a launch have none, and need not be looked at one by one."""
+    instants = np.unique(pairs[1])
+    found = BitMap()
+    for name in compiled.targeting.events:
+        table = view.population.events(name)
+        if table is None:
+            continue
+        after, upto = int(instants[0]) - view.settings.late_after - 1, int(instants[-1])
+        for day in table.days_between(after, upto):
+            for rows in table.chunk(day).between(after, upto):
+                stirring = np.isin(rows.times, instants) | np.isin(rows.arrivals, instants)
+                found |= BitMap(rows.ordinals[stirring])
     return found

@@ -162,8 +162,7 @@ def _event(asked: Asked, users: BitMap) -> list[Stop]:
     content = asked.compiled.content
     if asked.moment != "decide" or not content.needs_event or not isinstance(asked.definition.schedule, Asap):
         return []
-    ordinals, instants = asked.pairs(users)
-    asked.causes = causes_of(asked.view, asked.compiled, ordinals.tolist(), instants.tolist())
+    asked.causes = causes_of(asked.view, asked.compiled, asked.pairs(users))
     return [Stop(MISSING_EVENT, users - BitMap(list(asked.causes)))] if content.requires_event else []
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice, repeat
+from itertools import islice
 from typing import Any, Final
 
 import numpy as np
@@ -21,6 +21,7 @@ from core.messaging.keys import idempotency_key
 from core.messaging.ledger import Ledger
 from core.messaging.refusals import words_of_refusal
 from core.messaging.render import HandOff, Obstacle, is_allowed, render_users
+from core.messaging.rows import at_once
 from core.messaging.work import View
 from core.profiles.reading import find
 
@@ -180,7 +181,7 @@ def forecast(view: View, key: str) -> Forecast:
         missing[name] = len(reachable) - len(having)
         ready = ready & having
     if compiled.content.requires_event and isinstance(definition.schedule, Asap):
-        ready = BitMap(causes_of(view, compiled, ready, repeat(view.now, len(ready))))
+        ready = BitMap(causes_of(view, compiled, at_once(ready, view.now)))
     return Forecast(
         len(matched),
         len(reachable),

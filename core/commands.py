@@ -15,6 +15,17 @@ from core.profiles.batch import ChangeBatch, EventBatch, Read
 from core.profiles.records import EventRecord, ProfileChange, RecordError
 
 Outcome = Literal["sent", "failed", "ambiguous", "not_sent"]
+FeedbackKind = Literal[
+    "delivered",
+    "opened",
+    "clicked",
+    "bounced",
+    "complained",
+    "unsubscribed",
+    "replied",
+    "suppressed",
+    "token_removed",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,6 +226,55 @@ class Lose:
     hand_offs: Sequence[tuple[str, int]] | None
 
 
+@dataclass(frozen=True, slots=True)
+class Feedback:
+    """What a provider says of a hand-off after it took it, or of an address.
+
+    Arguments:
+        kind: what happened.
+        idempotency_key: of the hand-off; "" for word about an address alone, such as a reply.
+        event_id: tells apart what the same provider says of the same thing: a repeated one changes nothing. "": there
+            is one of this kind at most for a hand-off.
+        time: when it happened, in micros; None: the project's clock at arrival.
+        channel, address: the email address, telephone number or device token that it is about. For a hand-off both
+            may be "": the message's channel, and the user's present address.
+        permanent: of a bounce: the address takes no mail at all, so nothing is sent to it again.
+        detail: in the provider's words, for people.
+        url: of a click: where it led.
+    """
+
+    kind: FeedbackKind
+    idempotency_key: str = ""
+    event_id: str = ""
+    time: int | None = None
+    channel: str = ""
+    address: str = ""
+    permanent: bool = False
+    detail: str = ""
+    url: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TakeFeedback:
+    """Take what providers say. Answer: FeedbackTaken.
+
+    A RecordError stands for feedback that could not be read, so that indexes stay those of the request.
+    """
+
+    feedback: Sequence[Feedback | RecordError]
+
+
+@record("feedback_taken")
+@dataclass(frozen=True, slots=True)
+class FeedbackTaken:
+    """What became of feedback: how much was taken, was known already, and is of no hand-off or user of the project."""
+
+    accepted: int
+    duplicates: int
+    unknown: int
+    errors: list[RecordError] = field(default_factory=list)
+
+
 Command = (
     Ingest
     | MergeUsers
@@ -235,4 +295,5 @@ Command = (
     | Divert
     | Acknowledge
     | Lose
+    | TakeFeedback
 )

@@ -14,7 +14,7 @@ from core import commands
 from core.codec import decode, encode, record
 from core.errors import FailedPrecondition, InvalidInput, MusterError, StaleEtag
 from core.evaluator.audience import AudienceSaved
-from core.messaging import audiences, judge
+from core.messaging import audiences, feedback, judge
 from core.messaging import handlers as messaging
 from core.messaging.effects import Defined, Inboxed, Noted
 from core.profiles import handlers as profiles
@@ -88,6 +88,7 @@ _HANDLERS: Final[dict[type, Callable[[Any, Any], Any]]] = {
     commands.Divert: messaging.divert,
     commands.Acknowledge: messaging.acknowledge,
     commands.Lose: messaging.lose,
+    commands.TakeFeedback: feedback.take,
 }
 
 

@@ -187,15 +187,19 @@ class Draft(Version):
     def _note(self, step: Noted) -> None:
         """Muster's own events of users; one already noted, by its insert id, is not noted twice."""
         count = len(step.ordinals)
+        times = np.full(count, step.at, np.int64) if step.times is None else step.times
         self.population.writable_events(step.name).append_records(
             step.ordinals,
-            np.full(count, step.at, np.int64),
+            times,
             np.full(count, self.now, np.int64),
             [""] * count,
             step.insert_ids,
             step.properties,
         )
-        self.touched.event(step.name, BitMap(step.ordinals), live=True)
+        live = times >= self.now - self.settings.late_after
+        for happened, users in ((True, step.ordinals[live]), (False, step.ordinals[~live])):
+            if len(users):
+                self.touched.event(step.name, BitMap(users), live=happened)
 
     def publish(self, position: int) -> Version:
         """The immutable version that this draft becomes once its commit is durable."""

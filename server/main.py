@@ -25,6 +25,8 @@ from muster.v1 import (
     audience_pb2_grpc,
     delivery_pb2,
     delivery_pb2_grpc,
+    feedback_pb2,
+    feedback_pb2_grpc,
     history_pb2,
     history_pb2_grpc,
     ingest_pb2,
@@ -67,6 +69,7 @@ from server.metrics import CallMetrics, ProjectCollector, figures
 from server.projects import Projects
 from server.services.audience import AudienceService
 from server.services.delivery import DeliveryService
+from server.services.feedback import FeedbackService
 from server.services.history import HistoryService
 from server.services.ingest import IngestService
 from server.services.message import MessageService
@@ -90,6 +93,7 @@ _HISTORY_THREADS: Final = 2
 _SERVICES: Final = (
     *audience_pb2.DESCRIPTOR.services_by_name.values(),
     *delivery_pb2.DESCRIPTOR.services_by_name.values(),
+    *feedback_pb2.DESCRIPTOR.services_by_name.values(),
     *history_pb2.DESCRIPTOR.services_by_name.values(),
     *ingest_pb2.DESCRIPTOR.services_by_name.values(),
     *message_pb2.DESCRIPTOR.services_by_name.values(),
@@ -198,6 +202,7 @@ class Server:
         delivery = DeliveryService(projects, pool, commits)
         audience_pb2_grpc.add_AudienceServiceServicer_to_server(AudienceService(projects, pool, versions), server)
         delivery_pb2_grpc.add_DeliveryServiceServicer_to_server(delivery, server)
+        feedback_pb2_grpc.add_FeedbackServiceServicer_to_server(FeedbackService(projects), server)
         history_pb2_grpc.add_HistoryServiceServicer_to_server(HistoryService(projects, history), server)
         ingest_pb2_grpc.add_IngestServiceServicer_to_server(IngestService(projects, pool), server)
         message_pb2_grpc.add_MessageServiceServicer_to_server(MessageService(projects, pool, versions), server)

@@ -245,6 +245,20 @@ class EventTable:
                 times.append(rows.times)
         return np.concatenate(ordinals), np.concatenate(times)
 
+    def known(self, ordinals: Ordinals, identities: NDArray[np.uint64], since: int, upto: int) -> NDArray[np.bool_]:
+        """Which of n events have a copy with a time from `since` to `upto`, in micros, whatever that time is: bool[n].
+
+        Arguments:
+            ordinals: uint32[n]; identities: uint64[n], see `core.bitmaps.event_identity`.
+        """
+        users = np.unique(ordinals)
+        held: set[tuple[int, int]] = set()
+        for day in self.days_between(since - 1, upto):
+            rows = self._chunks[day].of_users(users)
+            inside = (rows.times >= since) & (rows.times <= upto)
+            held.update(zip(rows.ordinals[inside].tolist(), rows.identities[inside].tolist(), strict=True))
+        return np.array([pair in held for pair in zip(ordinals.tolist(), identities.tolist(), strict=True)], bool)
+
     def has_user(self, ordinal: int) -> bool:
         """Whether a user has any event here."""
         return any(chunk.has_user(ordinal) for chunk in self._chunks.values())

@@ -140,13 +140,17 @@ class Inboxed:
 @record("noted")
 @dataclass(frozen=True, slots=True)
 class Noted:
-    """Events of Muster's own (`$campaign_delivery`, …): name, then ordinals uint32[n] and one map each."""
+    """Events of Muster's own (`$campaign_delivery`, …), of one message: name, then ordinals uint32[n] and one map each.
+
+    They happened at `at`, in micros, or each at its own of `times`, int64[n].
+    """
 
     name: str
     ordinals: npt.NDArray[np.uint32]
     at: int
     insert_ids: list[str]
     properties: list[dict[str, Value]]
+    times: npt.NDArray[np.int64] | None = None
 
 
 Effect = Selected | Moved | Defined | Caused | Inboxed | Noted

@@ -13,6 +13,12 @@ def idempotency_key(project_uid: str, message_key: str, ordinal: int, occurrence
     return f"{project_uid}.{message_key}.{occurrence}.{ordinal}"
 
 
+def project_of(key: str) -> str:
+    """The uid of the project that a key made here is of; "" for any other text."""
+    found = _KEY.match(key)
+    return found[1] if found is not None else ""
+
+
 def read_key(key: str, project_uid: str) -> tuple[str, int, int] | None:
     """(message key, occurrence, ordinal) of a key made here, or None for any other text."""
     found = _KEY.match(key)

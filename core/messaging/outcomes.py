@@ -112,14 +112,13 @@ def lose_all(work: Work, key: str, occurrence: int, users: BitMap) -> None:
 
 def note(work: Work, name: str, key: str, occurrence: int, ordinals: list[int], details: list[str]) -> None:
     """Note an event of Muster's own for users; those deleted since have no history to put it in."""
-    channel = work.messages.get(key).channel
     known = [
         (ordinal, detail) for ordinal, detail in zip(ordinals, details, strict=True) if ordinal in work.population.live
     ]
     if not known:
         return
     ledger = work.messages.ledger(key, occurrence)
-    about: dict[str, Value] = {"message_id": key, "message_type": channel, "occurrence": occurrence}
+    about = properties_of(work, key, occurrence)
     work.do(
         Noted(
             name,
@@ -129,6 +128,11 @@ def note(work: Work, name: str, key: str, occurrence: int, ordinals: list[int], 
             [{**about, "detail": detail} if detail else about for _, detail in known],
         )
     )
+
+
+def properties_of(work: Work, key: str, occurrence: int) -> dict[str, Value]:
+    """What every event about a hand-off says of it."""
+    return {"message_id": key, "message_type": work.messages.get(key).channel, "occurrence": occurrence}
 
 
 def _drops_repeated(definition: MessageDefinition) -> str:

@@ -9,7 +9,7 @@ from core.evaluator.audience import AudienceDeleted, Audiences, AudienceSaved
 from core.messaging.book import Messages
 from core.messaging.effects import Effect
 from core.profiles.identity import Users
-from core.profiles.steps import UsersIssued
+from core.profiles.steps import ProfilesChanged, UsersIssued
 from core.profiles.touched import Touched
 from core.settings import Settings
 
@@ -30,5 +30,5 @@ class Work(View, Protocol):
 
     touched: Touched
 
-    def do(self, step: Effect | UsersIssued | AudienceSaved | AudienceDeleted) -> None:
+    def do(self, step: Effect | UsersIssued | ProfilesChanged | AudienceSaved | AudienceDeleted) -> None:
         """Apply a decision and record it for the log."""

@@ -262,6 +262,42 @@ async def test_a_worker_delivers_over_a_restart_and_nobody_twice(tmp_path: Path)
         await asyncio.to_thread(servers[-1].stop)
 
 
+async def test_feedback_is_told_and_counted(muster_server: TestServer) -> None:
+    client = muster_server.client
+    client.projects.update(sandbox=False)
+    client.update("u1", set={"$email": "u1@example.com"})
+    client.flush()
+    client.messages.create("welcome", targeting="true", email=MAIL | {"text": "Hi", "subject": "Hi"})
+    client.messages.launch("welcome", existing="send")
+    async with Worker(muster_server.target, channel="email", project=muster_server.project) as worker:
+        async for batch in worker.batches():
+            key = batch.recipients[0].idempotency_key
+            await batch.begin([0])
+            await batch.acknowledge(key, delivery_pb2.OUTCOME_SENT)
+            break
+    told = [
+        muster.feedback("delivered", key, time=datetime(1998, 1, 1, tzinfo=UTC)),
+        muster.feedback("opened", key, event_id="1"),
+        muster.feedback("opened", "nobody's"),
+        muster.feedback("replied", channel="sms", address="+4915112345678"),
+    ]
+    async with muster.AsyncClient(muster_server.target, project=muster_server.project) as other:
+        first = await other.feedback.report(told)
+    assert (first.accepted, first.duplicates, first.unknown) == (2, 0, 1)
+    assert [(one.offset, one.error.code) for one in first.rejected] == [(3, "EVENT_ID_MISSING")]
+    again = client.feedback.report(told)
+    assert (again.accepted, again.duplicates, again.unknown) == (0, 2, 1)
+    names = [event.name for event in client.profiles.events("u1")]
+    assert sorted(names) == ["$campaign_delivered", "$campaign_delivery", "$campaign_open"]
+
+
+def test_feedback_that_there_is_not_is_refused_before_it_is_sent() -> None:
+    for wrong in ({"kind": "read"}, {"kind": "opened", "channel": "fax"}, {"kind": "opened", "detail": 7}):
+        with pytest.raises(muster.InvalidInput):
+            muster.feedback(**wrong)  # type: ignore[arg-type]
+    assert len(muster.feedback("opened", detail="ä" * 2_000).detail.encode()) == 2_000
+
+
 def test_a_server_that_cannot_start_says_why(tmp_path: Path) -> None:
     with pytest.raises(muster.Unavailable) as caught:
         start_server(tmp_path / "store", options=["--no-such-option"])
@@ -296,7 +332,9 @@ def blocks(text: str) -> list[str]:
 def examples() -> Iterator[Any]:
     client = muster.Client()
     parts: list[tuple[str, Any]] = [("client", muster.Client)]
-    parts += [(name, type(getattr(client, name))) for name in ("profiles", "audiences", "messages", "projects")]
+    parts += [
+        (name, type(getattr(client, name))) for name in ("profiles", "audiences", "messages", "projects", "feedback")
+    ]
     for part, cls in parts:
         for name in dir(cls):
             text = "" if name.startswith("_") else inspect.getdoc(getattr(cls, name)) or ""
@@ -327,6 +365,7 @@ def test_the_example_of_each_method_runs(muster_server: TestServer, tmp_path: Pa
     names = {
         "client": client,
         "muster": muster,
+        "key": "5eed.welcome.0.0",
         "datetime": datetime,
         "UTC": UTC,
         "message_pb2": message_pb2,

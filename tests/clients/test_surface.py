@@ -21,6 +21,7 @@ from muster.flow import Rpc
 from muster.v1 import (
     audience_pb2,
     delivery_pb2,
+    feedback_pb2,
     history_pb2,
     ingest_pb2,
     message_pb2,
@@ -33,8 +34,18 @@ from server import main
 from tests.clients.conftest import QUICK
 from tests.clients.fakes import FakeServer
 
-FILES = (audience_pb2, delivery_pb2, history_pb2, ingest_pb2, message_pb2, profile_pb2, project_pb2, simulation_pb2)
-PARTS = ("profiles", "audiences", "messages", "projects", "history", "simulation")
+FILES = (
+    audience_pb2,
+    delivery_pb2,
+    feedback_pb2,
+    history_pb2,
+    ingest_pb2,
+    message_pb2,
+    profile_pb2,
+    project_pb2,
+    simulation_pb2,
+)
+PARTS = ("profiles", "audiences", "messages", "projects", "history", "simulation", "feedback")
 
 
 def modules() -> Iterator[Any]:
@@ -81,7 +92,7 @@ def documented() -> Iterator[tuple[str, Any]]:
         for name in dir(cls):
             if not name.startswith("_") and callable(getattr(cls, name)):
                 yield f"{owner}.{name}", getattr(cls, name)
-    yield from (("event", muster.event), ("update", muster.update))
+    yield from (("event", muster.event), ("update", muster.update), ("feedback", muster.feedback))
 
 
 WITHOUT_EXAMPLE = {"Client.close", "Worker.close"}

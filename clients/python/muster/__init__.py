@@ -34,7 +34,8 @@ from muster.errors import (
 from muster.messages import UNCHANGED
 from muster.queue import Lost
 from muster.records import Record, event, update
-from muster.results import Imported, Rejected, Written
+from muster.reporting import feedback
+from muster.results import Imported, Rejected, Reported, Written
 
 __version__ = "0.1.0"
 
@@ -55,6 +56,7 @@ __all__ = [
     "PermissionDenied",
     "Record",
     "Rejected",
+    "Reported",
     "Retry",
     "StaleEtag",
     "TimedOut",
@@ -63,6 +65,7 @@ __all__ = [
     "Unimplemented",
     "Written",
     "event",
+    "feedback",
     "update",
     "values",
 ]

@@ -20,6 +20,7 @@ from muster.profiles import Profiles
 from muster.projects import Projects
 from muster.queue import Lost, OnError, Queue, QueueOptions
 from muster.records import event, update
+from muster.reporting import Feedback
 from muster.service import Way
 from muster.simulation import Simulation
 from muster.transport import Awaiting, Blocking
@@ -39,6 +40,7 @@ class BaseClient(Ingest[Way]):
         self.projects: Projects[Way] = Projects(transport, project)
         self.history: History[Way] = History(transport, project)
         self.simulation: Simulation[Way] = Simulation(transport, project)
+        self.feedback: Feedback[Way] = Feedback(transport, project)
 
     @property
     def project(self) -> str:

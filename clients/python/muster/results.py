@@ -63,6 +63,19 @@ class Imported(Written):
     reconnects: int = 0
 
 
+@dataclass(slots=True)
+class Reported(Written):
+    """What became of feedback.
+
+    Arguments:
+        accepted: how much was taken.
+        duplicates: how much was known already.
+        unknown: how much is of no hand-off or user that the server knows.
+    """
+
+    unknown: int = 0
+
+
 def record_error(error: ingest_pb2.RecordError) -> InvalidInput:
     """Why a record was not taken, as an error."""
     return InvalidInput(error.message, code=error.code, field=error.field, mend=error.mend)

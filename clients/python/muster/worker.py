@@ -48,7 +48,7 @@ DELIVER: Final = "/muster.v1.DeliveryService/Deliver"
 MOST_CREDIT: Final = 10_000
 """The server offers a worker no more recipients than these at once."""
 
-_CHANNELS: Final = {
+CHANNELS: Final = {  # by name, as the protocol numbers them
     "email": delivery_pb2.CHANNEL_EMAIL,
     "webhook": delivery_pb2.CHANNEL_WEBHOOK,
     "sms": delivery_pb2.CHANNEL_SMS,
@@ -97,13 +97,13 @@ class Worker:
         retry: Retry | None = None,
         close_timeout: float = 10.0,
     ) -> None:
-        if channel not in _CHANNELS:
-            raise InvalidInput(f"the channel {channel!r}", field="channel", mend=" or ".join(_CHANNELS), code="CHOICE")
+        if channel not in CHANNELS:
+            raise InvalidInput(f"the channel {channel!r}", field="channel", mend=" or ".join(CHANNELS), code="CHOICE")
         if not 1 <= credit <= MOST_CREDIT:
             raise InvalidInput(f"a credit of {credit}", field="credit", mend=f"1 to {MOST_CREDIT:,}", code="CREDIT")
         self._hello = delivery_pb2.Hello(
             project=environment.project(project),
-            channel=_CHANNELS[channel],
+            channel=CHANNELS[channel],
             worker_id=worker_id or f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}",
         )
         self._connection = environment.connection(target, token, tls, retry=retry)

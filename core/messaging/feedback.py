@@ -1,0 +1,261 @@
+"""What providers say of hand-offs after they took them: events of the users, and what follows from some of them.
+
+Feedback names a hand-off by its idempotency key, or an address alone (a reply). It settles a hand-off that was
+ambiguous, for the provider took it; it changes no state otherwise: *sent* means that the provider took the message,
+and what became of it later is what the events say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+from pyroaring import BitMap
+
+from core.bitmaps.event_identity import identities_of
+from core.commands import Ack, Feedback, FeedbackKind, FeedbackTaken, TakeFeedback
+from core.errors import InvalidInput
+from core.messaging.addresses import normalise_email, normalise_phone
+from core.messaging.effects import Noted
+from core.messaging.keys import read_key
+from core.messaging.outcomes import Word, properties_of
+from core.messaging.work import View, Work
+from core.profiles.batch import ChangeBatch
+from core.profiles.records import MAX_BATCH, MAX_ID_BYTES, Operation, ProfileChange, RecordError
+from core.profiles.steps import ProfilesChanged
+from core.values import MAX_MICROS, MICROS_PER_DAY, MIN_MICROS, Value, utf8_length
+
+EVENTS: Final[dict[FeedbackKind, str]] = {
+    "delivered": "$campaign_delivered",
+    "opened": "$campaign_open",
+    "clicked": "$campaign_click",
+    "bounced": "$campaign_bounced",
+    "complained": "$campaign_marked_spam",
+    "unsubscribed": "$unsubscribe",
+    "replied": "$campaign_reply",
+    "suppressed": "$message_suppressed",
+    "token_removed": "$token_removed",
+}
+"""The event that each kind of feedback is, by kind."""
+
+DEVICES: Final = ("$android_devices", "$ios_devices")
+"""Properties that list a user's device tokens."""
+
+_ADDRESS: Final[dict[str, tuple[str, Callable[[str], str | None]]]] = {
+    "email": ("$email", normalise_email),
+    "sms": ("$phone", normalise_phone),
+}
+"""By channel, the property that holds the address, and what writes it in its one spelling."""
+
+_REPEATED_WITHIN: Final = 31 * MICROS_PER_DAY
+"""A provider that repeats itself does so within this time of what it tells of; most give up after three days."""
+_LONGEST_TEXT: Final = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class _Heard:
+    """Feedback of one user: of a hand-off (`key` not ""), or of an address that the user has.
+
+    `at` is micros, `insert_id` names it among the user's events.
+    """
+
+    said: Feedback
+    key: str
+    occurrence: int
+    ordinal: int
+    at: int
+    insert_id: str
+
+
+def take(work: Work, command: TakeFeedback) -> FeedbackTaken:
+    """Take the good feedback of a batch, name the bad one. What was taken before changes nothing.
+
+    Raises:
+        InvalidInput: BATCH_TOO_LARGE.
+    """
+    if len(command.feedback) > MAX_BATCH:
+        raise InvalidInput(
+            f"{len(command.feedback)} records in one batch",
+            field="feedback",
+            mend=f"send at most {MAX_BATCH} at once",
+            code="BATCH_TOO_LARGE",
+        )
+    heard: list[_Heard] = []
+    errors: list[RecordError] = []
+    unknown = 0
+    for index, one in enumerate(command.feedback):
+        if isinstance(one, RecordError):
+            errors.append(replace(one, index=index))
+            continue
+        try:
+            check(one)
+        except InvalidInput as error:
+            errors.append(RecordError(index, error.code, error.field, error.message, error.mend))
+            continue
+        found = _of_hand_off(work, one) if one.idempotency_key else _of_address(work, one)
+        unknown += not found
+        heard += found
+    fresh = _fresh(work, heard)
+    _settle(work, fresh)
+    _note(work, fresh)
+    _remove_tokens(work, fresh)
+    accepted = len({id(one.said) for one in fresh})
+    return FeedbackTaken(accepted, len(command.feedback) - accepted - unknown - len(errors), unknown, errors)
+
+
+def check(feedback: Feedback) -> None:
+    """Refuse feedback that says nothing, or of nobody.
+
+    Raises:
+        InvalidInput: FEEDBACK_KIND, FEEDBACK_OF_NOBODY, EVENT_ID_MISSING, ID_TOO_LONG, TEXT_TOO_LONG, TIME_OUT_OF_RANGE,
+            VALUE_NOT_UNICODE.
+    """
+    if feedback.kind not in EVENTS:
+        raise InvalidInput("no kind is given", field="kind", mend=", ".join(EVENTS), code="FEEDBACK_KIND")
+    for field in ("idempotency_key", "event_id"):
+        if utf8_length(getattr(feedback, field), field) > MAX_ID_BYTES:
+            raise InvalidInput(
+                f"over {MAX_ID_BYTES} bytes", field=field, mend=f"at most {MAX_ID_BYTES} bytes", code="ID_TOO_LONG"
+            )
+    for field in ("address", "detail", "url"):
+        if utf8_length(getattr(feedback, field), field) > _LONGEST_TEXT:
+            raise InvalidInput(
+                f"over {_LONGEST_TEXT} bytes", field=field, mend="the beginning will do", code="TEXT_TOO_LONG"
+            )
+    if not feedback.idempotency_key:
+        if feedback.channel not in _ADDRESS or not feedback.address:
+            raise InvalidInput(
+                "neither a hand-off nor an address is named",
+                field="idempotency_key",
+                mend="the hand-off's idempotency key, or a channel with an address: " + ", ".join(_ADDRESS),
+                code="FEEDBACK_OF_NOBODY",
+            )
+        if not feedback.event_id:
+            raise InvalidInput(
+                "word about an address has no id",
+                field="event_id",
+                mend="the provider's id of it, so that a repeated one is known",
+                code="EVENT_ID_MISSING",
+            )
+    if feedback.time is not None and not MIN_MICROS <= feedback.time <= MAX_MICROS:
+        raise InvalidInput(
+            "the time is out of range", field="time", mend="years 0001 to 9999, UTC", code="TIME_OUT_OF_RANGE"
+        )
+
+
+def address_of(view: View, feedback: Feedback, channel: str, ordinal: int) -> str:
+    """The address that feedback on a hand-off is about: the one it names, else the user's present one; "" for none."""
+    if feedback.address:
+        return feedback.address
+    column = view.population.column(_ADDRESS[channel][0]) if channel in _ADDRESS else None
+    present = None if column is None else column.get(ordinal)
+    return present if isinstance(present, str) else ""
+
+
+def _time_of(view: View, feedback: Feedback) -> int:
+    """When it happened: never after the present, and by the project's clock where that is one of its own."""
+    if feedback.time is None or view.settings.clock == "manual":
+        return view.now
+    return min(feedback.time, view.now)
+
+
+def _of_hand_off(work: Work, feedback: Feedback) -> list[_Heard]:
+    """Feedback on a hand-off that was decided, for whoever its user is by now; of nobody else there is none."""
+    found = read_key(feedback.idempotency_key, work.settings.uid)
+    if found is None or found[0] not in work.messages:
+        return []
+    key, occurrence, named_as = found
+    ordinal = work.users.survivor(named_as)
+    if work.messages.ledger(key, occurrence).place(ordinal) is None:
+        return []
+    how = ("hard" if feedback.permanent else "soft") if feedback.kind == "bounced" else ""
+    insert_id = f"{feedback.idempotency_key}#{how}#{feedback.event_id}"
+    return [_Heard(feedback, key, occurrence, ordinal, _time_of(work, feedback), insert_id)]
+
+
+def _of_address(work: Work, feedback: Feedback) -> list[_Heard]:
+    """Feedback on an address, for everybody who has it in the spelling given or in the usual one."""
+    name, normalise = _ADDRESS[feedback.channel]
+    column = work.population.column(name)
+    if column is None:
+        return []
+    users = BitMap()
+    for spelling in {feedback.address, normalise(feedback.address) or feedback.address}:
+        users |= column.value_bitmap(spelling) or BitMap()
+    insert_id = f"{feedback.channel}#{feedback.event_id}"
+    at = _time_of(work, feedback)
+    return [_Heard(feedback, "", 0, ordinal, at, insert_id) for ordinal in users]
+
+
+def _fresh(work: Work, heard: Sequence[_Heard]) -> list[_Heard]:
+    """What was not heard before, and of what is heard twice now the first."""
+    by_name: dict[str, list[_Heard]] = {}
+    seen: set[tuple[str, int, str]] = set()
+    for one in heard:
+        named = (one.said.kind, one.ordinal, one.insert_id)
+        if named not in seen:
+            seen.add(named)
+            by_name.setdefault(EVENTS[one.said.kind], []).append(one)
+    known: set[int] = set()
+    for name, some in by_name.items():
+        table = work.population.events(name)
+        if table is not None:
+            ordinals = np.array([one.ordinal for one in some], np.uint32)
+            identities = identities_of([""] * len(some), [one.insert_id for one in some])
+            before = table.known(ordinals, identities, work.now - _REPEATED_WITHIN, work.now)
+            known.update(id(one) for one, was in zip(some, before, strict=True) if was)
+    return [one for some in by_name.values() for one in some if id(one) not in known]
+
+
+def _settle(work: Work, heard: Sequence[_Heard]) -> None:
+    """Whoever a provider tells of, it took: what was ambiguous is sent."""
+    word = Word(work)
+    for one in heard:
+        if one.key:
+            place = work.messages.ledger(one.key, one.occurrence).place(one.ordinal)
+            if place is not None and place[0] == "ambiguous":
+                word.take(Ack(one.said.idempotency_key, "sent"))
+    word.record()
+
+
+def _note(work: Work, heard: Sequence[_Heard]) -> None:
+    """Let it be an event of each user who is not deleted; one step for each message and kind."""
+    steps: dict[tuple[str, str], list[_Heard]] = {}
+    for one in heard:
+        if one.ordinal in work.population.live:
+            steps.setdefault((EVENTS[one.said.kind], one.key), []).append(one)
+    for (name, _), some in steps.items():
+        work.do(
+            Noted(
+                name,
+                np.array([one.ordinal for one in some], np.uint32),
+                work.now,
+                [one.insert_id for one in some],
+                [_properties(work, one) for one in some],
+                np.array([one.at for one in some], np.int64),
+            )
+        )
+
+
+def _properties(work: Work, heard: _Heard) -> dict[str, Value]:
+    said = heard.said
+    about: dict[str, Value] = {"message_type": said.channel}
+    if heard.key:
+        about = properties_of(work, heard.key, heard.occurrence)
+    if said.kind == "bounced":
+        about["bounce"] = "hard" if said.permanent else "soft"
+    told = {"detail": said.detail, "url": said.url}
+    return {**about, **{name: text for name, text in told.items() if text}}
+
+
+def _remove_tokens(work: Work, heard: Sequence[_Heard]) -> None:
+    """Take device tokens that providers know no more out of their users' lists."""
+    changes = [
+        ProfileChange(work.users.name(one.ordinal), Operation.REMOVE, dict.fromkeys(DEVICES, one.said.address))
+        for one in heard
+        if one.said.kind == "token_removed" and one.said.address and one.ordinal in work.population.live
+    ]
+    if changes:
+        work.do(ProfilesChanged(ChangeBatch.of(changes), np.arange(len(changes), dtype=np.uint32), imported=False))

@@ -13,13 +13,16 @@ from core.errors import InvalidExpression, InvalidTemplate
 from core.evaluator.parse import Parsed, parse
 from core.evaluator.time_use import TimeUse, analyse, launch_problems
 from core.messaging.definitions import Asap, ChannelName, EmailSource, MessageDefinition, SmsSource, Source
+from core.messaging.push_source import PushSource
 from core.messaging.work import View
-from core.render import Content, compile_email, compile_sms, compile_webhook
+from core.render import Content, compile_email, compile_push, compile_sms, compile_webhook
+from core.values import MICROS_PER_SECOND
 
 _REACHABLE: Final = {
     "email": r'user["$email"].matches("^[^@\\s]+@[^@\\s]+$")',
     "webhook": "true",
     "sms": r'user["$phone"].matches("^\\s*\\+[0-9][0-9 ()./-]{5,30}$")',
+    "push": 'user["$android_devices"].size() > 0 || user["$ios_devices"].size() > 0',
 }
 """Who can be reached on a channel, in the targeting language itself; who errs cannot. What only looks like an address
 is found out by `core.messaging.addresses` when it is rendered, and skipped for the same reason."""
@@ -28,6 +31,7 @@ ADDRESS_PROPERTIES: Final[dict[ChannelName, tuple[str, ...]]] = {
     "email": ("$email",),
     "webhook": (),
     "sms": ("$phone",),
+    "push": ("$android_devices", "$ios_devices"),
 }
 """The profile properties that hold a user's addresses on a channel."""
 
@@ -71,6 +75,21 @@ def compile_content(source: Source) -> Content:
         )
     if isinstance(source, SmsSource):
         return compile_sms(text=source.text, from_=source.from_, max_segments=source.max_segments, field="message.sms")
+    if isinstance(source, PushSource):
+        return compile_push(
+            title=source.title,
+            body=source.body,
+            image=source.image,
+            buttons=[(button.text, button.link) for button in source.buttons],
+            deep_link=source.deep_link,
+            silent=source.silent,
+            ttl=-(-source.ttl // MICROS_PER_SECOND),
+            collapse_key=source.collapse_key,
+            data=source.data,
+            badge=source.badge,
+            sound=source.sound,
+            field="message.push",
+        )
     return compile_webhook(
         url=source.url,
         headers=source.headers,

@@ -9,6 +9,7 @@ from typing import Final, Literal
 
 from core.codec import encode, record
 from core.errors import InvalidInput
+from core.messaging.push_source import PushSource
 from core.values import MAX_MICROS, MICROS_PER_SECOND, MIN_MICROS
 
 DEFAULT_EXPIRY: Final = 72 * 3600 * MICROS_PER_SECOND
@@ -17,7 +18,7 @@ MAX_WEBHOOK_BATCH: Final = 5_000
 _KEY: Final = re.compile(r"[a-z][a-z0-9_-]{0,62}\Z")
 
 State = Literal["draft", "live", "paused", "ended"]
-ChannelName = Literal["email", "webhook", "sms"]
+ChannelName = Literal["email", "webhook", "sms", "push"]
 
 
 @record("asap")
@@ -70,13 +71,14 @@ class SmsSource:
     max_segments: int = 0
 
 
-Source = EmailSource | WebhookSource | SmsSource
+Source = EmailSource | WebhookSource | SmsSource | PushSource
 """A message's content, as written; each kind belongs to one channel."""
 
 CHANNEL_OF: Final[dict[type, ChannelName]] = {
     EmailSource: "email",
     WebhookSource: "webhook",
     SmsSource: "sms",
+    PushSource: "push",
 }
 """The channel that each kind of content is for."""
 

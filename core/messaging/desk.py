@@ -19,7 +19,7 @@ from pyroaring import BitMap
 from core import commands
 from core.messaging.compiled import Compiled, compile_message
 from core.messaging.definitions import ChannelName, MessageDefinition
-from core.messaging.effects import InboxEntry
+from core.messaging.inbox_entry import inbox_entry
 from core.messaging.render import HandOff, Obstacle, batch_size, is_allowed, render_users
 from core.messaging.work import View
 from core.render import WebhookContent
@@ -341,22 +341,7 @@ class Desk:
         hand_offs = [h for h in rendered if not is_allowed(view, h)]
         if not hand_offs:
             return 0
-        entries: list[object] = [
-            InboxEntry(
-                definition.key,
-                h.distinct_id,
-                definition.channel,
-                view.now,
-                h.to,
-                h.subject,
-                h.html,
-                h.text,
-                h.url,
-                h.body,
-                h.idempotency_key,
-            )
-            for h in hand_offs
-        ]
+        entries: list[object] = [inbox_entry(definition, h, view.now) for h in hand_offs]
         bases = {h.ordinal: h.basis for h in hand_offs}
         command = commands.Divert(definition.key, [h.ordinal for h in hand_offs], entries, bases, occurrence)
         return int(self._engine.submit(command).result())

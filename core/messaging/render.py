@@ -13,11 +13,20 @@ from pyroaring import BitMap
 from core.messaging.addresses import OF_USER, normalise_email, normalise_phone, read_url
 from core.messaging.compiled import ADDRESS_PROPERTIES, Compiled
 from core.messaging.definitions import ChannelName, MessageDefinition, WebhookSource
+from core.messaging.devices import Device, devices_of
 from core.messaging.effects import MISSING_EVENT, MISSING_PROPERTY, RENDER_FAILED, UNREACHABLE
 from core.messaging.keys import idempotency_key
 from core.messaging.ledger import Ledger
 from core.messaging.work import View
-from core.render.results import Missing, Rendered, RenderedSms, RenderedWebhook, RenderFailed, RenderRow
+from core.render.results import (
+    Missing,
+    Rendered,
+    RenderedPush,
+    RenderedSms,
+    RenderedWebhook,
+    RenderFailed,
+    RenderRow,
+)
 from core.render.sms_length import SmsLength
 from core.values import Value, pack
 
@@ -49,11 +58,14 @@ class HandOff:
     headers: dict[str, str] = field(default_factory=dict)
     body: str = ""
     sms: SmsLength | None = None
+    push: RenderedPush | None = None
+    devices: tuple[Device, ...] = ()
 
     @property
     def characters(self) -> int:
         """Of all its texts together."""
-        texts = (self.subject, self.preheader, self.html, self.text, self.url, self.body)
+        texts = [self.subject, self.preheader, self.html, self.text, self.url, self.body]
+        texts += [device.token for device in self.devices] + (self.push.texts if self.push is not None else [])
         return sum(map(len, texts)) + sum(len(name) + len(value) for name, value in self.headers.items())
 
 
@@ -104,7 +116,6 @@ def render_users(
         elif isinstance(result, RenderFailed):
             found.append(Obstacle(ordinal, f"{RENDER_FAILED}:{result.code}", result.message, basis))
         else:
-            addresses = [user.get(name) for name in ADDRESS_PROPERTIES[definition.channel]]
             hand_off = HandOff(
                 ordinal,
                 distinct_id,
@@ -112,15 +123,20 @@ def render_users(
                 ledger.attempt(ordinal),
                 basis,
             )
-            found.append(_filled(hand_off, definition.channel, addresses, result))
+            found.append(_filled(hand_off, definition.channel, user, result))
     return found
 
 
-def _filled(bare: HandOff, channel: ChannelName, addresses: Sequence[Value], result: Rendered) -> HandOff | Obstacle:
-    """A hand-off with what was rendered for it, to the user's address on the channel."""
+def _filled(bare: HandOff, channel: ChannelName, user: Mapping[str, Value], result: Rendered) -> HandOff | Obstacle:
+    """A hand-off with what was rendered for it, to the user's addresses on the channel."""
     if isinstance(result, RenderedWebhook):
         return replace(bare, url=result.url, headers=dict(result.headers), body=result.body)
-    address = addresses[0]
+    if isinstance(result, RenderedPush):
+        devices = devices_of(user)
+        if not devices:
+            return Obstacle(bare.ordinal, UNREACHABLE, "none of the device tokens is one", bare.basis)
+        return replace(bare, push=result, devices=devices)
+    address = user.get(ADDRESS_PROPERTIES[channel][0])
     to = _NORMALISE[channel](address) if isinstance(address, str) else None
     if to is None:
         return Obstacle(bare.ordinal, UNREACHABLE, f"{address!r} is no address", bare.basis)

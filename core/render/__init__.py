@@ -2,11 +2,13 @@
 
 from core.render.email_content import EmailContent, compile_email
 from core.render.printing import Escape
+from core.render.push_content import PushContent, compile_push
 from core.render.results import (
     Missing,
     MissingProperty,
     Rendered,
     RenderedEmail,
+    RenderedPush,
     RenderedSms,
     RenderedWebhook,
     RenderError,
@@ -17,7 +19,7 @@ from core.render.sms_content import SmsContent, compile_sms
 from core.render.template import Template, compile_template
 from core.render.webhook_content import WebhookContent, compile_webhook
 
-Content = EmailContent | SmsContent | WebhookContent
+Content = EmailContent | PushContent | SmsContent | WebhookContent
 """The compiled templates of one channel: `render_many`, `properties`, `required`, `needs_event`, `requires_event`."""
 
 __all__ = [
@@ -26,17 +28,20 @@ __all__ = [
     "Escape",
     "Missing",
     "MissingProperty",
+    "PushContent",
     "RenderError",
     "RenderFailed",
     "RenderRow",
     "Rendered",
     "RenderedEmail",
+    "RenderedPush",
     "RenderedSms",
     "RenderedWebhook",
     "SmsContent",
     "Template",
     "WebhookContent",
     "compile_email",
+    "compile_push",
     "compile_sms",
     "compile_template",
     "compile_webhook",

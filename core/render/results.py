@@ -99,7 +99,42 @@ class RenderedSms:
     length: SmsLength
 
 
-Rendered = RenderedEmail | RenderedWebhook | RenderedSms
+@dataclass(frozen=True, slots=True)
+class RenderedButton:
+    """A button; without a link it opens what a tap on the message opens."""
+
+    text: str
+    link: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RenderedPush:
+    """One push notification; what is empty was not written. `ttl` is seconds, 0 as is usual at the provider.
+
+    `badge` is the number on the app's icon, None to leave that alone.
+    """
+
+    title: str = ""
+    body: str = ""
+    image: str = ""
+    buttons: tuple[RenderedButton, ...] = ()
+    deep_link: str = ""
+    collapse_key: str = ""
+    data: Mapping[str, str] = field(default_factory=dict)
+    silent: bool = False
+    ttl: int = 0
+    badge: int | None = None
+    sound: str = ""
+
+    @property
+    def texts(self) -> list[str]:
+        """All its texts."""
+        in_buttons = [text for button in self.buttons for text in (button.text, button.link)]
+        in_data = [text for item in self.data.items() for text in item]
+        return [self.title, self.body, self.image, self.deep_link, self.collapse_key, *in_buttons, *in_data]
+
+
+Rendered = RenderedEmail | RenderedWebhook | RenderedSms | RenderedPush
 
 
 class MissingProperty(FailedPrecondition):

@@ -27,6 +27,7 @@ _TOP: Final[dict[str, type]] = {
     "email": dict,
     "webhook": dict,
     "sms": dict,
+    "push": dict,
 }
 _EMAIL: Final[dict[str, type]] = {
     "from": str,
@@ -53,7 +54,22 @@ _SMS: Final[dict[str, type]] = {
     "from": str,
     "max_segments": int,
 }
-_CONTENTS: Final = {"email": _EMAIL, "webhook": _WEBHOOK, "sms": _SMS}
+_PUSH: Final[dict[str, type]] = {
+    "title": str,
+    "body": str,
+    "body_file": str,
+    "image": str,
+    "buttons": list,
+    "deep_link": str,
+    "silent": bool,
+    "ttl": str,
+    "collapse_key": str,
+    "data": dict,
+    "badge": int,
+    "sound": str,
+}
+_BUTTON: Final[dict[str, type]] = {"text": str, "link": str}
+_CONTENTS: Final = {"email": _EMAIL, "webhook": _WEBHOOK, "sms": _SMS, "push": _PUSH}
 """By channel, the fields of its table."""
 _WORDS: Final = {str: "a text", int: "a whole number", bool: "true or false", list: "a list of texts", dict: "a table"}
 
@@ -107,10 +123,19 @@ def _check(path: str, place: str, table: Mapping[str, Any], known: Mapping[str, 
         fits = isinstance(value, kind) and not (kind is int and isinstance(value, bool))
         if not fits:
             raise _refusal(path, place + name, "a value of the wrong kind", _WORDS[kind])
-        if kind is list and not all(isinstance(item, str) for item in value):
+        if name == "buttons":
+            _check_buttons(path, place + name, value)
+        elif kind is list and not all(isinstance(item, str) for item in value):
             raise _refusal(path, place + name, "not all are texts", _WORDS[kind])
-        if name == "headers" and not all(isinstance(item, str) for item in value.values()):
+        if name in ("headers", "data") and not all(isinstance(item, str) for item in value.values()):
             raise _refusal(path, place + name, "not all are texts", 'Authorization = "…"')
+
+
+def _check_buttons(path: str, place: str, buttons: list[Any]) -> None:
+    for number, button in enumerate(buttons):
+        if not isinstance(button, dict):
+            raise _refusal(path, f"{place}[{number}]", "no table", '{ text = "Open", link = "https://…" }')
+        _check(path, f"{place}[{number}].", button, _BUTTON)
 
 
 def _schedule(value: Any) -> datetime | str:
@@ -129,6 +154,8 @@ def _content(path: str, channel: str, table: Mapping[str, Any], folder: Path) ->
         if field in content:
             raise _refusal(path, f"{channel}.{name}", f"there is {field!r} too", "give one of the two")
         content[field] = read_text(str(folder / content.pop(name)))
+    if "ttl" in content:
+        content["ttl"] = length_of(content["ttl"], f"{channel}.ttl")
     return content
 
 
@@ -256,10 +283,61 @@ Hi {{ ${First name} | default("there") }}, your order is on its way. Reply STOP 
 # Whose text would take more segments is skipped. 0: 10.
 max_segments = 2
 """,
+    "push": """\
+# A push notification. `muster message create FILE` makes a draft of it; `muster message launch KEY` makes that live.
+
+# Names the message: small letters, digits, - and _. It cannot be changed later.
+key = "@KEY@"
+# For people.
+title = "Something is left in the basket"
+
+# Whom it is for, in CEL. `user` is the profile, `events` has lists of the user's events by name, `now` is the present.
+# Only users with a device in $android_devices or $ios_devices can be reached; all of a user's devices get it.
+targeting = '''
+events["Add to cart"].exists(e, e.time < now - duration("2h") && e.time > now - duration("24h"))
+  && !events["Purchase"].exists(e, e.time > now - duration("24h"))
+'''
+
+# "asap": as soon as someone comes to match, by what they do or by time alone; once ever.
+# Or an instant, at which it is sent to everybody who matches: schedule = 2026-01-31T09:00:00Z
+schedule = "asap"
+
+# A message about to select more users than this pauses instead. 0: no limit.
+max_recipients = 10000
+# After a resume, what has waited longer than this is dropped.
+expires_after = "4h"
+
+[push]
+# Title, body, links, the collapse key and data are templates. One of title and body is needed.
+title = 'Still thinking, {{ ${First name} | default("friend") }}?'
+body = "Your basket is waiting for you."
+# image = "https://example.com/basket.png"
+
+# What a tap opens: a URL of any scheme that the app knows.
+deep_link = "shop://basket"
+# At most three. One without a link opens what a tap opens.
+buttons = [
+  { text = "To the basket", link = "shop://checkout" },
+]
+
+# How long it is kept for a device that cannot be reached; without it as is usual at the provider.
+ttl = "6h"
+# Of several with one key a device shows the last.
+collapse_key = "basket"
+# sound = "default"
+# badge = 1
+
+# Shows nothing, and wakes the app with its data:
+# silent = true
+
+# Further values for the app, each a text.
+# [push.data]
+# screen = "basket"
+""",
 }
 """By channel, a commented file to begin with; `@KEY@` stands where the key goes."""
 
-_KEYS: Final = {"email": "we-miss-you", "webhook": "best-customers", "sms": "order-shipped"}
+_KEYS: Final = {"email": "we-miss-you", "webhook": "best-customers", "sms": "order-shipped", "push": "left-in-basket"}
 
 
 def example(channel: str, path: str) -> str:

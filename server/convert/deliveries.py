@@ -10,12 +10,14 @@ from core.messaging.definitions import ChannelName
 from core.messaging.desk import Offer
 from core.messaging.render import HandOff
 from core.render.sms_length import SmsLength
+from server.convert.pushes import notification
 from server.convert.times import timestamp
 
 CHANNELS: Final[dict[ChannelName, Any]] = {
     "email": delivery_pb2.CHANNEL_EMAIL,
     "webhook": delivery_pb2.CHANNEL_WEBHOOK,
     "sms": delivery_pb2.CHANNEL_SMS,
+    "push": delivery_pb2.CHANNEL_PUSH,
 }
 """A channel in core's words."""
 
@@ -38,6 +40,8 @@ def rendered(found: HandOff) -> message_pb2.Rendered:
     setattr(made, "from", found.from_)  # a word that Python keeps for itself
     if found.sms is not None:
         made.sms.CopyFrom(_sms(found.sms))
+    if found.push is not None:
+        made.push.CopyFrom(notification(found.push, found.devices))
     return made
 
 

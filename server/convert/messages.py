@@ -18,6 +18,8 @@ from core.messaging.definitions import (
     Source,
     WebhookSource,
 )
+from core.messaging.push_source import PushSource
+from server.convert import pushes
 from server.convert.times import duration, duration_micros, micros, timestamp
 
 STATES: Final = {
@@ -28,8 +30,19 @@ STATES: Final = {
 }
 """A message's state in core's words."""
 
-_EDITABLE: Final = ("title", "targeting", "asap", "once", "email", "webhook", "sms", "max_recipients", "expires_after")
-_FIELD_OF: Final = {"asap": "schedule", "once": "schedule", "email": "content", "webhook": "content", "sms": "content"}
+_EDITABLE: Final = (
+    "title",
+    "targeting",
+    "asap",
+    "once",
+    "email",
+    "webhook",
+    "sms",
+    "push",
+    "max_recipients",
+    "expires_after",
+)
+_FIELD_OF: Final = {"asap": "schedule", "once": "schedule"} | dict.fromkeys(CHANNEL_OF.values(), "content")
 _ONEOFS: Final = ("schedule", "content")
 
 
@@ -90,6 +103,8 @@ def _content(message: message_pb2.Message) -> Source:
     if kind == "sms":
         sms = message.sms
         return SmsSource(text=sms.text, from_=getattr(sms, "from"), max_segments=sms.max_segments)
+    if kind == "push":
+        return pushes.source(message.push)
     raise InvalidInput(
         "there is no content",
         field="message.content",
@@ -129,6 +144,8 @@ def message(found: MessageDefinition) -> message_pb2.Message:
         made.sms.CopyFrom(
             message_pb2.SmsContent(text=source.text, max_segments=source.max_segments, **{"from": source.from_})
         )
+    elif isinstance(source, PushSource):
+        made.push.CopyFrom(pushes.content(source))
     else:
         made.webhook.CopyFrom(
             message_pb2.WebhookContent(

@@ -56,6 +56,30 @@ class Webhook(TypedDict, total=False):
 Sms = TypedDict("Sms", {"text": str, "from": str, "max_segments": int}, total=False)
 """A text message's content: `text`, a template, is needed."""
 
+
+class Button(TypedDict, total=False):
+    """A button: `text` and `link`, templates both; without a link it opens what a tap on the message opens."""
+
+    text: str
+    link: str
+
+
+class Push(TypedDict, total=False):
+    """A push notification's content: `title` or `body` is needed, or `silent`. Texts, links and data are templates."""
+
+    title: str
+    body: str
+    image: str
+    buttons: Sequence[Button]
+    deep_link: str
+    silent: bool
+    ttl: timedelta
+    collapse_key: str
+    data: Mapping[str, str]
+    badge: int
+    sound: str
+
+
 ASAP: Final = "asap"
 Schedule: TypeAlias = datetime | Literal["asap"]
 """When a message is sent: "asap", as soon as someone comes to match; or at an instant, to everybody who matches."""
@@ -101,6 +125,7 @@ class Messages(Service[Way]):
         email: Email | None = None,
         webhook: Webhook | None = None,
         sms: Sms | None = None,
+        push: Push | None = None,
         title: str = "",
         max_recipients: int = 0,
         expires_after: timedelta | None = None,
@@ -112,7 +137,7 @@ class Messages(Service[Way]):
             key: lower-case letters, digits, `-` and `_`, at most 63, starting with a letter.
             targeting: whom it is for, in CEL.
             schedule: "asap", or the instant, aware, at which it is sent.
-            email, webhook, sms: its content; one of them.
+            email, webhook, sms, push: its content; one of them.
             title: for people.
             max_recipients: pause instead of selecting more; 0: no limit.
             expires_after: after a resume, what waited longer is dropped; None: 72 h.
@@ -136,6 +161,7 @@ class Messages(Service[Way]):
             email=email,
             webhook=webhook,
             sms=sms,
+            push=push,
             title=title,
             max_recipients=max_recipients,
             expires_after=expires_after,
@@ -190,6 +216,7 @@ class Messages(Service[Way]):
         email: Email | Unchanged = UNCHANGED,
         webhook: Webhook | Unchanged = UNCHANGED,
         sms: Sms | Unchanged = UNCHANGED,
+        push: Push | Unchanged = UNCHANGED,
         title: str | Unchanged = UNCHANGED,
         max_recipients: int | Unchanged = UNCHANGED,
         expires_after: timedelta | Unchanged | None = UNCHANGED,
@@ -199,7 +226,7 @@ class Messages(Service[Way]):
         """Change a draft, or a paused message's content and limits; what is not given stays as it is.
 
         Arguments:
-            email, webhook, sms: replace the whole content.
+            email, webhook, sms, push: replace the whole content.
             expires_after: None: back to 72 h.
             etag: of the message as it was read. "": no check.
             others: as for `create`.
@@ -219,6 +246,7 @@ class Messages(Service[Way]):
             "email": email,
             "webhook": webhook,
             "sms": sms,
+            "push": push,
             "title": title,
             "max_recipients": max_recipients,
             "expires_after": expires_after,

@@ -42,7 +42,7 @@ from muster.outage import Outage
 from muster.transport import STREAM_BROKEN, open_stream
 from muster.v1 import delivery_pb2
 
-Channel: TypeAlias = Literal["email", "webhook", "sms"]
+Channel: TypeAlias = Literal["email", "webhook", "sms", "push"]
 
 DELIVER: Final = "/muster.v1.DeliveryService/Deliver"
 MOST_CREDIT: Final = 10_000
@@ -52,6 +52,7 @@ CHANNELS: Final = {  # by name, as the protocol numbers them
     "email": delivery_pb2.CHANNEL_EMAIL,
     "webhook": delivery_pb2.CHANNEL_WEBHOOK,
     "sms": delivery_pb2.CHANNEL_SMS,
+    "push": delivery_pb2.CHANNEL_PUSH,
 }
 # Asking again would be answered in the same way.
 _FATAL: Final = (InvalidInput, NotFound, PermissionDenied, Unauthenticated, Unimplemented)
@@ -66,7 +67,7 @@ class Worker:
 
     Arguments:
         target: `host:port` of the gRPC services; None: MUSTER_SERVER, or 127.0.0.1:7171.
-        channel: what it carries: "email", "webhook" or "sms".
+        channel: what it carries: "email", "webhook", "sms" or "push".
         project: the only one to serve; "": every project of the server; None: MUSTER_PROJECT, or every project.
         worker_id: names the worker across reconnections; "": host, process and a random part.
         token, tls: as for `muster.Client`.

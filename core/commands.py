@@ -68,6 +68,7 @@ class UpdateSettings:
     etag: str = ""
     late_after: int | None = None
     inbox_limit: int | None = None
+    holdout_percent: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,6 +60,7 @@ def _update_settings(work: Draft, command: commands.UpdateSettings) -> Settings:
         time_zone=present.time_zone if command.time_zone is None else command.time_zone,
         late_after=present.late_after if command.late_after is None else command.late_after,
         inbox_limit=present.inbox_limit if command.inbox_limit is None else command.inbox_limit,
+        holdout_percent=present.holdout_percent if command.holdout_percent is None else command.holdout_percent,
     )
     check_settings(fresh)
     work.do(SettingsChanged(fresh))

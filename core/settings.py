@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from core.codec import encode, record
 from core.errors import InvalidInput
+from core.limits import check_percent
 from core.values import MICROS_PER_SECOND
 
 ClockKind = Literal["real", "manual"]
@@ -26,6 +27,7 @@ class Settings:
 
     `late_after`, in micros: an event that is older than this when it arrives triggers no message.
     `inbox_limit`: how many of the newest entries the inbox keeps.
+    `holdout_percent`: of whoever is let through by any message from now on, the share that is sent none.
     """
 
     name: str
@@ -37,6 +39,7 @@ class Settings:
     created_at: int = 0
     late_after: int = LATE_AFTER
     inbox_limit: int = INBOX_LIMIT
+    holdout_percent: float = 0.0
 
     @property
     def etag(self) -> str:
@@ -45,10 +48,10 @@ class Settings:
 
 
 def check_settings(settings: Settings) -> None:
-    """Refuse a bad name, time zone, length of time or bound.
+    """Refuse a bad name, time zone, length of time, share or bound.
 
     Raises:
-        InvalidInput: INVALID_NAME, INVALID_TIME_ZONE, INVALID_DURATION, INBOX_LIMIT.
+        InvalidInput: INVALID_NAME, INVALID_PERCENT, INVALID_TIME_ZONE, INVALID_DURATION, INBOX_LIMIT.
     """
     if not 1 <= settings.inbox_limit <= MAX_INBOX_LIMIT:
         raise InvalidInput(
@@ -57,6 +60,7 @@ def check_settings(settings: Settings) -> None:
             mend=f"1 to {MAX_INBOX_LIMIT:,}; {INBOX_LIMIT:,} where nothing is said",
             code="INBOX_LIMIT",
         )
+    check_percent(settings.holdout_percent, "holdout_percent")
     if settings.late_after < 0:
         raise InvalidInput(
             "a negative duration", field="late_after", mend="zero or more, such as 72h", code="INVALID_DURATION"

@@ -15,7 +15,7 @@ from core.codec import decode, encode, record
 from core.errors import StoreError
 from core.evaluator.audience import AudienceDeleted, Audiences, AudienceSaved
 from core.messaging.book import Messages
-from core.messaging.effects import Caused, Defined, Inboxed, Moved, Noted, Selected
+from core.messaging.effects import Assigned, Caused, Defined, Inboxed, Moved, Noted, Selected
 from core.profiles.identity import Users
 from core.profiles.steps import (
     EventsAdded,
@@ -41,7 +41,7 @@ _PROFILE_STEPS: Final = (
     UsersIssued,
     ImportAdvanced,
 )
-_MESSAGE_STEPS: Final = (Selected, Moved, Defined, Caused, Inboxed)
+_MESSAGE_STEPS: Final = (Selected, Moved, Assigned, Defined, Caused, Inboxed)
 
 
 @record("settings_changed")

@@ -7,12 +7,24 @@ from dataclasses import replace
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 from pyroaring import BitMap
 
 from core.messaging.compiled import Compiled, compile_message
 from core.messaging.definitions import MessageDefinition
-from core.messaging.effects import EXPIRED, NO_LONGER_MATCHES, Caused, Defined, Moved, Selected, is_open
+from core.messaging.effects import (
+    EXPIRED,
+    NO_LONGER_MATCHES,
+    Assigned,
+    Caused,
+    Defined,
+    DeliveryState,
+    Moved,
+    Selected,
+    is_open,
+)
 from core.messaging.gates import MATCH, STANDING, Asked, Stop, matching, stopped, through
+from core.messaging.groups import sides
 from core.messaging.occurrences import FIRST
 from core.messaging.render import unchanged
 from core.messaging.rows import Instants, Ordinals, inside
@@ -22,11 +34,28 @@ MAX_RECIPIENTS: Final = "max_recipients"
 
 
 def _room(view: View, definition: MessageDefinition, occurrence: int) -> int | None:
-    """How many more may be selected for sending in an occurrence; None without a limit."""
+    """How many more may be selected for sending in an occurrence; None without a limit.
+
+    Whoever was let through once counts, whatever came of it: what becomes of one user later never lets another in, in
+    whatever steps the clock moves.
+    """
     if not definition.max_recipients:
         return None
     ledger = view.messages.ledger(definition.key, occurrence)
-    return definition.max_recipients - (len(ledger.selected) - len(ledger.state("skipped")))
+    return definition.max_recipients - len(ledger.selected) + len(ledger.state("skipped") - ledger.let_through)
+
+
+def assign(work: Work, definition: MessageDefinition, occurrence: int, users: BitMap) -> BitMap:
+    """Let chance decide, once, who of those that are let through is held out.
+
+    Returns:
+        Of the users, all that are held out, by now or since before.
+    """
+    ledger = work.messages.ledger(definition.key, occurrence)
+    for group, members in sides(work.settings, definition, users - ledger.let_through).items():
+        if members:
+            work.do(Assigned(definition.key, occurrence, group, members))
+    return users & work.messages.ledger(definition.key, occurrence).held_back
 
 
 def _pause_at_limit(work: Work, definition: MessageDefinition, instant: int) -> None:
@@ -72,9 +101,14 @@ def admit(
     state_of = np.zeros(len(ordinals), np.int32)
     for number, stop in enumerate(stops, 1):
         state_of[inside(ordinals, stop.users)] = number
-    queued = state_of == 0 if stops else slice(None)
-    if len(ordinals[queued]):
-        work.do(Selected(definition.key, "queued", "", ordinals[queued], instants[queued], occurrence))
+    passing = state_of == 0
+    ghosts = assign(work, definition, occurrence, BitMap(ordinals[passing]))
+    held_out = inside(ordinals, ghosts)
+    queued = passing & ~held_out
+    by_state: list[tuple[DeliveryState, npt.NDArray[np.bool_]]] = [("queued", queued), ("held_out", held_out)]
+    for state, rows in by_state:
+        if rows.any():
+            work.do(Selected(definition.key, state, "", ordinals[rows], instants[rows], occurrence))
     for number, stop in enumerate(stops, 1):
         rows = state_of == number
         if rows.any():
@@ -110,8 +144,11 @@ def rejudge(
         if not is_open(reason):
             continue
         passing = skipped & (free - lost)
-        if passing:
-            work.do(Moved(key, passing, "skipped", reason, "queued", "", work.now, occurrence=occurrence))
+        ghosts = assign(work, definition, occurrence, passing)
+        if passing - ghosts:
+            work.do(Moved(key, passing - ghosts, "skipped", reason, "queued", "", work.now, occurrence=occurrence))
+        if ghosts:
+            work.do(Moved(key, ghosts, "skipped", reason, "held_out", "", work.now, occurrence=occurrence))
         for stop in (Stop(NO_LONGER_MATCHES, lost), *stops):
             moving = skipped & stop.users
             if moving and stop.reason != reason:

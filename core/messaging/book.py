@@ -13,6 +13,7 @@ from core.errors import NotFound
 from core.messaging.definitions import MessageDefinition
 from core.messaging.effects import (
     DELETED,
+    Assigned,
     Caused,
     Defined,
     Inboxed,
@@ -103,12 +104,14 @@ class Messages:
             self._owned.add(key)
         return self._occurrences[key]
 
-    def apply(self, effect: Selected | Moved | Defined | Caused | Inboxed) -> None:
+    def apply(self, effect: Selected | Moved | Assigned | Defined | Caused | Inboxed) -> None:
         """Apply a decision."""
         if isinstance(effect, Selected):
             self._writable(effect.key).write(effect.occurrence, lambda ledger: ledger.select(effect))
         elif isinstance(effect, Moved):
             self._writable(effect.key).write(effect.occurrence, lambda ledger: ledger.move(effect))
+        elif isinstance(effect, Assigned):
+            self._writable(effect.key).write(effect.occurrence, lambda ledger: ledger.assign(effect))
         elif isinstance(effect, Caused):
             self._writable(effect.key).write(effect.occurrence, lambda ledger: ledger.keep_causes(effect))
         elif isinstance(effect, Defined):

@@ -9,6 +9,7 @@ from typing import Final, Literal
 
 from core.codec import encode, record
 from core.errors import InvalidInput
+from core.limits import check_percent
 from core.messaging.push_source import PushSource
 from core.values import MAX_MICROS, MICROS_PER_SECOND, MIN_MICROS
 
@@ -86,7 +87,10 @@ CHANNEL_OF: Final[dict[type, ChannelName]] = {
 @record("message")
 @dataclass(frozen=True, slots=True)
 class MessageDefinition:
-    """One message. Times and durations are micros; `revision` counts changes and is the etag's ground."""
+    """One message. Times and durations are micros; `revision` counts changes and is the etag's ground.
+
+    `control_percent`: of whoever is let through from now on, the share that is held out to compare with.
+    """
 
     key: str
     title: str
@@ -102,6 +106,7 @@ class MessageDefinition:
     fired_at: int = 0
     paused_at: int = 0
     revision: int = 0
+    control_percent: float = 0.0
 
     @property
     def channel(self) -> ChannelName:
@@ -120,8 +125,10 @@ class MessageDefinition:
 
 
 EDITABLE: Final = {
-    "draft": frozenset({"title", "targeting", "schedule", "content", "max_recipients", "expires_after"}),
-    "paused": frozenset({"title", "content", "max_recipients", "expires_after"}),
+    "draft": frozenset(
+        {"title", "targeting", "schedule", "content", "max_recipients", "expires_after", "control_percent"}
+    ),
+    "paused": frozenset({"title", "content", "max_recipients", "expires_after", "control_percent"}),
     "live": frozenset({"title"}),
     "ended": frozenset({"title"}),
 }
@@ -181,6 +188,7 @@ def check_definition(definition: MessageDefinition) -> None:
         raise InvalidInput(
             "a negative duration", field="message.expires_after", mend="a positive duration", code="INVALID_DURATION"
         )
+    check_percent(definition.control_percent, "message.control_percent")
     content = definition.content
     if isinstance(content, WebhookSource) and not 0 <= content.batch_size <= MAX_WEBHOOK_BATCH:
         raise InvalidInput(

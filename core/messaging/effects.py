@@ -75,7 +75,8 @@ class Selected:
 class Moved:
     """Users of an occurrence go from one state to another. Reasons belong to skips, deferrals and failures.
 
-    `at`, in micros, says since when the users wait, where they join the queue later than they were selected.
+    `at`, in micros, says since when the users wait, where they join the queue later than they were selected, or when
+    they would have, being held out.
     `doubt` is for those who return to the queue although their hand-off may have reached them. Who is deferred is
     judged again at `due`, in micros.
     """
@@ -108,6 +109,17 @@ class Caused:
     key: str
     events: dict[int, dict[str, Value]]
     occurrence: int = 0
+
+
+@record("assigned")
+@dataclass(frozen=True, slots=True)
+class Assigned:
+    """Users of an occurrence belong to a group, for good: `control`, `holdout`, or `variant:` and a key."""
+
+    key: str
+    occurrence: int
+    group: str
+    users: BitMap
 
 
 @record("inbox_entry")
@@ -153,4 +165,4 @@ class Noted:
     times: npt.NDArray[np.int64] | None = None
 
 
-Effect = Selected | Moved | Defined | Caused | Inboxed | Noted
+Effect = Selected | Moved | Assigned | Defined | Caused | Inboxed | Noted

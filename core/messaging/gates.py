@@ -21,6 +21,7 @@ from core.messaging.cause import causes_of
 from core.messaging.compiled import Compiled
 from core.messaging.definitions import Asap, MessageDefinition
 from core.messaging.effects import BACKFILLED, MISSING_EVENT, MISSING_PROPERTY, NO_LONGER_MATCHES, UNREACHABLE
+from core.messaging.groups import GHOSTS, sides
 from core.messaging.reasons import describe
 from core.messaging.rows import Pairs, inside
 from core.messaging.work import View
@@ -29,9 +30,10 @@ from core.values import Value
 Moment = Literal["decide", "again", "leave", "ask"]
 """When gates are asked: as users are selected, as they are judged again, at leave to begin, or by somebody curious."""
 
-Kind = Literal["selecting", "standing", "timing"]
-"""What a gate's answer hangs on: whether a user is selected at all; what is known of the user and the message; or,
-besides, on the instant and on what the user gets otherwise. Timing gates may defer."""
+Kind = Literal["selecting", "standing", "group", "timing"]
+"""What a gate's answer hangs on: whether a user is selected at all; what is known of the user and the message; a group
+that the user belongs to, whose members are led on and in the end sent nothing; or, besides, the instant and what the
+user gets otherwise. Timing gates may defer."""
 
 
 @dataclass(slots=True)
@@ -79,6 +81,7 @@ class Gate:
         stops: whom of the users it stops; sets are disjoint and among the users given.
         passing: what it means to pass, in words.
         stopping: why it stops the one user asked about, in words.
+        concerns: whether a message has anything to do with it; of any other it is not told.
     """
 
     name: str
@@ -86,6 +89,7 @@ class Gate:
     stops: Callable[[Asked, BitMap], list[Stop]]
     passing: Callable[[Asked], str]
     stopping: Callable[[Asked, Stop], str]
+    concerns: Callable[[View, MessageDefinition], bool] = lambda _view, _definition: True
 
 
 def matching(view: View, parsed: Parsed, among: BitMap | None, now: int | Pairs) -> BitMap:
@@ -166,6 +170,21 @@ def _event(asked: Asked, users: BitMap) -> list[Stop]:
     return [Stop(MISSING_EVENT, users - BitMap(list(asked.causes)))] if content.requires_event else []
 
 
+def _has_groups(view: View, definition: MessageDefinition) -> bool:
+    occurrences = view.messages.occurrences(definition.key).all()
+    percent = definition.control_percent or view.settings.holdout_percent
+    return bool(percent) or any(ledger.groups() for _, ledger in occurrences)
+
+
+def _group(asked: Asked, users: BitMap) -> list[Stop]:
+    """Who is held out: as it was decided, or, of whoever was not let through yet, as it would be."""
+    ledger = asked.view.messages.ledger(asked.definition.key, asked.occurrence)
+    placed = ledger.groups()
+    decided = users & (ledger.selected - (ledger.state("skipped") - ledger.let_through))
+    fresh = sides(asked.view.settings, asked.definition, users - decided)
+    return [Stop(name, (decided & placed.get(name, BitMap())) | fresh[name]) for name in sorted(GHOSTS)]
+
+
 def _lacking(_: Asked, stop: Stop) -> str:
     return f"lacks {stop.reason.partition(':')[2]}"
 
@@ -199,9 +218,15 @@ GATES: Final[tuple[Gate, ...]] = (
     Gate("properties", "standing", _properties, _says("has all that the template needs"), _lacking),
     Gate("event", "standing", _event, _says("the template lacks no event"), _described),
     # Consent and suppression, then once per address, belong here.
+    Gate("group", "group", _group, _says("in no control group or holdout"), _described, _has_groups),
 )
 """All gates, in the order in which they are asked."""
 
 MATCH: Final = tuple(gate for gate in GATES if gate.name == "match")
 STANDING: Final = tuple(gate for gate in GATES if gate.kind == "standing")
 TIMING: Final = tuple(gate for gate in GATES if gate.kind == "timing")
+
+
+def concerning(view: View, definition: MessageDefinition) -> list[Gate]:
+    """The gates that a message has to do with, in their order."""
+    return [gate for gate in GATES if gate.concerns(view, definition)]

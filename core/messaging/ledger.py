@@ -10,12 +10,23 @@ from collections.abc import Callable, Iterator
 from typing import Final, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 from pyroaring import BitMap
 
 from core.bitmaps.versioned import VersionedMap
 from core.errors import StoreError
-from core.messaging.effects import MERGED, ONCE, STATES, Caused, DeliveryState, Moved, Selected, is_open
+from core.messaging.effects import (
+    MERGED,
+    ONCE,
+    STATES,
+    Assigned,
+    Caused,
+    DeliveryState,
+    Moved,
+    Selected,
+    is_open,
+)
+from core.messaging.groups import GHOSTS
+from core.messaging.rows import Pairs, at_once, inside
 from core.values import MICROS_PER_DAY, Value, pack, unpack
 
 _ADVANCE: Final[dict[str, int]] = {
@@ -36,12 +47,15 @@ WAITING: Final[tuple[DeliveryState, ...]] = ("queued", "deferred")
 _SETTLED: Final = frozenset({"held_out", "skipped", "sent", "failed"})
 """States from which nothing is handed off any more, open skips aside."""
 
+_SENT_TO: Final[tuple[DeliveryState, ...]] = ("queued", "begun", "sent", "failed", "ambiguous")
+"""States of those who were, are or may be sent to."""
+
 _OUTSTANDING: Final = frozenset({"begun", "ambiguous"})
 """States of a hand-off that began and whose outcome is not known."""
 
+K = TypeVar("K")
 V = TypeVar("V")
 Place = tuple[DeliveryState, str]
-Decisions = tuple[npt.NDArray[np.uint32], npt.NDArray[np.int64]]
 _SETS: Final = b"/sets"
 _DECISIONS: Final = b"/decisions/"
 _CAUSES: Final = b"/causes"
@@ -50,6 +64,8 @@ _KNOWN_AS: Final = b"/known-as"
 _TURNS: Final = b"/turns"
 _DOUBTS: Final = b"/doubts"
 _DUES: Final = b"/dues"
+_SIDES: Final = b"/sides"
+_NOBODY: Final[Pairs] = (np.zeros(0, np.uint32), np.zeros(0, np.int64))
 _LARGEST_PART: Final = 1 << 18
 """Decisions are kept in parts; small ones that follow one another are joined up to this many."""
 
@@ -63,6 +79,7 @@ class Ledger:
         doubtful: users whose hand-off was repeated, or may be, although an earlier one may have reached them.
         contested: users whom another hand-off, which lost a merge, may have reached; only an operator has them
             handed off to.
+        let_through: users who were let through to be sent to, or held out, and were skipped since.
     """
 
     def __init__(self) -> None:
@@ -70,14 +87,18 @@ class Ledger:
         self.marked = BitMap()
         self.doubtful = BitMap()
         self.contested = BitMap()
+        self.let_through = BitMap()
         self._sets: dict[Place, BitMap] = {}
-        self._decisions: list[Decisions] = []
+        self._decisions: list[Pairs] = []
         self._causes: VersionedMap[int, bytes] = VersionedMap()  # packed: a fifth of the memory, and read once or twice
         self._since: VersionedMap[int, int] = VersionedMap()  # who joined the queue later than decided, and when
         self._known_as: VersionedMap[int, int] = VersionedMap()  # who took a delivery over by a merge, and from whom
         self._turns: VersionedMap[int, int] = VersionedMap()  # who returned to the queue after a begin, and how often
-        # Of the deferred, when each is judged again. Never written in place: forks share the map and its sets.
+        # Of the deferred, when each is judged again, and of those whom a deferral let go, when. Neither is written in
+        # place: forks share the maps and their sets. In `_let_go` the latest instant that has a user counts.
         self._dues: dict[int, BitMap] = {}
+        self._let_go: dict[int, BitMap] = {}
+        self._groups: dict[str, BitMap] = {}
         self._saved_parts = 0  # how many of the first parts a checkpoint has as they are
         self._stale_parts = 0  # how many parts a checkpoint may have in all
         self._dirty = False
@@ -92,7 +113,8 @@ class Ledger:
         twin._decisions = list(self._decisions)
         twin._causes, twin._since = self._causes.fork(), self._since.fork()
         twin._known_as, twin._turns = self._known_as.fork(), self._turns.fork()
-        twin._dues = self._dues
+        twin.let_through = self.let_through
+        twin._dues, twin._let_go, twin._groups = self._dues, self._let_go, self._groups
         twin._saved_parts, twin._stale_parts = self._saved_parts, self._stale_parts
         twin._dirty = self._dirty
         twin._owned = set()
@@ -157,7 +179,7 @@ class Ledger:
                 return int(instants[found[-1]])
         return None
 
-    def decisions(self) -> Iterator[Decisions]:
+    def decisions(self) -> Iterator[Pairs]:
         """Ordinals and instants (micros) in the order of deciding, in parts."""
         yield from self._decisions
 
@@ -182,14 +204,48 @@ class Ledger:
 
     def waiting_since_before(self, users: BitMap, instant: int) -> BitMap:
         """Of queued users, those who joined the queue before an instant, in micros."""
-        found = BitMap()
+        ordinals, instants = self.joined(users)
+        return BitMap(ordinals[instants < instant])
+
+    def joined(self, users: BitMap) -> Pairs:
+        """When each of some selected users joined the queue, or would have, being held out: instants in micros.
+
+        Of who has not yet, the instant of the decision. Rows are in no particular order.
+        """
+        found: list[Pairs] = [_NOBODY]
+        rest = users & self.selected
+        late = [(ordinal, since) for ordinal, since in self._since.items() if ordinal in rest]
+        if late:
+            found.append((np.array([one for one, _ in late], np.uint32), np.array([at for _, at in late], np.int64)))
+            rest = rest - BitMap(found[-1][0])
+        for at in sorted(self._let_go, reverse=True):
+            here = self._let_go[at] & rest
+            if here:
+                found.append(at_once(here, at))
+                rest = rest - here
         for ordinals, instants in self._decisions:
-            found |= BitMap(ordinals[instants < instant])
-        found &= users
-        later = [(ordinal, since) for ordinal in users if (since := self._since.get(ordinal)) is not None]
-        for ordinal, since in later:
-            (found.add if since < instant else found.discard)(ordinal)
-        return found
+            if not rest:
+                break
+            rows = inside(ordinals, rest)
+            found.append((ordinals[rows], instants[rows]))
+        return np.concatenate([part for part, _ in found]), np.concatenate([part for _, part in found])
+
+    def groups(self) -> dict[str, BitMap]:
+        """The groups that users were assigned to, by name; not to be written to."""
+        return dict(self._groups)
+
+    def group_of(self, ordinal: int) -> str:
+        """The names of the groups that a user belongs to, with commas between them; "" for none."""
+        return ", ".join(sorted(name for name, users in self._groups.items() if ordinal in users))
+
+    @property
+    def held_back(self) -> BitMap:
+        """Members of the control group and of the holdout: nothing is ever sent to them. Not to be written to."""
+        return BitMap().union(*(users for name, users in self._groups.items() if name in GHOSTS))
+
+    def ghosts(self) -> Pairs:
+        """Who was held out, each with the instant, in micros, at which it would have been handed off."""
+        return self.joined(self.state("held_out"))
 
     def problems(self) -> list[str]:
         """What does not add up: overlapping states, users without a state or without a decision."""
@@ -212,6 +268,12 @@ class Ledger:
         due = BitMap().union(*self._dues.values()) if self._dues else BitMap()
         if due != self.state("deferred") or sum(map(len, self._dues.values())) != len(due):
             found.append(f"{len(due)} users are due, and {len(self.state('deferred'))} are deferred")
+        ghosts = self.held_back
+        if not self.state("held_out").issubset(ghosts):
+            found.append(f"{len(self.state('held_out') - ghosts)} users are held out who belong to no such group")
+        sent = BitMap().union(*(self.state(state) for state in _SENT_TO))
+        if sent.intersect(ghosts):
+            found.append(f"{len(sent & ghosts)} users of a control group or holdout are sent to")
         return found
 
     def span(self) -> tuple[int, int] | None:
@@ -280,10 +342,12 @@ class Ledger:
             self._undefer(effect.users)
         if effect.target == "deferred":
             self._defer(effect.users, effect.due)
-        if effect.target == "queued":
+        if effect.target in ("queued", "held_out"):
             self._requeue(effect)
         elif effect.target in _SETTLED and not is_open(effect.target_reason):
             self._forget(effect.users)
+        if effect.target == "skipped" and effect.source in WAITING:
+            self.let_through = self.let_through | effect.users
         self._dirty = True
 
     def _defer(self, users: BitMap, due: int) -> None:
@@ -298,8 +362,17 @@ class Ledger:
                 fresh[due] = rest
         self._dues = fresh
 
+    def assign(self, effect: Assigned) -> None:
+        """Take users into a group."""
+        self._groups = {**self._groups, effect.group: self._groups.get(effect.group, BitMap()) | effect.users}
+        self._dirty = True
+
     def _requeue(self, effect: Moved) -> None:
-        if effect.at:
+        if effect.at and effect.source == "deferred":
+            self._let_go = {**self._let_go, effect.at: self._let_go.get(effect.at, BitMap()) | effect.users}
+            for ordinal in [one for one, _ in self._since.items() if one in effect.users]:
+                self._since.pop(ordinal)
+        elif effect.at:
             for ordinal in effect.users:
                 self._since[ordinal] = effect.at
         if effect.source in _OUTSTANDING:
@@ -311,10 +384,9 @@ class Ledger:
 
     def _forget(self, users: BitMap) -> None:
         """Let go of what only a delivery yet to be made needs."""
-        for kept in (self._causes, self._since):
-            if kept:
-                for ordinal in users:
-                    kept.pop(ordinal)
+        if self._causes:
+            for ordinal in users:
+                self._causes.pop(ordinal)
 
     def keep_causes(self, effect: Caused) -> None:
         """Remember the event that made each user match."""
@@ -346,6 +418,7 @@ class Ledger:
         if wins:
             self._put(stays, kept, gone)
             self._inherit(goes, stays)
+            self._groups = _exchanged(self._groups, goes, stays)
         due = self.due_of(goes) if wins else self.due_of(stays)
         self._undefer(BitMap([goes, stays]))
         if due is not None:
@@ -393,6 +466,8 @@ class Ledger:
         _hand_over(self._since, goes, stays)
         _hand_over(self._turns, goes, stays)
         self.doubtful = _with(self.doubtful, stays, goes in self.doubtful)
+        self.let_through = _with(self.let_through, stays, goes in self.let_through)
+        self._let_go = _exchanged(self._let_go, goes, stays)
         # Exchanged, so that every key stays unique: what is left to the user that goes is the delivery that lost.
         self._known_as[stays], self._known_as[goes] = self.known_as(goes), self.known_as(stays)
 
@@ -422,6 +497,9 @@ class Ledger:
         yield prefix + _KNOWN_AS, pack(dict(self._known_as.items()))
         yield prefix + _TURNS, pack(dict(self._turns.items()))
         yield prefix + _DUES, pack([[due, users.serialize()] for due, users in sorted(self._dues.items())])
+        released = [[at, users.serialize()] for at, users in sorted(self._let_go.items())]
+        groups = {name: users.serialize() for name, users in self._groups.items()}
+        yield prefix + _SIDES, pack([groups, self.let_through.serialize(), released])
         yield prefix + _DOUBTS, pack([self.doubtful.serialize(), self.contested.serialize()])
 
     def clean(self) -> None:
@@ -468,6 +546,11 @@ class Ledger:
             ledger._turns = VersionedMap(unpack(page))
         for _, page in scan(prefix + _DOUBTS):
             ledger.doubtful, ledger.contested = map(BitMap.deserialize, unpack(page))
+        for _, page in scan(prefix + _SIDES):
+            groups, let_through, released = unpack(page)
+            ledger._groups = {name: BitMap.deserialize(users) for name, users in groups.items()}
+            ledger.let_through = BitMap.deserialize(let_through)
+            ledger._let_go = {at: BitMap.deserialize(users) for at, users in released}
         for _, page in scan(prefix + _DUES):
             ledger._dues = {due: BitMap.deserialize(users) for due, users in unpack(page)}
         ledger.clean()
@@ -477,6 +560,12 @@ class Ledger:
 def _with(users: BitMap, ordinal: int, inside: bool) -> BitMap:
     """The users with one of them in or out; the set given stays as it is."""
     return users if (ordinal in users) == inside else users ^ BitMap([ordinal])
+
+
+def _exchanged(sets: dict[K, BitMap], one: int, other: int) -> dict[K, BitMap]:
+    """Sets in which two users have taken each other's places."""
+    both = BitMap([one, other])
+    return {key: users ^ both if len(users & both) == 1 else users for key, users in sets.items()}
 
 
 def _hand_over(kept: VersionedMap[int, V], goes: int, stays: int) -> None:

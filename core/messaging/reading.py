@@ -16,7 +16,7 @@ from core.messaging.cause import causes_of, latest_event
 from core.messaging.compiled import compile_message
 from core.messaging.definitions import Asap, MessageDefinition, State
 from core.messaging.effects import STATES, DeliveryState, InboxEntry, is_open
-from core.messaging.gates import GATES, Asked, matching, through
+from core.messaging.gates import Asked, concerning, matching, through
 from core.messaging.keys import idempotency_key
 from core.messaging.ledger import Ledger
 from core.messaging.refusals import words_of_refusal
@@ -248,7 +248,7 @@ def preview(view: View, key: str, distinct_id: str) -> Preview:
     result = render_users(view, definition, compiled, [ordinal], examples, occurrence=occurrence)[0]
     rendered = result if isinstance(result, HandOff) else None
     asked = Asked(view, definition, compiled, occurrence, "ask", view.now)
-    for gate in GATES:
+    for gate in concerning(view, definition):
         stops = through(asked, BitMap([ordinal]), (gate,)) if gate.name != "live" else []
         if stops:
             reason = gate.name if gate.kind == "selecting" else stops[0].reason
@@ -279,7 +279,7 @@ def explain_delivery(view: View, key: str, distinct_id: str) -> DeliveryExplanat
     user = BitMap([ordinal])
     asked = Asked(view, definition, compiled, occurrence, "ask", view.now)
     gates = []
-    for gate in GATES:
+    for gate in concerning(view, definition):
         stops = through(asked, user, (gate,))
         gates.append((gate.name, not stops, gate.stopping(asked, stops[0]) if stops else gate.passing(asked)))
     state, reason = place or ("none", "")

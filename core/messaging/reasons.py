@@ -17,6 +17,8 @@ _REASONS: Final = {
     "merged": "the user was merged into another, whose delivery counts",
     "deleted": "the user was deleted",
     "once": "an id of this user had it before its user was deleted, or it may have reached the user by another hand-off",
+    "control": "belongs to the message's control group: held out, to compare with",
+    "holdout": "belongs to the project's holdout, which is sent nothing, to compare with",
     "provider_refused": "the provider refused it for good",
     "operator": "an operator settled it",
 }

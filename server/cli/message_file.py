@@ -24,6 +24,7 @@ _TOP: Final[dict[str, type]] = {
     "schedule": str,
     "max_recipients": int,
     "expires_after": str,
+    "control_percent": float,
     "email": dict,
     "webhook": dict,
     "sms": dict,
@@ -71,7 +72,14 @@ _PUSH: Final[dict[str, type]] = {
 _BUTTON: Final[dict[str, type]] = {"text": str, "link": str}
 _CONTENTS: Final = {"email": _EMAIL, "webhook": _WEBHOOK, "sms": _SMS, "push": _PUSH}
 """By channel, the fields of its table."""
-_WORDS: Final = {str: "a text", int: "a whole number", bool: "true or false", list: "a list of texts", dict: "a table"}
+_WORDS: Final = {
+    str: "a text",
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+    list: "a list of texts",
+    dict: "a table",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +105,7 @@ def read_message(path: str) -> MessageFile:
         raise _refusal(path, "key", "there is no key", 'name the message: key = "welcome"')
     folder = Path() if path == "-" else Path(path).parent
     fields: dict[str, Any] = {}
-    for name in ("title", "targeting", "max_recipients"):
+    for name in ("title", "targeting", "max_recipients", "control_percent"):
         if name in table:
             fields[name] = table[name]
     if "schedule" in table:
@@ -120,7 +128,8 @@ def _check(path: str, place: str, table: Mapping[str, Any], known: Mapping[str, 
         kind = known[name]
         if name == "schedule" and isinstance(value, datetime | date):
             continue
-        fits = isinstance(value, kind) and not (kind is int and isinstance(value, bool))
+        fits = isinstance(value, (int, float) if kind is float else kind)
+        fits = fits and (kind is bool or not isinstance(value, bool))
         if not fits:
             raise _refusal(path, place + name, "a value of the wrong kind", _WORDS[kind])
         if name == "buttons":
@@ -186,6 +195,8 @@ schedule = "asap"
 max_recipients = 10000
 # After a resume, what has waited longer than this is dropped.
 expires_after = "72h"
+# So many of a hundred are held out, by chance, to compare with: they pass every gate and are sent nothing. 0: nobody.
+# control_percent = 5
 
 [email]
 from = "The shop <hello@example.com>"
@@ -231,6 +242,8 @@ schedule = "asap"
 max_recipients = 10000
 # After a resume, what has waited longer than this is dropped.
 expires_after = "72h"
+# So many of a hundred are held out, by chance, to compare with: they pass every gate and are sent nothing. 0: nobody.
+# control_percent = 5
 
 [webhook]
 # Scheme and host are fixed; path and query may be templates. Requests are signed by the Standard Webhooks scheme.

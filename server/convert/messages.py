@@ -41,6 +41,7 @@ _EDITABLE: Final = (
     "push",
     "max_recipients",
     "expires_after",
+    "control_percent",
 )
 _FIELD_OF: Final = {"asap": "schedule", "once": "schedule"} | dict.fromkeys(CHANNEL_OF.values(), "content")
 _ONEOFS: Final = ("schedule", "content")
@@ -62,6 +63,7 @@ def definition(message: message_pb2.Message) -> MessageDefinition:
         expires_after=duration_micros(message.expires_after, "message.expires_after")
         if message.HasField("expires_after")
         else 0,
+        control_percent=message.control_percent,
     )
 
 
@@ -123,6 +125,7 @@ def message(found: MessageDefinition) -> message_pb2.Message:
         state=STATES[found.state],
         pause_reason=found.pause_reason,
         etag=found.etag,
+        control_percent=found.control_percent,
     )
     if isinstance(found.schedule, Once):
         made.once.time.CopyFrom(timestamp(found.schedule.at))

@@ -129,6 +129,7 @@ class Messages(Service[Way]):
         title: str = "",
         max_recipients: int = 0,
         expires_after: timedelta | None = None,
+        control_percent: float = 0.0,
         request_id: str = "",
     ) -> Flow[message_pb2.CreateMessageResponse]:
         """Create a draft. The answer holds the message, and warnings of names in its targeting never seen.
@@ -141,6 +142,7 @@ class Messages(Service[Way]):
             title: for people.
             max_recipients: pause instead of selecting more; 0: no limit.
             expires_after: after a resume, what waited longer is dropped; None: 72 h.
+            control_percent: of those let through, how many are held out to compare with; 0 to 100.
 
         Raises:
             AlreadyExists: if the key is taken.
@@ -165,6 +167,7 @@ class Messages(Service[Way]):
             title=title,
             max_recipients=max_recipients,
             expires_after=expires_after,
+            control_percent=control_percent,
         )
         request = message_pb2.CreateMessageRequest(
             project=self._project, request_id=request_id or new_request_id(), message=message
@@ -220,6 +223,7 @@ class Messages(Service[Way]):
         title: str | Unchanged = UNCHANGED,
         max_recipients: int | Unchanged = UNCHANGED,
         expires_after: timedelta | Unchanged | None = UNCHANGED,
+        control_percent: float | Unchanged = UNCHANGED,
         etag: str = "",
         request_id: str = "",
     ) -> Flow[message_pb2.UpdateMessageResponse]:
@@ -250,6 +254,7 @@ class Messages(Service[Way]):
             "title": title,
             "max_recipients": max_recipients,
             "expires_after": expires_after,
+            "control_percent": control_percent,
         }
         changes = {name: value for name, value in given.items() if value is not UNCHANGED}
         message = message_of(key, **changes)

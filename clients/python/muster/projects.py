@@ -119,6 +119,7 @@ class Projects(Service[Way]):
         time_zone: str | None = None,
         late_after: timedelta | None = None,
         inbox_limit: int | None = None,
+        holdout_percent: float | None = None,
         etag: str = "",
         request_id: str = "",
     ) -> Flow[project_pb2.Project]:
@@ -129,6 +130,8 @@ class Projects(Service[Way]):
             allowed_addresses: replaces the list.
             late_after: an event that is older than this when it arrives triggers no "asap" message.
             inbox_limit: how many entries the inbox keeps, the newest; a lower one lets go of the oldest at once.
+            holdout_percent: of whoever is let through by any message from now on, how many are sent nothing, to compare
+                with; 0 to 100.
             etag: of the project as it was read. "": no check.
 
         Raises:
@@ -143,6 +146,7 @@ class Projects(Service[Way]):
             request_id=request_id or new_request_id(),
             etag=etag,
             inbox_limit=inbox_limit,
+            holdout_percent=holdout_percent,
         )
         if sandbox is not None:
             request.sandbox = sandbox

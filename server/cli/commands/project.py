@@ -19,6 +19,12 @@ _LATE_AFTER = click.option(
     metavar="LENGTH",
     help="an event older than this when it arrives triggers no message; 72h where nothing is said",
 )
+_HOLDOUT = click.option(
+    "--holdout",
+    type=click.FloatRange(0, 100),
+    metavar="PERCENT",
+    help="how many of a hundred users are sent no message at all, to compare with",
+)
 _INBOX_LIMIT = click.option(
     "--inbox-limit",
     type=click.IntRange(1),
@@ -133,6 +139,7 @@ def _show(call: Call, found: Any) -> None:
             "late after": str(found.late_after.ToTimedelta()),
             "inbox keeps": f"{found.inbox_limit:,}"
             + (f", let go of {found.inbox_let_go:,}" if found.inbox_let_go else ""),
+            "holdout": f"{found.holdout_percent:g}%",
             "etag": found.etag,
         }
     )
@@ -152,6 +159,7 @@ def get(call: Call, name: str) -> None:
 @click.option("--sandbox/--live", default=None, help="whether what it sends lands in the inbox")
 @_LATE_AFTER
 @_INBOX_LIMIT
+@_HOLDOUT
 @click.option("--etag", default="", help="refuse if the project has changed since it was read with this etag")
 @pass_call
 def update(
@@ -161,14 +169,15 @@ def update(
     sandbox: bool | None,
     late_after: str | None,
     inbox_limit: int | None,
+    holdout: float | None,
     etag: str,
 ) -> None:
     """Change a project's settings."""
-    if time_zone is None and sandbox is None and late_after is None and inbox_limit is None:
+    if all(one is None for one in (time_zone, sandbox, late_after, inbox_limit, holdout)):
         raise InvalidInput(
             "nothing is to be changed",
             field="OPTIONS",
-            mend="give --time-zone, --late-after, --inbox-limit, --sandbox or --live",
+            mend="give --time-zone, --late-after, --inbox-limit, --holdout, --sandbox or --live",
             code="NOTHING_TO_DO",
         )
     changed = call.server().projects.update(
@@ -177,6 +186,7 @@ def update(
         sandbox=sandbox,
         late_after=length_of(late_after, "--late-after") if late_after else None,
         inbox_limit=inbox_limit,
+        holdout_percent=holdout,
         etag=etag,
     )
     _show(call, changed)

@@ -10,7 +10,9 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from core.codec import record
+from core.messaging.address_index import AddressKind
 from core.messaging.definitions import MessageDefinition
+from core.messaging.suppressions import Why
 from core.profiles.batch import ChangeBatch, EventBatch, Read
 from core.profiles.records import EventRecord, ProfileChange, RecordError
 
@@ -276,6 +278,85 @@ class FeedbackTaken:
     errors: list[RecordError] = field(default_factory=list)
 
 
+@dataclass(frozen=True, slots=True)
+class SaveTopic:
+    """Make a topic, or name it anew. Answer: Topic."""
+
+    key: str
+    title: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteTopic:
+    """Delete a topic that no message uses. Answer: None."""
+
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Suppress:
+    """Keep addresses from being sent to; `topic` "" is everything. Answer: SuppressAnswer."""
+
+    channel: AddressKind
+    addresses: Sequence[str]
+    why: Why = "manual"
+    topic: str = ""
+
+
+@record("refused_address")
+@dataclass(frozen=True, slots=True)
+class RefusedAddress:
+    """One that is no address of the channel: its index in the request, and why."""
+
+    index: int
+    message: str
+
+
+@record("suppress_answer")
+@dataclass(frozen=True, slots=True)
+class SuppressAnswer:
+    """How many addresses were suppressed now, how many were so before, and which are none."""
+
+    added: int
+    known: int
+    refused: list[RefusedAddress] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Unsuppress:
+    """Let addresses be sent to again; `why` None is whichever. Answer: how many were kept from it."""
+
+    channel: AddressKind
+    addresses: Sequence[str]
+    why: Why | None = None
+    topic: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Unsubscribe:
+    """A person's word to hear no more of a topic, "" being everything. Answer: how many addresses are new to it.
+
+    The person is a user, on one channel or (None) on all where there is an address; or an address of a channel.
+    `hand_off`: the idempotency key of the hand-off that led to it, "" where none did.
+    """
+
+    distinct_id: str = ""
+    channel: AddressKind | None = None
+    address: str = ""
+    topic: str = ""
+    hand_off: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Resubscribe:
+    """Take an unsubscription back, named as in Unsubscribe. Answer: how many addresses are subscribed again."""
+
+    distinct_id: str = ""
+    channel: AddressKind | None = None
+    address: str = ""
+    topic: str = ""
+
+
 Command = (
     Ingest
     | MergeUsers
@@ -297,4 +378,10 @@ Command = (
     | Acknowledge
     | Lose
     | TakeFeedback
+    | SaveTopic
+    | DeleteTopic
+    | Suppress
+    | Unsuppress
+    | Unsubscribe
+    | Resubscribe
 )

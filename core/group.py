@@ -15,8 +15,10 @@ from core.codec import decode, encode, record
 from core.errors import FailedPrecondition, InvalidInput, MusterError, StaleEtag
 from core.evaluator.audience import AudienceSaved
 from core.messaging import audiences, feedback, judge
+from core.messaging import consent_handlers as consent
 from core.messaging import handlers as messaging
 from core.messaging.effects import Defined, Inboxed, Noted
+from core.messaging.freed_addresses import rejudge_freed
 from core.profiles import handlers as profiles
 from core.profiles.steps import EventsAdded, Gathered, ImportAdvanced, ProfilesChanged, UsersMerged
 from core.requests import MAX_REQUEST_ID_BYTES, Requests
@@ -90,6 +92,12 @@ _HANDLERS: Final[dict[type, Callable[[Any, Any], Any]]] = {
     commands.Acknowledge: messaging.acknowledge,
     commands.Lose: messaging.lose,
     commands.TakeFeedback: feedback.take,
+    commands.SaveTopic: consent.save_topic,
+    commands.DeleteTopic: consent.delete_topic,
+    commands.Suppress: consent.suppress,
+    commands.Unsuppress: consent.unsuppress,
+    commands.Unsubscribe: consent.unsubscribe,
+    commands.Resubscribe: consent.resubscribe,
 }
 
 
@@ -175,8 +183,14 @@ def decide(
             step = Answered(asked.request_id, asked.answer, type(asked.command).__name__)
             draft.steps.append(step)
             requests.add(step.request_id, draft.now, step.command, step.answer)
-    judge.judge_touched(draft)
+    _settle(draft)
     return draft
+
+
+def _settle(draft: Draft) -> None:
+    """Judge whom the commands so far touched, and what that frees."""
+    judge.judge_touched(draft)
+    rejudge_freed(draft)
 
 
 def _was_answered(asked: Asked, requests: Requests, now: int) -> bool:
@@ -213,7 +227,7 @@ def _was_answered(asked: Asked, requests: Requests, now: int) -> bool:
 def _judge_apart(draft: Draft, imported: bool) -> None:
     """Judge what came by imports apart from what happened live, so that sharing a group changes nothing."""
     if draft.touched and draft.touched_by_import != imported:
-        judge.judge_touched(draft)
+        _settle(draft)
         draft.start_touching()
     draft.touched_by_import = imported
 
@@ -221,7 +235,7 @@ def _judge_apart(draft: Draft, imported: bool) -> None:
 def _answer(draft: Draft, command: commands.Command) -> Any:
     if isinstance(command, commands.MoveClock):
         check_move(draft, command.to)
-        judge.judge_touched(draft)
+        _settle(draft)
         draft.start_touching()
         before = _selected(draft)
         _move_clock(draft, command.to)
@@ -249,7 +263,7 @@ def follow(version: Version, steps: Iterable[object], decided: Collection[str]) 
         if isinstance(step, Answered | Inboxed) or _message_of(step) in decided:
             continue
         if isinstance(step, ClockMoved):
-            judge.judge_touched(draft)
+            _settle(draft)
             draft.start_touching()
             _move_clock(draft, step.to)
         elif isinstance(step, AudienceSaved):
@@ -258,7 +272,7 @@ def follow(version: Version, steps: Iterable[object], decided: Collection[str]) 
             if isinstance(step, EventsAdded | ProfilesChanged | UsersMerged):
                 _judge_apart(draft, getattr(step, "imported", False))
             draft.apply(step)
-    judge.judge_touched(draft)
+    _settle(draft)
     return draft
 
 

@@ -15,7 +15,9 @@ from core.codec import decode, encode, record
 from core.errors import StoreError
 from core.evaluator.audience import AudienceDeleted, Audiences, AudienceSaved
 from core.messaging.book import Messages
+from core.messaging.consent_book import Consent, TopicDeleted, TopicSaved
 from core.messaging.effects import Assigned, Caused, Defined, Inboxed, Moved, Noted, Selected
+from core.messaging.suppressions import AddressesReleased, AddressesSuppressed
 from core.profiles.identity import Users
 from core.profiles.steps import (
     EventsAdded,
@@ -42,6 +44,7 @@ _PROFILE_STEPS: Final = (
     ImportAdvanced,
 )
 _MESSAGE_STEPS: Final = (Selected, Moved, Assigned, Defined, Caused, Inboxed)
+_CONSENT_STEPS: Final = (AddressesSuppressed, AddressesReleased, TopicSaved, TopicDeleted)
 
 
 @record("settings_changed")
@@ -74,6 +77,7 @@ class Version:
         self.users = Users()
         self.audiences = Audiences()
         self.messages = Messages()
+        self.consent = Consent()
         self.imports: dict[str, int] = {}
 
     def fork(self) -> Draft:
@@ -94,7 +98,8 @@ class Version:
             further: pages that go with these, in no particular order.
         """
         small = [(_PROJECT + b"state", encode([self.now, self.settings, self.imports]))]
-        rest = sorted([*small, *self.audiences.dirty_pages(), *self.messages.dirty_pages(), *further], key=_key)
+        parts = (self.audiences, self.messages, self.consent)
+        rest = sorted([*small, *(page for part in parts for page in part.dirty_pages()), *further], key=_key)
         return heapq.merge(self.population.dirty_pages(), self.users.dirty_pages(), rest, key=_key)
 
     @classmethod
@@ -116,6 +121,7 @@ class Version:
             version.users = Users.load(scan, scan_in_place)
             version.audiences = Audiences.load(scan)
             version.messages = Messages.load(scan, scan_in_place)
+            version.consent = Consent.load(scan)
             version.position = position
             return version
         raise StoreError("the checkpoint has no project in it", code="STORE_DAMAGED")
@@ -136,6 +142,7 @@ class Draft(Version):
         self.users = base.users.fork()
         self.audiences = base.audiences.fork()
         self.messages = base.messages.fork()
+        self.consent = base.consent.fork()
         self.imports = base.imports
         self.steps: list[object] = []
         self.start_touching()
@@ -159,6 +166,8 @@ class Draft(Version):
             return result
         if isinstance(step, _MESSAGE_STEPS):
             self.messages.apply(step)
+        elif isinstance(step, _CONSENT_STEPS):
+            self.consent.apply(step)
         elif isinstance(step, Noted):
             self._note(step)
         elif isinstance(step, AudienceSaved):
@@ -209,12 +218,13 @@ class Draft(Version):
         version.settings = self.settings
         version.population, version.users = self.population, self.users
         version.audiences, version.messages = self.audiences, self.messages
+        version.consent = self.consent
         version.imports = self.imports
         return version
 
     def clean(self) -> None:
         """Forget what is dirty: a checkpoint of the version this forks will have it."""
-        for part in (self.population, self.users, self.audiences, self.messages):
+        for part in (self.population, self.users, self.audiences, self.messages, self.consent):
             part.clean()
 
     def adopt(self, frozen: Version, get: Callable[[bytes], Any]) -> None:
@@ -236,3 +246,4 @@ class Draft(Version):
         self.users.soil(frozen.users)
         self.audiences.soil(frozen.audiences)
         self.messages.soil(frozen.messages)
+        self.consent.soil(frozen.consent)

@@ -98,6 +98,11 @@ class Messages:
         """All occurrences of a message, for reading."""
         return self._occurrences[key]
 
+    @property
+    def written(self) -> frozenset[str]:
+        """The messages whose ledgers this version wrote to, since it was forked."""
+        return frozenset(self._owned)
+
     def _writable(self, key: str) -> Occurrences:
         if key not in self._owned:
             self._occurrences[key] = self._occurrences[key].fork()

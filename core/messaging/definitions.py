@@ -90,6 +90,8 @@ class MessageDefinition:
     """One message. Times and durations are micros; `revision` counts changes and is the etag's ground.
 
     `control_percent`: of whoever is let through from now on, the share that is held out to compare with.
+    `topic` is what one unsubscribes from on its own, "" for none. `once_per_address`: whether it goes to one only of the
+    users who share an address; None: as is usual on the channel.
     """
 
     key: str
@@ -107,6 +109,8 @@ class MessageDefinition:
     paused_at: int = 0
     revision: int = 0
     control_percent: float = 0.0
+    topic: str = ""
+    once_per_address: bool | None = None
 
     @property
     def channel(self) -> ChannelName:
@@ -124,11 +128,20 @@ class MessageDefinition:
         return hashlib.blake2b(encode(self), digest_size=8).hexdigest()
 
 
+_EDITABLE_PAUSED: Final = frozenset(
+    {
+        "title",
+        "content",
+        "max_recipients",
+        "expires_after",
+        "control_percent",
+        "topic",
+        "once_per_address",
+    }
+)
 EDITABLE: Final = {
-    "draft": frozenset(
-        {"title", "targeting", "schedule", "content", "max_recipients", "expires_after", "control_percent"}
-    ),
-    "paused": frozenset({"title", "content", "max_recipients", "expires_after", "control_percent"}),
+    "draft": _EDITABLE_PAUSED | {"targeting", "schedule"},
+    "paused": _EDITABLE_PAUSED,
     "live": frozenset({"title"}),
     "ended": frozenset({"title"}),
 }

@@ -30,7 +30,7 @@ STATES: Final[tuple[DeliveryState, ...]] = (
     "ambiguous",
 )
 
-OPEN_REASONS: Final = frozenset({"unreachable", "missing_property"})
+OPEN_REASONS: Final = frozenset({"unreachable", "missing_property", "address_in_use"})
 """Skips that are judged again when what they read changes. Part before `:` of a reason."""
 
 MATCHED_AT_LAUNCH: Final = "matched_at_launch"

@@ -17,6 +17,8 @@ from pyroaring import BitMap
 
 from core.evaluator.bind import bind
 from core.evaluator.parse import Parsed
+from core.messaging import consent, once_per_address
+from core.messaging.address_index import address_kind
 from core.messaging.cause import causes_of
 from core.messaging.compiled import Compiled
 from core.messaging.definitions import Asap, MessageDefinition
@@ -185,6 +187,24 @@ def _group(asked: Asked, users: BitMap) -> list[Stop]:
     return [Stop(name, (decided & placed.get(name, BitMap())) | fresh[name]) for name in sorted(GHOSTS)]
 
 
+def _consent(asked: Asked, users: BitMap) -> list[Stop]:
+    return [Stop(reason, of) for reason, of in consent.blocked(asked.view, asked.definition, users)]
+
+
+def _has_addresses(_: View, definition: MessageDefinition) -> bool:
+    return address_kind(definition.channel) is not None
+
+
+def _by_address(_: View, definition: MessageDefinition) -> bool:
+    return once_per_address.is_on(definition)
+
+
+def _address(asked: Asked, users: BitMap) -> list[Stop]:
+    leaving = asked.moment == "leave"
+    found = once_per_address.stops(asked.view, asked.definition, users, asked.pairs, leaving=leaving)
+    return [Stop(reason, of) for reason, of in found]
+
+
 def _lacking(_: Asked, stop: Stop) -> str:
     return f"lacks {stop.reason.partition(':')[2]}"
 
@@ -217,13 +237,15 @@ GATES: Final[tuple[Gate, ...]] = (
     ),
     Gate("properties", "standing", _properties, _says("has all that the template needs"), _lacking),
     Gate("event", "standing", _event, _says("the template lacks no event"), _described),
-    # Consent and suppression, then once per address, belong here.
+    Gate("consent", "standing", _consent, _says("neither unsubscribed nor suppressed"), _described, _has_addresses),
+    Gate("address", "standing", _address, _says("nobody else of this address has it"), _described, _by_address),
     Gate("group", "group", _group, _says("in no control group or holdout"), _described, _has_groups),
 )
 """All gates, in the order in which they are asked."""
 
 MATCH: Final = tuple(gate for gate in GATES if gate.name == "match")
 STANDING: Final = tuple(gate for gate in GATES if gate.kind == "standing")
+ADDRESS: Final = tuple(gate for gate in GATES if gate.name == "address")
 TIMING: Final = tuple(gate for gate in GATES if gate.kind == "timing")
 
 

@@ -16,6 +16,7 @@ from core.messaging.compiled import (
     refuse_event_in_schedule,
     refuse_unknown_time,
 )
+from core.messaging.consent import refuse_unknown_topic
 from core.messaging.definitions import Asap, MessageDefinition, Once, changed, check_definition
 from core.messaging.effects import (
     ENDED,
@@ -67,6 +68,7 @@ def create(work: Work, command: commands.CreateMessage) -> MessageDefinition:
             mend="take another key",
             code="MESSAGE_EXISTS",
         )
+    refuse_unknown_topic(work, definition)
     refuse_event_in_schedule(compile_message(work, definition), definition)
     work.do(Defined(definition))
     return definition
@@ -83,6 +85,7 @@ def update(work: Work, command: commands.UpdateMessage) -> MessageDefinition:
     fresh = changed(present, command.changes)
     if fresh.pause_reason == MAX_RECIPIENTS and fresh.max_recipients != present.max_recipients:
         fresh = replace(fresh, pause_reason=OPERATOR)  # the limit it paused at is no more
+    refuse_unknown_topic(work, fresh)
     refuse_event_in_schedule(compile_message(work, fresh), fresh)
     work.do(Defined(fresh))
     repeat_only_to_who_drops(work, present, fresh)

@@ -7,6 +7,7 @@ from typing import Protocol
 from core.bitmaps.population import Population
 from core.evaluator.audience import AudienceDeleted, Audiences, AudienceSaved
 from core.messaging.book import Messages
+from core.messaging.consent_book import Consent, ConsentStep
 from core.messaging.effects import Effect
 from core.profiles.identity import Users
 from core.profiles.steps import ProfilesChanged, UsersIssued
@@ -23,6 +24,7 @@ class View(Protocol):
     users: Users
     audiences: Audiences
     messages: Messages
+    consent: Consent
 
 
 class Work(View, Protocol):
@@ -30,5 +32,5 @@ class Work(View, Protocol):
 
     touched: Touched
 
-    def do(self, step: Effect | UsersIssued | ProfilesChanged | AudienceSaved | AudienceDeleted) -> None:
+    def do(self, step: Effect | ConsentStep | UsersIssued | ProfilesChanged | AudienceSaved | AudienceDeleted) -> None:
         """Apply a decision and record it for the log."""

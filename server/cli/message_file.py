@@ -25,11 +25,22 @@ _TOP: Final[dict[str, type]] = {
     "max_recipients": int,
     "expires_after": str,
     "control_percent": float,
+    "topic": str,
+    "once_per_address": bool,
     "email": dict,
     "webhook": dict,
     "sms": dict,
     "push": dict,
 }
+_PLAIN: Final = (
+    "title",
+    "targeting",
+    "max_recipients",
+    "control_percent",
+    "topic",
+    "once_per_address",
+)
+"""Fields that are given on as they stand in the file."""
 _EMAIL: Final[dict[str, type]] = {
     "from": str,
     "reply_to": str,
@@ -105,7 +116,7 @@ def read_message(path: str) -> MessageFile:
         raise _refusal(path, "key", "there is no key", 'name the message: key = "welcome"')
     folder = Path() if path == "-" else Path(path).parent
     fields: dict[str, Any] = {}
-    for name in ("title", "targeting", "max_recipients", "control_percent"):
+    for name in _PLAIN:
         if name in table:
             fields[name] = table[name]
     if "schedule" in table:
@@ -197,6 +208,10 @@ max_recipients = 10000
 expires_after = "72h"
 # So many of a hundred are held out, by chance, to compare with: they pass every gate and are sent nothing. 0: nobody.
 # control_percent = 5
+# A topic that people may unsubscribe from on its own; `muster consent topics` lists them.
+# topic = "news"
+# Of users who share an address, only one gets it.
+# once_per_address = true
 
 [email]
 from = "The shop <hello@example.com>"
@@ -283,6 +298,10 @@ schedule = "asap"
 max_recipients = 10000
 # After a resume, what has waited longer than this is dropped.
 expires_after = "4h"
+# A topic that people may unsubscribe from on its own; `muster consent topics` lists them.
+# topic = "news"
+# Of users who share a number, only one gets it.
+# once_per_address = true
 
 [sms]
 # A number, short code, name of at most 11 letters and digits, or a messaging service; without it the worker's own.

@@ -42,6 +42,8 @@ _EDITABLE: Final = (
     "max_recipients",
     "expires_after",
     "control_percent",
+    "topic",
+    "once_per_address",
 )
 _FIELD_OF: Final = {"asap": "schedule", "once": "schedule"} | dict.fromkeys(CHANNEL_OF.values(), "content")
 _ONEOFS: Final = ("schedule", "content")
@@ -64,6 +66,8 @@ def definition(message: message_pb2.Message) -> MessageDefinition:
         if message.HasField("expires_after")
         else 0,
         control_percent=message.control_percent,
+        topic=message.topic,
+        once_per_address=message.once_per_address if message.HasField("once_per_address") else None,
     )
 
 
@@ -126,6 +130,8 @@ def message(found: MessageDefinition) -> message_pb2.Message:
         pause_reason=found.pause_reason,
         etag=found.etag,
         control_percent=found.control_percent,
+        topic=found.topic,
+        once_per_address=found.once_per_address,
     )
     if isinstance(found.schedule, Once):
         made.once.time.CopyFrom(timestamp(found.schedule.at))

@@ -269,5 +269,7 @@ def contents(version: Version) -> dict[str, Any]:
         "audiences": [
             (a.name, a.expression, a.members and sorted(a.members)) for a in version.audiences.page("", 1000)
         ],
+        "topics": version.consent.topics(),
+        "suppressed": {place: found.entries() for place, found in version.consent.suppressions.places()},
         "schema": profiles.schema(version),
     }

@@ -12,20 +12,25 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Final
 
+from pyroaring import BitMap
+
 from core import commands
 from core.engine import recover
 from core.errors import FailedPrecondition, MusterError, Unavailable
 from core.messaging import reading
+from core.messaging.address_index import address_key
 from core.messaging.compiled import compile_message
 from core.messaging.definitions import Asap, EmailSource, MessageDefinition, Once, WebhookSource
 from core.messaging.desk import Offer
 from core.messaging.effects import DeliveryState
 from core.messaging.keys import idempotency_key, read_key
+from core.messaging.occurrences import FIRST
 from core.messaging.render import HandOff, render_users
 from core.profiles.records import EventRecord, Operation, ProfileChange
 from core.storage.faults import Point
 from core.storage.store import Store
 from core.values import from_micros
+from core.version import Version
 from tests.core.project import DAY, HOUR, Project, contents, email
 from tests.core.storage.conftest import FailingDisk
 from tests.simulation.receiver import HandedOff, Receiver
@@ -53,6 +58,10 @@ CONTENT: Final[list[EmailSource | WebhookSource]] = [
 ]
 
 
+SHARED: Final = ["all@example.com", "all@EXAMPLE.com"]
+"""Spellings of one address that several users have."""
+
+
 class World:
     """An engine, its receiver, and the chance that drives them."""
 
@@ -74,6 +83,7 @@ class World:
         self.done: Counter[str] = Counter()
         self.ask(commands.SaveAudience("listed", ids=IDS[:5], create_missing=True))
         self.ask(commands.SaveAudience("grown", expression="user.age > 20"))
+        self.ask(commands.SaveTopic("news"))
         self.crowded = self.chance.random() < 0.6
         if self.crowded:
             self.ask(commands.Ingest([], [self.whole(one) for one in IDS]))
@@ -95,6 +105,7 @@ class World:
             self.speak_amiss: 3,
             self.save_audience: 2,
             self.change_settings: 2,
+            self.consent: 4,
             self.repeat: 3,
             self.fail: 3,
             self.checkpoint: 3,
@@ -147,7 +158,7 @@ class World:
                 "plan": chance.choice(["free", "paid"]),
                 "age": chance.randrange(60),
                 "name": chance.choice(["Ann", "Bo", ""]),
-                "$email": chance.choice([f"{distinct_id}@example.com", f"{distinct_id}@example.org", "none"]),
+                "$email": chance.choice([f"{distinct_id}@example.com", f"{distinct_id}@example.org", "none", *SHARED]),
                 "seen": from_micros(self.project.now - chance.randrange(5) * DAY),
             }
             names = chance.sample(sorted(known), 2)
@@ -188,6 +199,8 @@ class World:
                         content,
                         max_recipients=chance.choice([0, 0, 3]),
                         expires_after=chance.choice([0, DAY]),
+                        topic=chance.choice(["", "news"]),
+                        once_per_address=chance.choice([None, None, False]),
                     )
                 )
             )
@@ -265,6 +278,21 @@ class World:
         addresses = [*chance.sample([f"{one}@example.com" for one in IDS], 3), "https://example.com/hook"]
         self.ask(commands.UpdateSettings(sandbox=chance.random() < 0.2, allowed_addresses=addresses))
 
+    def consent(self) -> None:
+        """Somebody unsubscribes, or comes back; a provider's word suppresses an address."""
+        chance = self.chance
+        address = f"{chance.choice(IDS)}@example.com" if chance.random() < 0.7 else SHARED[0]
+        topic = chance.choice(["", "news"])
+        match chance.randrange(4):
+            case 0:
+                self.ask(commands.Unsubscribe(address=address, channel="email", topic=topic))
+            case 1:
+                self.ask(commands.Suppress("email", [address], chance.choice(["bounced", "complained", "manual"])))
+            case 2:
+                self.ask(commands.Unsuppress("email", [address]))
+            case _:
+                self.ask(commands.Resubscribe(address=address, channel="email", topic=topic))
+
     def repeat(self) -> None:
         self.requests += 1
         command, request_id = self.batch(), f"r{self.requests}"
@@ -307,10 +335,25 @@ class World:
         assert definition.state == "live"
         compiled, occurrence = compile_message(version, definition), offer.occurrence
         assert render_users(version, definition, compiled, [given.ordinal], occurrence=occurrence) == [given]
+        self.consents(version, definition, given)
         arrived, dropped = self.chance.random() < 0.5, self.drops_repeated(definition)
         key, attempt = given.idempotency_key, given.attempt
         fresh = HandedOff(definition.key, occurrence, key, attempt, offer.batch_id, arrived, dropped)
         self.receiver.take(version, given.ordinal, fresh)
+
+    def consents(self, version: Version, definition: MessageDefinition, given: HandOff) -> None:
+        """Leave is given for no address that is not to be sent to, nor for one that another user had the message at."""
+        if not given.to:
+            return
+        key = address_key(version.settings.uid, "email", given.to)
+        for (_, why, topic), found in version.consent.suppressions.places():
+            assert topic not in ("", definition.topic) or found.since(key) is None, f"{given.to} is {why}"
+        if definition.once_per_address is not False:
+            for ordinal in version.population.live - BitMap([given.ordinal]):
+                address = version.population.profile(ordinal).get("$email")
+                if isinstance(address, str) and address_key(version.settings.uid, "email", address) == key:
+                    place = version.messages.ledger(definition.key, FIRST).place(ordinal)
+                    assert place is None or place[0] not in ("begun", "sent", "ambiguous"), f"{given.to} had it"
 
     def drops_repeated(self, definition: MessageDefinition) -> bool:
         """Whether the receiver of a message drops what comes under the same key once more."""

@@ -130,6 +130,8 @@ class Messages(Service[Way]):
         max_recipients: int = 0,
         expires_after: timedelta | None = None,
         control_percent: float = 0.0,
+        topic: str = "",
+        once_per_address: bool | None = None,
         request_id: str = "",
     ) -> Flow[message_pb2.CreateMessageResponse]:
         """Create a draft. The answer holds the message, and warnings of names in its targeting never seen.
@@ -143,6 +145,8 @@ class Messages(Service[Way]):
             max_recipients: pause instead of selecting more; 0: no limit.
             expires_after: after a resume, what waited longer is dropped; None: 72 h.
             control_percent: of those let through, how many are held out to compare with; 0 to 100.
+            topic: the key of one that people may unsubscribe from on its own; "": none.
+            once_per_address: whether only one of the users who share an address gets it; None: yes, for email and texts.
 
         Raises:
             AlreadyExists: if the key is taken.
@@ -168,6 +172,8 @@ class Messages(Service[Way]):
             max_recipients=max_recipients,
             expires_after=expires_after,
             control_percent=control_percent,
+            topic=topic,
+            once_per_address=once_per_address,
         )
         request = message_pb2.CreateMessageRequest(
             project=self._project, request_id=request_id or new_request_id(), message=message
@@ -224,6 +230,8 @@ class Messages(Service[Way]):
         max_recipients: int | Unchanged = UNCHANGED,
         expires_after: timedelta | Unchanged | None = UNCHANGED,
         control_percent: float | Unchanged = UNCHANGED,
+        topic: str | Unchanged = UNCHANGED,
+        once_per_address: bool | Unchanged | None = UNCHANGED,
         etag: str = "",
         request_id: str = "",
     ) -> Flow[message_pb2.UpdateMessageResponse]:
@@ -255,6 +263,8 @@ class Messages(Service[Way]):
             "max_recipients": max_recipients,
             "expires_after": expires_after,
             "control_percent": control_percent,
+            "topic": topic,
+            "once_per_address": once_per_address,
         }
         changes = {name: value for name, value in given.items() if value is not UNCHANGED}
         message = message_of(key, **changes)

@@ -37,6 +37,8 @@ from muster.v1 import (
     profile_pb2_grpc,
     project_pb2,
     project_pb2_grpc,
+    results_pb2,
+    results_pb2_grpc,
     simulation_pb2,
     simulation_pb2_grpc,
 )
@@ -75,6 +77,7 @@ from server.services.ingest import IngestService
 from server.services.message import MessageService
 from server.services.profile import ProfileService
 from server.services.project import ProjectService
+from server.services.results import ResultsService
 from server.services.simulation import SimulationService
 from server.tls import Certificate
 from server.versions import Versions
@@ -99,6 +102,7 @@ _SERVICES: Final = (
     *message_pb2.DESCRIPTOR.services_by_name.values(),
     *profile_pb2.DESCRIPTOR.services_by_name.values(),
     *project_pb2.DESCRIPTOR.services_by_name.values(),
+    *results_pb2.DESCRIPTOR.services_by_name.values(),
     *simulation_pb2.DESCRIPTOR.services_by_name.values(),
 )
 
@@ -208,6 +212,7 @@ class Server:
         message_pb2_grpc.add_MessageServiceServicer_to_server(MessageService(projects, pool, versions), server)
         profile_pb2_grpc.add_ProfileServiceServicer_to_server(ProfileService(projects, pool), server)
         project_pb2_grpc.add_ProjectServiceServicer_to_server(ProjectService(projects, pool), server)
+        results_pb2_grpc.add_ResultsServiceServicer_to_server(ResultsService(projects, pool), server)
         simulation = SimulationService(projects, history)
         simulation_pb2_grpc.add_SimulationServiceServicer_to_server(simulation, server)
         names = [service.full_name for service in _SERVICES]

@@ -10,6 +10,7 @@ from typing import Final, Literal
 from core.codec import encode, record
 from core.errors import InvalidInput
 from core.limits import check_percent
+from core.messaging.goal import Goal, check_goal
 from core.messaging.push_source import PushSource
 from core.values import MAX_MICROS, MICROS_PER_SECOND, MIN_MICROS
 
@@ -111,6 +112,7 @@ class MessageDefinition:
     control_percent: float = 0.0
     topic: str = ""
     once_per_address: bool | None = None
+    goal: Goal | None = None
 
     @property
     def channel(self) -> ChannelName:
@@ -137,13 +139,14 @@ _EDITABLE_PAUSED: Final = frozenset(
         "control_percent",
         "topic",
         "once_per_address",
+        "goal",
     }
 )
 EDITABLE: Final = {
     "draft": _EDITABLE_PAUSED | {"targeting", "schedule"},
     "paused": _EDITABLE_PAUSED,
-    "live": frozenset({"title"}),
-    "ended": frozenset({"title"}),
+    "live": frozenset({"title", "goal"}),
+    "ended": frozenset({"title", "goal"}),
 }
 """What may be changed in each state. Targeting and schedule are settled by the launch."""
 
@@ -202,6 +205,8 @@ def check_definition(definition: MessageDefinition) -> None:
             "a negative duration", field="message.expires_after", mend="a positive duration", code="INVALID_DURATION"
         )
     check_percent(definition.control_percent, "message.control_percent")
+    if definition.goal is not None:
+        check_goal(definition.goal, "message.goal")
     content = definition.content
     if isinstance(content, WebhookSource) and not 0 <= content.batch_size <= MAX_WEBHOOK_BATCH:
         raise InvalidInput(

@@ -192,16 +192,23 @@ def forecast(view: View, key: str) -> Forecast:
     )
 
 
-def counts(ledgers: Sequence[Ledger], *, ended: bool = False) -> Counts:
-    """Users of ledgers by present state, together. Once a message has `ended`, no skip is open any more."""
+def counts(ledgers: Sequence[Ledger], *, ended: bool = False, among: Sequence[BitMap] | None = None) -> Counts:
+    """Users of ledgers by present state, together. Once a message has `ended`, no skip is open any more.
+
+    Arguments:
+        among: for each ledger the users to count; None: everybody.
+    """
     sizes: dict[DeliveryState, Counter[str]] = {state: Counter() for state in STATES}
-    for ledger in ledgers:
+    for number, ledger in enumerate(ledgers):
         for state in STATES:
             for reason, users in ledger.reasons(state):
-                sizes[state][reason] += len(users)
+                size = len(users) if among is None else users.intersection_cardinality(among[number])
+                if size:
+                    sizes[state][reason] += size
+    entered = [ledger.selected if among is None else ledger.selected & among[n] for n, ledger in enumerate(ledgers)]
     skipped = [(reason, is_open(reason) and not ended, users) for reason, users in sorted(sizes["skipped"].items())]
     return Counts(
-        selected=sum(len(ledger.selected) for ledger in ledgers),
+        selected=sum(map(len, entered)),
         skipped=skipped,
         failures=sorted(sizes["failed"].items()),
         **{state: sizes[state].total() for state in STATES if state != "skipped"},

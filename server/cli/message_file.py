@@ -27,6 +27,7 @@ _TOP: Final[dict[str, type]] = {
     "control_percent": float,
     "topic": str,
     "once_per_address": bool,
+    "goal": dict,
     "email": dict,
     "webhook": dict,
     "sms": dict,
@@ -81,6 +82,12 @@ _PUSH: Final[dict[str, type]] = {
     "sound": str,
 }
 _BUTTON: Final[dict[str, type]] = {"text": str, "link": str}
+_GOAL: Final[dict[str, type]] = {
+    "event": str,
+    "condition": str,
+    "window": str,
+    "value": str,
+}
 _CONTENTS: Final = {"email": _EMAIL, "webhook": _WEBHOOK, "sms": _SMS, "push": _PUSH}
 """By channel, the fields of its table."""
 _WORDS: Final = {
@@ -123,11 +130,26 @@ def read_message(path: str) -> MessageFile:
         fields["schedule"] = _schedule(table["schedule"])
     if "expires_after" in table:
         fields["expires_after"] = length_of(table["expires_after"], "expires_after")
+    if "goal" in table:
+        fields["goal"] = goal_of(path, table["goal"])
     for channel, known in _CONTENTS.items():
         if channel in table:
             _check(path, f"{channel}.", table[channel], known)
             fields[channel] = _content(path, channel, table[channel], folder)
     return MessageFile(table["key"], fields)
+
+
+def goal_of(path: str, table: Mapping[str, Any]) -> dict[str, Any]:
+    """A goal as the client takes it, from its table in a file.
+
+    Raises:
+        InvalidInput: MESSAGE_FILE, DURATION_INVALID.
+    """
+    _check(path, "goal.", table, _GOAL)
+    goal = dict(table)
+    if "window" in goal:
+        goal["window"] = length_of(goal["window"], "goal.window")
+    return goal
 
 
 def _check(path: str, place: str, table: Mapping[str, Any], known: Mapping[str, type]) -> None:
@@ -234,6 +256,13 @@ html = '''
 <p>It has been a while. <a href="https://example.com/new">Come and have a look.</a></p>
 </body></html>
 '''
+
+# What reports count as a conversion: an event within `window` of the message. It may change at any time.
+# [goal]
+# event = "Purchase"
+# condition = "e.amount > 50.0"
+# window = "7d"
+# value = "amount"
 """,
     "webhook": """\
 # A message by webhook. `muster message create FILE` makes a draft of it; `muster message launch KEY` makes that live.
@@ -275,6 +304,13 @@ batch_size = 100
 
 # The receiver drops a repeated Idempotency-Key: what is ambiguous may be offered again by itself.
 idempotent = false
+
+# What reports count as a conversion: an event within `window` of the message. It may change at any time.
+# [goal]
+# event = "Purchase"
+# condition = "e.amount > 50.0"
+# window = "7d"
+# value = "amount"
 """,
     "sms": """\
 # A text message. `muster message create FILE` makes a draft of it; `muster message launch KEY` makes that live.
@@ -314,6 +350,13 @@ Hi {{ ${First name} | default("there") }}, your order is on its way. Reply STOP 
 '''
 # Whose text would take more segments is skipped. 0: 10.
 max_segments = 2
+
+# What reports count as a conversion: an event within `window` of the message. It may change at any time.
+# [goal]
+# event = "Purchase"
+# condition = "e.amount > 50.0"
+# window = "7d"
+# value = "amount"
 """,
     "push": """\
 # A push notification. `muster message create FILE` makes a draft of it; `muster message launch KEY` makes that live.
@@ -365,6 +408,13 @@ collapse_key = "basket"
 # Further values for the app, each a text.
 # [push.data]
 # screen = "basket"
+
+# What reports count as a conversion: an event within `window` of the message. It may change at any time.
+# [goal]
+# event = "Purchase"
+# condition = "e.amount > 50.0"
+# window = "7d"
+# value = "amount"
 """,
 }
 """By channel, a commented file to begin with; `@KEY@` stands where the key goes."""

@@ -20,6 +20,7 @@ from core.messaging.definitions import (
 )
 from core.messaging.push_source import PushSource
 from server.convert import pushes
+from server.convert.goals import goal, goal_message
 from server.convert.times import duration, duration_micros, micros, timestamp
 
 STATES: Final = {
@@ -44,6 +45,7 @@ _EDITABLE: Final = (
     "control_percent",
     "topic",
     "once_per_address",
+    "goal",
 )
 _FIELD_OF: Final = {"asap": "schedule", "once": "schedule"} | dict.fromkeys(CHANNEL_OF.values(), "content")
 _ONEOFS: Final = ("schedule", "content")
@@ -68,6 +70,7 @@ def definition(message: message_pb2.Message) -> MessageDefinition:
         control_percent=message.control_percent,
         topic=message.topic,
         once_per_address=message.once_per_address if message.HasField("once_per_address") else None,
+        goal=goal(message.goal, "message.goal") if message.HasField("goal") else None,
     )
 
 
@@ -168,6 +171,8 @@ def message(found: MessageDefinition) -> message_pb2.Message:
         )
     if found.expires_after:
         made.expires_after.CopyFrom(duration(found.expires_after))
+    if found.goal is not None:
+        made.goal.CopyFrom(goal_message(found.goal))
     if found.created_at:
         made.create_time.CopyFrom(timestamp(found.created_at))
     if found.launched_at:
@@ -237,5 +242,5 @@ def changes(present: MessageDefinition, sent: message_pb2.Message, wanted: list[
         if path == "asap" and sent.HasField("asap"):
             merged.asap.SetInParent()  # a message without fields is lost in a merge
     fresh = definition(merged)
-    names = {_FIELD_OF.get(path.partition(".")[0], path) for path in wanted}
+    names = {_FIELD_OF.get(top, top) for path in wanted for top in (path.partition(".")[0],)}
     return {name: getattr(fresh, name) for name in sorted(names)}

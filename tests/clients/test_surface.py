@@ -27,6 +27,7 @@ from muster.v1 import (
     message_pb2,
     profile_pb2,
     project_pb2,
+    results_pb2,
     simulation_pb2,
 )
 
@@ -43,9 +44,10 @@ FILES = (
     message_pb2,
     profile_pb2,
     project_pb2,
+    results_pb2,
     simulation_pb2,
 )
-PARTS = ("profiles", "audiences", "messages", "projects", "history", "simulation", "feedback")
+PARTS = ("profiles", "audiences", "messages", "projects", "history", "results", "simulation", "feedback")
 
 
 def modules() -> Iterator[Any]:

@@ -1,4 +1,4 @@
-"""Promise: what the pages about message types show happens as they show it."""
+"""Promise: what the pages about messages show happens as they show it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from server.demo.processes import Server
 from tests.docs.consoles import commands_of, files_of
 from tests.docs.test_readme import README, ROOT, run
 
-PAGES = ["sms"]
+PAGES = ["results", "sms"]
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -22,6 +22,7 @@ from muster.v1 import (
     profile_pb2_grpc,
     project_pb2,
     project_pb2_grpc,
+    results_pb2_grpc,
     simulation_pb2_grpc,
     value_pb2,
 )
@@ -45,6 +46,7 @@ class Stubs:
         self.messages: Any = message_pb2_grpc.MessageServiceStub(channel)
         self.profiles: Any = profile_pb2_grpc.ProfileServiceStub(channel)
         self.projects: Any = project_pb2_grpc.ProjectServiceStub(channel)
+        self.results: Any = results_pb2_grpc.ResultsServiceStub(channel)
         self.simulation: Any = simulation_pb2_grpc.SimulationServiceStub(channel)
 
     async def create(self, name: str = PROJECT, **options: Any) -> project_pb2.Project:

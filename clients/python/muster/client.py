@@ -15,6 +15,7 @@ from muster.audiences import Audiences
 from muster.connection import Retry, Tls
 from muster.history import History
 from muster.ingest import Ingest
+from muster.message_results import MessageResults
 from muster.messages import Messages
 from muster.profiles import Profiles
 from muster.projects import Projects
@@ -39,6 +40,7 @@ class BaseClient(Ingest[Way]):
         self.messages: Messages[Way] = Messages(transport, project)
         self.projects: Projects[Way] = Projects(transport, project)
         self.history: History[Way] = History(transport, project)
+        self.results: MessageResults[Way] = MessageResults(transport, project)
         self.simulation: Simulation[Way] = Simulation(transport, project)
         self.feedback: Feedback[Way] = Feedback(transport, project)
 

@@ -80,6 +80,18 @@ class Push(TypedDict, total=False):
     sound: str
 
 
+class Goal(TypedDict, total=False):
+    """What results count as a conversion: an event, within `window` of the message (7 days by default).
+
+    `condition` is CEL with the event as `e`; `value` names the event's property that is added up as revenue.
+    """
+
+    event: str
+    condition: str
+    window: timedelta
+    value: str
+
+
 ASAP: Final = "asap"
 Schedule: TypeAlias = datetime | Literal["asap"]
 """When a message is sent: "asap", as soon as someone comes to match; or at an instant, to everybody who matches."""
@@ -132,6 +144,7 @@ class Messages(Service[Way]):
         control_percent: float = 0.0,
         topic: str = "",
         once_per_address: bool | None = None,
+        goal: Goal | None = None,
         request_id: str = "",
     ) -> Flow[message_pb2.CreateMessageResponse]:
         """Create a draft. The answer holds the message, and warnings of names in its targeting never seen.
@@ -147,6 +160,7 @@ class Messages(Service[Way]):
             control_percent: of those let through, how many are held out to compare with; 0 to 100.
             topic: the key of one that people may unsubscribe from on its own; "": none.
             once_per_address: whether only one of the users who share an address gets it; None: yes, for email and texts.
+            goal: what results count as a conversion.
 
         Raises:
             AlreadyExists: if the key is taken.
@@ -174,6 +188,7 @@ class Messages(Service[Way]):
             control_percent=control_percent,
             topic=topic,
             once_per_address=once_per_address,
+            goal=goal,
         )
         request = message_pb2.CreateMessageRequest(
             project=self._project, request_id=request_id or new_request_id(), message=message
@@ -232,6 +247,7 @@ class Messages(Service[Way]):
         control_percent: float | Unchanged = UNCHANGED,
         topic: str | Unchanged = UNCHANGED,
         once_per_address: bool | Unchanged | None = UNCHANGED,
+        goal: Goal | Unchanged | None = UNCHANGED,
         etag: str = "",
         request_id: str = "",
     ) -> Flow[message_pb2.UpdateMessageResponse]:
@@ -240,6 +256,7 @@ class Messages(Service[Way]):
         Arguments:
             email, webhook, sms, push: replace the whole content.
             expires_after: None: back to 72 h.
+            goal: None: none. It may change at any time, as it decides nothing.
             etag: of the message as it was read. "": no check.
             others: as for `create`.
 
@@ -265,6 +282,7 @@ class Messages(Service[Way]):
             "control_percent": control_percent,
             "topic": topic,
             "once_per_address": once_per_address,
+            "goal": goal,
         }
         changes = {name: value for name, value in given.items() if value is not UNCHANGED}
         message = message_of(key, **changes)

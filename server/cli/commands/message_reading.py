@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
+from datetime import timedelta
 from typing import Any, Final
 
 import click
@@ -12,6 +13,7 @@ from rich.text import Text
 from server.cli.arguments import AT, moment_of
 from server.cli.commands.audience import show_explanation
 from server.cli.commands.message import message
+from server.cli.commands.message_results import show_results
 from server.cli.context import Call, pass_call
 from server.cli.frame import Command, fail
 from server.cli.output import cell
@@ -87,6 +89,7 @@ def get(call: Call, key: str) -> None:
             "targeting": found.targeting.strip(),
             "schedule": _schedule(found),
             "max recipients": found.max_recipients or "no limit",
+            "goal": goal_words(found.goal) if found.HasField("goal") else None,
             "created": instant(found.create_time),
             "launched": instant(found.launch_time),
             "etag": found.etag,
@@ -95,6 +98,13 @@ def get(call: Call, key: str) -> None:
     channel = found.WhichOneof("content")
     call.out.say()
     _content(call, {name: value for name, value in plain(getattr(found, channel)).items() if value})
+
+
+def goal_words(goal: Any) -> str:
+    """A goal in a few words."""
+    window = goal.window.ToTimedelta() if goal.HasField("window") else timedelta(days=7)
+    condition = f" where {goal.condition}" if goal.condition else ""
+    return f"{goal.event}{condition} within {window}{f', worth {goal.value}' if goal.value else ''}"
 
 
 def _content(call: Call, content: dict[str, Any]) -> None:
@@ -137,14 +147,17 @@ def preview(call: Call, key: str, user: str) -> None:
 
 @message.command("report", epilog="Example: muster message report welcome")
 @click.argument("key")
+@click.option("--days", is_flag=True, help="what came of it by day, too")
 @pass_call
-def report(call: Call, key: str) -> None:
-    """Every selected user accounted for, with the proof. Status 1 where it does not add up."""
+def report(call: Call, key: str, days: bool) -> None:
+    """Every selected user accounted for, with the proof, and what came of it. Status 1 where it does not add up."""
     from server.cli.plain import instant, plain
 
-    found = call.client().messages.report(key)
+    client = call.client()
+    found = client.messages.report(key)
+    results = client.results.message(key)
     if call.out.json:
-        call.out.document(plain(found))
+        call.out.document({**plain(found), "results": plain(results)})
     else:
         counts = found.counts
         call.out.say(
@@ -167,6 +180,7 @@ def report(call: Call, key: str) -> None:
             )
         for problem in found.problems:
             call.out.say(Text.assemble(("not reconciled: ", "bold red"), problem))
+        show_results(call, results, days=days)
         if not counts.selected:
             call.out.note("nobody is selected yet")
         if counts.ambiguous:

@@ -1,0 +1,300 @@
+"""What came of messages: by day and in all, by variant and against control, from sets and sums, never user by user.
+
+An *exposure* is a message handed off to a user, at the instant of its `$campaign_delivery` event, or, for who is in the
+control group or the holdout, the same moment without a message. What users did then is counted for the exposure: feedback,
+which names its message and occurrence, and the goal's events, each for the user's last exposure before it. Users who were
+deleted have left no events, and so are in no exposure; in the ledger's counts they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.analytics.comparison import Comparison, Kind, compare
+from core.analytics.event_reading import amounts, events_about, events_between, whole_numbers
+from core.analytics.exposures import NONE, Exposures
+from core.analytics.sums import Sums
+from core.evaluator.one_event import parse_condition
+from core.messaging.arms import SENT, Arms, Firing, is_variant
+from core.messaging.definitions import MessageDefinition
+from core.messaging.goal import Goal
+from core.messaging.groups import CONTROL, HOLDOUT
+from core.messaging.occurrences import FIRST
+from core.messaging.outcomes import DELIVERED
+from core.messaging.reading import Counts, counts
+from core.messaging.work import View
+from core.values import MICROS_PER_DAY
+
+OPEN_WINDOW: Final = 30 * MICROS_PER_DAY
+"""For how long after the message an opening counts."""
+
+FEEDBACK: Final = {
+    "delivered": "$campaign_delivered",
+    "opened": "$campaign_open",
+    "clicked": "$campaign_click",
+    "bounced": "$campaign_bounced",
+    "complained": "$campaign_marked_spam",
+    "unsubscribed": "$unsubscribe",
+    "replied": "$campaign_reply",
+}
+"""What may become of a message at its user, and the events that tell of it."""
+
+Metric = Literal["converted", "revenue", "opened", "clicked"]
+_KINDS: Final[dict[Metric, Kind]] = {
+    "converted": "proportion",
+    "revenue": "mean",
+    "opened": "proportion",
+    "clicked": "proportion",
+}
+Flags = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What followed some exposures: how many of them each thing followed, and the goal's values added up."""
+
+    exposed: int
+    delivered: int
+    opened: int
+    clicked: int
+    bounced: int
+    complained: int
+    unsubscribed: int
+    replied: int
+    converted: int
+    revenue: float
+
+
+@dataclass(frozen=True, slots=True)
+class Day:
+    """One UTC day of an arm, from `start` in micros: who was decided on it, and what followed the exposures of that day.
+
+    `skipped`: (reason, users).
+    """
+
+    start: int
+    selected: int
+    held_out: int
+    skipped: list[tuple[str, int]]
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Arm:
+    """All that is known of those who were treated alike: `sent` (to whom it goes), each variant, `control`, `holdout`.
+
+    `users`: how many different ones were exposed.
+    """
+
+    name: str
+    counts: Counts
+    users: int
+    outcome: Outcome
+    days: list[Day]
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """One number of an arm's exposed users beside the same of another's."""
+
+    metric: Metric
+    arm: str
+    baseline: str
+    found: Comparison
+
+
+@dataclass(frozen=True, slots=True)
+class Results:
+    """What came of one or several messages.
+
+    `maturing`: exposures whose time for the goal is not over yet.
+    """
+
+    goal: Goal | None
+    now: int
+    arms: list[Arm]
+    compared: list[Compared]
+    maturing: int
+
+
+def message_results(view: View, key: str) -> Results:
+    """What came of a message, over all its occurrences.
+
+    Raises:
+        NotFound: MESSAGE_NOT_FOUND.
+    """
+    definition = view.messages.get(key)
+    return results(view, [definition], definition.goal)
+
+
+def results(view: View, definitions: Sequence[MessageDefinition], goal: Goal | None) -> Results:
+    """What came of messages together: one exposure is a message's occurrence reaching a user."""
+    firings = [
+        Firing(definition, number, ledger)
+        for definition in definitions
+        for number, ledger in view.messages.occurrences(definition.key).all()
+    ]
+    arms = Arms.of(firings)
+    tally = _Tally(view, firings, arms)
+    if goal is not None:
+        tally.pursue(goal)
+    made = [_arm(tally, firings, arms, name) for name in arms.names]
+    maturing = 0
+    if goal is not None:
+        maturing = int(np.count_nonzero(tally.exposures.instants > view.now - goal.within))
+    return Results(goal, view.now, made, list(_compared(tally, arms, goal)), maturing)
+
+
+class _Tally:
+    """The exposures of firings, the part of the arms that each is of, and what followed it."""
+
+    def __init__(self, view: View, firings: Sequence[Firing], arms: Arms) -> None:
+        self._view = view
+        self._keys = list(dict.fromkeys(firing.definition.key for firing in firings))
+        self._number_of = {(firing.definition.key, firing.occurrence): n for n, firing in enumerate(firings)}
+        spans = [span for firing in firings if (span := firing.ledger.span()) is not None]
+        self._after = min((first for first, _ in spans), default=view.now) - 1
+        self.exposures = self._exposed(firings)
+        self.parts = arms.parts_of(self.exposures.ordinals, self.exposures.things)
+        nothing = np.zeros(len(self.exposures), bool)
+        self.followed: dict[str, Flags] = {name: self._heard(name, event) for name, event in FEEDBACK.items()}
+        self.followed["converted"] = nothing
+        self.revenue = np.zeros(len(self.exposures))
+
+    def _about(self, event: str) -> list[tuple[NDArray[np.uint32], NDArray[np.int64], NDArray[np.int64]]]:
+        """Ordinals, firings and instants of the events of a name that tell of any of the messages."""
+        table = self._view.population.events(event)
+        found = []
+        for rows, messages in events_about(table, "message_id", self._keys, self._after, self._view.now):
+            assert table is not None
+            occurrences = whole_numbers(table, rows, "occurrence", FIRST)
+            found.append((rows.ordinals, self._firings(messages, occurrences), rows.times))
+        return found
+
+    def _firings(self, messages: NDArray[np.int64], occurrences: NDArray[np.int64]) -> NDArray[np.int64]:
+        pairs, whose = np.unique(np.stack([messages, occurrences]), axis=1, return_inverse=True)
+        numbers = [self._number_of.get((self._keys[message], number), NONE) for message, number in pairs.T.tolist()]
+        return np.array(numbers, np.int64)[whose.reshape(-1)]
+
+    def _exposed(self, firings: Sequence[Firing]) -> Exposures:
+        parts = self._about(DELIVERED)
+        for number, firing in enumerate(firings):
+            ordinals, instants = firing.ledger.ghosts()
+            parts.append((ordinals, np.full(len(ordinals), number, np.int64), instants))
+        ordinals = np.concatenate([np.zeros(0, np.uint32), *(part[0] for part in parts)])
+        things = np.concatenate([np.zeros(0, np.int64), *(part[1] for part in parts)])
+        instants = np.concatenate([np.zeros(0, np.int64), *(part[2] for part in parts)])
+        known = things != NONE
+        return Exposures(ordinals[known], things[known], instants[known])
+
+    def _heard(self, name: str, event: str) -> Flags:
+        found = np.zeros(len(self.exposures), bool)
+        for ordinals, firings, times in self._about(event):
+            places = self.exposures.of_pairs(ordinals, firings)
+            known = places != NONE
+            places, times = places[known], times[known]
+            if name == "opened":
+                places = places[times - self.exposures.instants[places] <= OPEN_WINDOW]
+            found[places] = True
+        return found
+
+    def pursue(self, goal: Goal) -> None:
+        """Find which exposures the goal's events followed."""
+        table = self._view.population.events(goal.event)
+        if table is None or not len(self.exposures):
+            return
+        condition = parse_condition(goal.event, goal.condition) if goal.condition else None
+        first = int(self.exposures.instants.min())
+        for rows in events_between(table, first, self._view.now):
+            places = self.exposures.followed(rows.ordinals, rows.times, goal.within)
+            chosen = places != NONE
+            rows, places = rows.take(chosen), places[chosen]
+            if condition is not None:
+                holding = condition.holds(self._view.population, rows, self._view.now)
+                rows, places = rows.take(holding), places[holding]
+            self.followed["converted"][places] = True
+            if goal.value:
+                worth = amounts(table, rows, goal.value)
+                self.revenue += np.bincount(places, weights=worth, minlength=len(self.revenue))
+
+    def among(self, parts: Sequence[int]) -> Flags:
+        """Which exposures are of some parts."""
+        return np.isin(self.parts, parts)
+
+    def outcome(self, chosen: Flags) -> Outcome:
+        """What followed some of the exposures."""
+        sums = {name: int(np.count_nonzero(flags & chosen)) for name, flags in self.followed.items()}
+        return Outcome(exposed=int(np.count_nonzero(chosen)), revenue=float(self.revenue[chosen].sum()), **sums)
+
+    def sums(self, metric: Metric, chosen: Flags) -> Sums:
+        """The sufficient statistics of a metric over the users of some exposures."""
+        users = self.exposures.users(chosen)
+        if metric == "revenue":
+            return Sums.of_values(users, self.exposures.per_user(chosen, self.revenue))
+        return Sums.of_count(users, self.exposures.users(chosen & self.followed[metric]))
+
+
+def _arm(tally: _Tally, firings: Sequence[Firing], arms: Arms, name: str) -> Arm:
+    parts = arms.parts[name]
+    chosen = tally.among(parts)
+    ended = all(firing.definition.state == "ended" for firing in firings)
+    ledgers = [firing.ledger for firing in firings]
+    accounts = counts(ledgers, ended=ended, among=[arms.users(number, name) for number in range(len(firings))])
+    return Arm(
+        name, accounts, tally.exposures.users(chosen), tally.outcome(chosen), _days(tally, firings, arms, name, chosen)
+    )
+
+
+def _days(tally: _Tally, firings: Sequence[Firing], arms: Arms, name: str, chosen: Flags) -> list[Day]:
+    """An arm's days on which anybody was decided or exposed."""
+    decided: dict[str, dict[int, int]] = {}
+    for number, firing in enumerate(firings):
+        for place, days in firing.days(arms.users(number, name)):
+            so_far = decided.setdefault(place, {})
+            for day, users in days:
+                so_far[day] = so_far.get(day, 0) + users
+    exposed_on = tally.exposures.instants // MICROS_PER_DAY
+    every = sorted({*decided.get("selected", {}), *np.unique(exposed_on[chosen]).tolist()})
+    skips = sorted(place for place in decided if place.startswith("skipped:"))
+    found = []
+    for day in every:
+        skipped = [(place.partition(":")[2], users) for place in skips if (users := decided[place].get(day, 0))]
+        found.append(
+            Day(
+                day * MICROS_PER_DAY,
+                decided.get("selected", {}).get(day, 0),
+                decided.get("held_out", {}).get(day, 0),
+                skipped,
+                tally.outcome(chosen & (exposed_on == day)),
+            )
+        )
+    return found
+
+
+def _compared(tally: _Tally, arms: Arms, goal: Goal | None) -> list[Compared]:
+    """What went to users beside what did not, and each further variant beside the first."""
+    variants = [name for name in arms.names if is_variant(name)]
+    baselines = [name for name in (CONTROL, HOLDOUT) if name in arms.names]
+    after_goal: list[Metric] = [] if goal is None else ["converted", "revenue"] if goal.value else ["converted"]
+    asked: list[tuple[Metric, str, str]] = [
+        (metric, name, baseline) for metric in after_goal for name in (SENT, *variants) for baseline in baselines
+    ]
+    asked += [(metric, name, variants[0]) for metric in (*after_goal, "opened", "clicked") for name in variants[1:]]
+    return [
+        Compared(
+            metric,
+            name,
+            baseline,
+            compare(
+                tally.sums(metric, tally.among(arms.parts[name])),
+                tally.sums(metric, tally.among(arms.parts[baseline])),
+                _KINDS[metric],
+            ),
+        )
+        for metric, name, baseline in asked
+    ]

@@ -29,7 +29,18 @@ from server.interceptors import CallInterceptor
 from server.main import Server
 from tests.server.conftest import PROJECT, Stubs, refusal_of, refused
 
-NAMES = ("Audience", "Delivery", "History", "Ingest", "Message", "Profile", "Project", "Results", "Simulation")
+NAMES = (
+    "Audience",
+    "Delivery",
+    "Feedback",
+    "History",
+    "Ingest",
+    "Message",
+    "Profile",
+    "Project",
+    "Results",
+    "Simulation",
+)
 SERVICES = [f"muster.v1.{name}Service" for name in NAMES]
 SERVING = health_pb2.HealthCheckResponse.SERVING
 TOKEN, SHOP_TOKEN = "0123456789abcdef-all", "0123456789abcdef-shop"

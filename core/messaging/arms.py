@@ -10,7 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pyroaring import BitMap
 
+from core.bitmaps.cells import bitmap_of
 from core.messaging.definitions import MessageDefinition
+from core.messaging.effects import DeliveryState
 from core.messaging.groups import CONTROL, GHOSTS, HOLDOUT
 from core.messaging.ledger import Ledger
 from core.messaging.rows import Ordinals, inside, of_users
@@ -18,6 +20,7 @@ from core.values import MICROS_PER_DAY
 
 SENT: Final = "sent"
 _VARIANT: Final = "variant:"
+_GOING_THROUGH: Final[tuple[DeliveryState, ...]] = ("held_out", "deferred", "queued", "begun", "ambiguous", "sent")
 
 
 def is_variant(name: str) -> bool:
@@ -32,6 +35,17 @@ class Firing:
     definition: MessageDefinition
     occurrence: int
     ledger: Ledger
+
+    def going_through(self, since: int) -> BitMap:
+        """Who was exposed, or still may be, of those decided after an instant, in micros; 0 for all.
+
+        Who was let through and lost on the way, such as by a refusal of the provider, is not among them.
+        """
+        found = BitMap().union(*(self.ledger.state(state) for state in _GOING_THROUGH))
+        if not since:
+            return found
+        late = [bitmap_of(ordinals[instants > since]) for ordinals, instants in self.ledger.decisions()]
+        return found & BitMap().union(*late)
 
     def days(self, users: BitMap) -> Iterator[tuple[str, list[tuple[int, int]]]]:
         """Of some users, how many were decided on each UTC day (number, users): in all (`selected`), by present state.

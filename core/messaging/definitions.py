@@ -93,6 +93,7 @@ class MessageDefinition:
     `control_percent`: of whoever is let through from now on, the share that is held out to compare with.
     `topic` is what one unsubscribes from on its own, "" for none. `once_per_address`: whether it goes to one only of the
     users who share an address; None: as is usual on the channel.
+    `divided_at`: the instant at which the groups' shares were last changed after the launch, 0 for never.
     """
 
     key: str
@@ -113,6 +114,7 @@ class MessageDefinition:
     topic: str = ""
     once_per_address: bool | None = None
     goal: Goal | None = None
+    divided_at: int = 0
 
     @property
     def channel(self) -> ChannelName:

@@ -58,6 +58,7 @@ def create(work: Work, command: commands.CreateMessage) -> MessageDefinition:
         launched_at=0,
         fired_at=0,
         paused_at=0,
+        divided_at=0,
         revision=1,
     )
     check_definition(definition)
@@ -85,6 +86,8 @@ def update(work: Work, command: commands.UpdateMessage) -> MessageDefinition:
     fresh = changed(present, command.changes)
     if fresh.pause_reason == MAX_RECIPIENTS and fresh.max_recipients != present.max_recipients:
         fresh = replace(fresh, pause_reason=OPERATOR)  # the limit it paused at is no more
+    if present.launched_at and fresh.control_percent != present.control_percent:
+        fresh = replace(fresh, divided_at=work.now)
     refuse_unknown_topic(work, fresh)
     refuse_event_in_schedule(compile_message(work, fresh), fresh)
     work.do(Defined(fresh))

@@ -8,16 +8,18 @@ deleted have left no events, and so are in no exposure; in the ledger's counts t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from pyroaring import BitMap
 
 from core.analytics.comparison import Comparison, Kind, compare
 from core.analytics.event_reading import amounts, events_about, events_between, whole_numbers
 from core.analytics.exposures import NONE, Exposures
+from core.analytics.sample_ratio import SampleRatio, sample_ratio
 from core.analytics.sums import Sums
 from core.evaluator.one_event import parse_condition
 from core.messaging.arms import SENT, Arms, Firing, is_variant
@@ -109,6 +111,22 @@ class Compared:
 
 
 @dataclass(frozen=True, slots=True)
+class Division:
+    """How users were to be divided: the shares of arms, of any sum, after an instant (micros; 0: ever)."""
+
+    shares: Mapping[str, float]
+    since: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Divided:
+    """How they were. `sizes`: users of each arm who were exposed or still may be, with the share meant."""
+
+    sizes: Mapping[str, tuple[int, float]]
+    found: SampleRatio
+
+
+@dataclass(frozen=True, slots=True)
 class Results:
     """What came of one or several messages.
 
@@ -119,6 +137,7 @@ class Results:
     now: int
     arms: list[Arm]
     compared: list[Compared]
+    divided: list[Divided]
     maturing: int
 
 
@@ -129,10 +148,14 @@ def message_results(view: View, key: str) -> Results:
         NotFound: MESSAGE_NOT_FOUND.
     """
     definition = view.messages.get(key)
-    return results(view, [definition], definition.goal)
+    percent = definition.control_percent
+    control = Division({SENT: 100 - percent, CONTROL: percent}, definition.divided_at)
+    return results(view, [definition], definition.goal, [control])
 
 
-def results(view: View, definitions: Sequence[MessageDefinition], goal: Goal | None) -> Results:
+def results(
+    view: View, definitions: Sequence[MessageDefinition], goal: Goal | None, divisions: Sequence[Division] = ()
+) -> Results:
     """What came of messages together: one exposure is a message's occurrence reaching a user."""
     firings = [
         Firing(definition, number, ledger)
@@ -147,7 +170,21 @@ def results(view: View, definitions: Sequence[MessageDefinition], goal: Goal | N
     maturing = 0
     if goal is not None:
         maturing = int(np.count_nonzero(tally.exposures.instants > view.now - goal.within))
-    return Results(goal, view.now, made, list(_compared(tally, arms, goal)), maturing)
+    live = view.population.live
+    divided = [found for division in divisions if (found := _divided(firings, arms, division, live)) is not None]
+    return Results(goal, view.now, made, _compared(tally, arms, goal), divided, maturing)
+
+
+def _divided(firings: Sequence[Firing], arms: Arms, division: Division, live: BitMap) -> Divided | None:
+    """None where there is nothing to check: one arm, or nobody in any."""
+    sizes = {}
+    for name, share in division.shares.items():
+        users = BitMap()
+        for number, firing in enumerate(firings):
+            users |= firing.going_through(division.since) & arms.users(number, name) & live
+        sizes[name] = (len(users), share)
+    found = sample_ratio([size for size, _ in sizes.values()], [share for _, share in sizes.values()])
+    return None if found is None else Divided(sizes, found)
 
 
 class _Tally:

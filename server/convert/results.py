@@ -6,7 +6,7 @@ from muster.v1 import message_pb2, results_pb2
 
 from core.analytics.difference import Estimate
 from core.analytics.sums import Sums
-from core.messaging.results import Arm, Compared, Day, Outcome, Results
+from core.messaging.results import Arm, Compared, Day, Divided, Outcome, Results
 from server.convert.goals import goal_message
 from server.convert.reports import counts
 from server.convert.times import timestamp
@@ -19,6 +19,7 @@ def results(found: Results) -> results_pb2.Results:
         now=timestamp(found.now),
         arms=[_arm(arm) for arm in found.arms],
         comparisons=[_comparison(one) for one in found.compared],
+        sample_ratios=[_sample_ratio(one) for one in found.divided],
         maturing=found.maturing,
     )
 
@@ -71,6 +72,19 @@ def _comparison(one: Compared) -> results_pb2.Comparison:
         always_high=found.always_high or 0.0,
         lift=_estimate(found.lift),
         least_detectable=found.detectable or 0.0,
+    )
+
+
+def _sample_ratio(one: Divided) -> results_pb2.SampleRatio:
+    whole = sum(share for _, share in one.sizes.values())
+    return results_pb2.SampleRatio(
+        arms=[
+            results_pb2.ArmShare(arm=name, users=users, share=share / whole)
+            for name, (users, share) in one.sizes.items()
+        ],
+        statistic=one.found.statistic,
+        p_value=one.found.p_value,
+        mismatch=one.found.mismatch,
     )
 
 

@@ -176,6 +176,51 @@ def test_what_is_sent_for_real_is_an_exposure(project: Project) -> None:
     assert sent(message_results(project.version, "hi")).exposed == 1
 
 
+def divided(project: Project) -> tuple[dict[str, tuple[int, float]], bool]:
+    """Sizes and shares of the only division, and whether it went wrong."""
+    (found,) = message_results(project.version, "hi").divided
+    return dict(found.sizes), found.found.mismatch
+
+
+def test_users_are_divided_as_they_were_to_be(project: Project) -> None:
+    names = [f"u{number}" for number in range(400)]
+    project.reach_many(names[:200])
+    project.message("hi", "true", control_percent=50.0)
+    sizes, mismatch = divided(project)
+    assert sum(size for size, _ in sizes.values()) == 200 and not mismatch
+    assert {name: share for name, (_, share) in sizes.items()} == {"sent": 50.0, "control": 50.0}
+    # A share that is changed counts for those decided since.
+    project.move(START + HOUR)
+    project.ask(commands.PauseMessages(["hi"]))
+    project.ask(commands.UpdateMessage("hi", {"control_percent": 10.0}, ""))
+    project.ask(commands.ResumeMessage("hi"))
+    project.move(START + 2 * HOUR)
+    project.reach_many(names[200:])
+    sizes, mismatch = divided(project)
+    assert sum(size for size, _ in sizes.values()) == 200 and not mismatch
+    assert sizes["sent"][0] > 150 and sizes["control"][1] == 10.0
+
+
+def test_users_lost_on_the_way_are_a_mismatch(project: Project) -> None:
+    project.reach_many([f"u{number}" for number in range(400)])
+    project.message("hi", "true", control_percent=50.0)
+    while (offer := project.desk.offer("email", 100)) is not None:
+        granted = project.desk.begin(offer.batch_id, range(len(offer.recipients))).result(timeout=60)
+        acks = [
+            commands.Ack(offer.recipients[index].idempotency_key, "failed" if index % 3 else "sent", "no such box")
+            for index in granted
+        ]
+        project.desk.acknowledge(acks).result(timeout=60)
+    _, mismatch = divided(project)
+    assert mismatch
+
+
+def test_without_a_control_group_there_is_no_division(project: Project) -> None:
+    project.reach("a")
+    project.message("hi", "true")
+    assert message_results(project.version, "hi").divided == []
+
+
 def test_a_goal_may_change_while_its_message_is_live(project: Project) -> None:
     project.message("hi", "true", goal=Goal("Buy"))
     project.ask(commands.UpdateMessage("hi", {"goal": Goal("Visit")}, ""))

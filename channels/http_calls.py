@@ -131,6 +131,9 @@ class HttpCalls:
         try:
             async with asyncio.timeout(self._config.connect_timeout + self._config.timeout):
                 response = await self._client.send(request, stream=True)
+        except httpx.LocalProtocolError as error:
+            # In HTTP/1.1 a request that cannot be written; in HTTP/2 also a stream that ended under our hands.
+            raise (Uncertain if self._config.http2 else Unwritable)(words_of(error)) from error
         except _CANNOT_BE_WRITTEN as error:
             raise Unwritable(words_of(error)) from error
         except _NEVER_LEFT as error:

@@ -34,8 +34,15 @@ class OfferedBatch(Batch, Protocol):
     async def begin(self, indexes: Sequence[int]) -> Sequence[int]:
         """Ask leave for some recipients; the indexes granted, which must be sent to now."""
 
-    async def acknowledge(self, idempotency_key: str, outcome: int, detail: str = "", provider_id: str = "") -> None:
-        """Tell what became of one recipient."""
+    async def acknowledge(
+        self,
+        idempotency_key: str,
+        outcome: int,
+        detail: str = "",
+        provider_id: str = "",
+        removed_tokens: Sequence[str] = (),
+    ) -> None:
+        """Tell what became of one recipient, and which device tokens are nobody's any more."""
 
     async def release(self) -> None:
         """Give back what was not begun."""
@@ -205,7 +212,9 @@ class WorkerLoop:
         self.progress.outages = self._outage.failures
         if result.outcome is not Outcome.SENT:
             self.progress.trouble = detail
-        await batch.acknowledge(result.idempotency_key, result.outcome, detail, result.provider_id)
+        await batch.acknowledge(
+            result.idempotency_key, result.outcome, detail, result.provider_id, result.removed_tokens
+        )
 
     def _spawn(self, among: set[asyncio.Task[None]], work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)

@@ -33,12 +33,71 @@ class Result:
         outcome: what became of it.
         detail: for people: a reply code and its text.
         provider_id: the name under which the provider knows it, such as a Message-ID; "" if none.
+        removed_tokens: device tokens that the provider says are nobody's any more.
     """
 
     idempotency_key: str
     outcome: Outcome
     detail: str = ""
     provider_id: str = ""
+    removed_tokens: Sequence[str] = ()
+
+
+class Button(Protocol):
+    """The fields of `muster.v1.Button`."""
+
+    @property
+    def text(self) -> str: ...
+    @property
+    def link(self) -> str: ...
+
+
+class Device(Protocol):
+    """One installed app; the fields of `muster.v1.Device`."""
+
+    @property
+    def platform(self) -> int: ...
+    @property
+    def token(self) -> str: ...
+
+
+class Notification(Protocol):
+    """A push notification; the fields of `muster.v1.PushNotification`."""
+
+    @property
+    def title(self) -> str: ...
+    @property
+    def body(self) -> str: ...
+    @property
+    def image(self) -> str: ...
+    @property
+    def buttons(self) -> Sequence[Button]: ...
+    @property
+    def deep_link(self) -> str: ...
+    @property
+    def silent(self) -> bool: ...
+    @property
+    def ttl(self) -> Seconds: ...
+    @property
+    def collapse_key(self) -> str: ...
+    @property
+    def data(self) -> Mapping[str, str]: ...
+    @property
+    def badge(self) -> int: ...
+    @property
+    def sound(self) -> str: ...
+    @property
+    def devices(self) -> Sequence[Device]: ...
+
+    def HasField(self, name: str) -> bool:  # noqa: N802
+        """Whether an optional field, such as `badge` or `ttl`, is set."""
+
+
+class Seconds(Protocol):
+    """The field of `google.protobuf.Duration` that is used."""
+
+    @property
+    def seconds(self) -> int: ...
 
 
 class Rendered(Protocol):
@@ -62,6 +121,8 @@ class Rendered(Protocol):
     def headers(self) -> Mapping[str, str]: ...
     @property
     def body(self) -> str: ...
+    @property
+    def push(self) -> Notification: ...
 
 
 def sender_of(rendered: Rendered) -> str:

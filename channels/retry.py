@@ -45,6 +45,7 @@ class Attempt:
         provider_id: as in `Result`.
         again: whether another call may end better.
         least_wait: seconds that the receiver asked to be left alone; 0 if it did not.
+        gone: whether the provider says that the address is nobody's any more.
     """
 
     outcome: Outcome
@@ -52,6 +53,7 @@ class Attempt:
     provider_id: str = ""
     again: bool = False
     least_wait: float = 0.0
+    gone: bool = False
 
 
 async def attempt_until_settled(

@@ -203,13 +203,17 @@ class Divert:
 
 @dataclass(frozen=True, slots=True)
 class Ack:
-    """What became of one hand-off: of which attempt, as the offer told its number."""
+    """What became of one hand-off: of which attempt, as the offer told its number.
+
+    `removed_tokens` are device tokens that are nobody's any more, whatever became of the hand-off.
+    """
 
     idempotency_key: str
     outcome: Outcome
     detail: str = ""
     provider_id: str = ""
     attempt: int = 1
+    removed_tokens: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)

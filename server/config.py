@@ -233,6 +233,36 @@ class Config:
         default=30.0, metadata=_about("longest wait between tries, which grow from half a second", least=0.5)
     )
     sms_proxy: str = field(default="", metadata=_about("URL of an HTTP proxy to the provider"))
+    push_fcm_account_file: Path | None = field(
+        default=None,
+        metadata=_about("key file of the Google service account that sends to Android; without one nobody does"),
+    )
+    push_fcm_url: str = field(default="", metadata=_about("FCM's API, where it is not the usual one"))
+    push_apns_key_file: Path | None = field(
+        default=None, metadata=_about("APNs auth key, `.p8`, that sends to Apple's devices; without one nobody does")
+    )
+    push_apns_key_id: str = field(default="", metadata=_about("id of that key, ten letters and digits"))
+    push_apns_team_id: str = field(default="", metadata=_about("id of the developer's team, ten letters and digits"))
+    push_apns_topic: str = field(default="", metadata=_about("the app's bundle id"))
+    push_apns_url: str = field(
+        default="",
+        metadata=_about("APNs, where it is not the usual one; https://api.sandbox.push.apple.com for development"),
+    )
+    push_ca_file: Path | None = field(
+        default=None, metadata=_about("PEM file of the certificates to trust in place of the system's")
+    )
+    push_connections: int = field(default=64, metadata=_about("most push notifications on their way at once", least=1))
+    push_connect_timeout_seconds: float = field(
+        default=10.0, metadata=_about("longest wait for a connection to FCM or APNs", least=0.1)
+    )
+    push_timeout_seconds: float = field(
+        default=30.0, metadata=_about("longest wait for the answer; then it is ambiguous", least=0.1)
+    )
+    push_attempts: int = field(default=8, metadata=_about("tries at a notification that is refused for now", least=1))
+    push_longest_wait_seconds: float = field(
+        default=60.0, metadata=_about("longest wait between tries, which grow from half a second", least=0.5)
+    )
+    push_proxy: str = field(default="", metadata=_about("URL of an HTTP proxy to FCM and APNs"))
 
 
 @dataclass(frozen=True, slots=True)

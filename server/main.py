@@ -13,7 +13,7 @@ from contextlib import AsyncExitStack, suppress
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import grpc
 import uvloop
@@ -45,17 +45,21 @@ from muster.v1 import (
 from muster.worker import Worker
 from prometheus_client import CollectorRegistry
 
+from channels.apns import Apns, ApnsConfig
 from channels.carrier import SingleProvider
 from channels.email import EmailProvider, SmtpConfig
+from channels.fcm import Fcm, FcmConfig
+from channels.google_access import read_service_account
 from channels.http_calls import MOST_JSON, HttpConfig
 from channels.loop import LoopConfig, WorkerLoop
 from channels.provider import Provider
+from channels.push import ANDROID, IOS, DeviceCarrier, PushProvider
 from channels.retry import RetryPolicy
 from channels.sms_http import SmsHttp, SmsHttpConfig
 from channels.twilio import Twilio, TwilioConfig
 from channels.webhook import WebhookConfig, WebhookProvider
 from core.engine import EngineConfig
-from core.errors import FailedPrecondition
+from core.errors import FailedPrecondition, InvalidInput
 from core.messaging.definitions import ChannelName
 from server import logs, memory, providers
 from server.auth import Caller, Tokens, read_tokens
@@ -84,6 +88,7 @@ from server.versions import Versions
 
 log = logging.getLogger("muster.server")
 
+_Made = TypeVar("_Made")
 _DAY: Final = 86_400.0
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 _FIRST_BACKOFF: Final = 0.5
@@ -342,6 +347,8 @@ def _providers(config: Config) -> dict[ChannelName, Callable[[], Provider]]:
         found["webhook"] = lambda: WebhookProvider(webhook)
     if providers.is_named(config, "sms"):
         found["sms"] = _sms(config)
+    if providers.is_named(config, "push"):
+        found["push"] = _push(config)
     return found
 
 
@@ -359,6 +366,44 @@ def _sms(config: Config) -> Callable[[], Provider]:
         return lambda: SingleProvider(Twilio(twilio), connections=http.connections, retry=retry)
     other = SmsHttpConfig(**given, http=http)
     return lambda: SingleProvider(SmsHttp(other), connections=http.connections, retry=retry)
+
+
+def _push(config: Config) -> Callable[[], Provider]:
+    http, retry = HttpConfig(**providers.push_http(config), longest_answer=MOST_JSON), _patience(config, "push")
+    fcm = _checked("push_fcm_account_file", _fcm, providers.fcm(config), http)
+    apns = _checked("push_apns_key_file", ApnsConfig, providers.apns(config), http)
+
+    def made() -> Provider:
+        carriers: dict[int, DeviceCarrier] = {}
+        if fcm is not None:
+            carriers[ANDROID] = Fcm(fcm)
+        if apns is not None:
+            carriers[IOS] = Apns(apns)
+        return PushProvider(carriers, connections=http.connections, retry=retry)
+
+    return made
+
+
+def _fcm(*, account_file: Path, **given: Any) -> FcmConfig:
+    return FcmConfig(account=read_service_account(account_file), **given)
+
+
+def _checked(
+    option: str, make: Callable[..., _Made], given: Mapping[str, Any] | None, http: HttpConfig
+) -> _Made | None:
+    """What is made of settings; None for none.
+
+    Raises:
+        InvalidInput: OPTION_VALUE, of the option that names a file.
+    """
+    if given is None:
+        return None
+    try:
+        return make(**given, http=http)
+    except (OSError, ValueError) as error:
+        raise InvalidInput(
+            f"the file cannot be used: {error}", field=option, mend="name the key's file", code="OPTION_VALUE"
+        ) from error
 
 
 class _Keeper:

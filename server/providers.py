@@ -34,7 +34,7 @@ def smtp(config: Config) -> dict[str, Any]:
         "security": _SMTP_SECURITY[config.smtp_security],
         "username": config.smtp_user,
         "password": _secret("smtp_password_file", config.smtp_password_file),
-        "ca_file": _roots(config.smtp_ca_file),
+        "ca_file": _roots("smtp_ca_file", config.smtp_ca_file),
         "verify_certificate": config.smtp_verify_certificate,
         "local_hostname": config.smtp_local_hostname,
         "message_id_domain": config.smtp_message_id_domain,
@@ -94,6 +94,55 @@ def sms(config: Config) -> dict[str, Any]:
     }
 
 
+def fcm(config: Config) -> dict[str, Any] | None:
+    """Settings of `channels.fcm.FcmConfig` by name, but for `http`; the account as its file. None: it is not used.
+
+    Raises:
+        InvalidInput: OPTION_VALUE.
+    """
+    if config.push_fcm_account_file is None:
+        return None
+    if config.push_fcm_url and not _is_web(config.push_fcm_url):
+        raise _wrong("push_fcm_url", f"{config.push_fcm_url!r} is no URL", "leave it out for the usual one")
+    return {"account_file": config.push_fcm_account_file, **_url(config.push_fcm_url)}
+
+
+def apns(config: Config) -> dict[str, Any] | None:
+    """Settings of `channels.apns.ApnsConfig` by name, but for `http`; None: it is not used.
+
+    Raises:
+        InvalidInput: OPTION_VALUE.
+    """
+    if config.push_apns_key_file is None:
+        return None
+    for option in ("push_apns_key_id", "push_apns_team_id", "push_apns_topic"):
+        if not getattr(config, option):
+            flags = "--push-apns-key-id, --push-apns-team-id and --push-apns-topic"
+            raise _wrong(option, "APNs needs to know key, team and app", f"give {flags}")
+    if config.push_apns_url and not _is_web(config.push_apns_url):
+        raise _wrong("push_apns_url", f"{config.push_apns_url!r} is no URL", "leave it out for the usual one")
+    return {
+        "key": _secret("push_apns_key_file", config.push_apns_key_file),
+        "key_id": config.push_apns_key_id,
+        "team_id": config.push_apns_team_id,
+        "topic": config.push_apns_topic,
+        **_url(config.push_apns_url),
+    }
+
+
+def push_http(config: Config) -> dict[str, Any]:
+    """Settings of `channels.http_calls.HttpConfig` by name, for FCM and APNs.
+
+    Raises:
+        InvalidInput: OPTION_VALUE.
+    """
+    return {**http(config, "push"), "ca_file": _roots("push_ca_file", config.push_ca_file)}
+
+
+def _url(given: str) -> dict[str, str]:
+    return {"url": given} if given else {}
+
+
 def http(config: Config, prefix: str) -> dict[str, Any]:
     """Settings of `channels.http_calls.HttpConfig` by name, from the options whose names begin with a prefix.
 
@@ -111,17 +160,25 @@ def http(config: Config, prefix: str) -> dict[str, Any]:
     }
 
 
-_NEEDED: Final[dict[ChannelName, tuple[str, str]]] = {
-    "email": ("smtp_host", "no mail server is named"),
-    "webhook": ("webhook", "the webhook worker is not turned on"),
-    "sms": ("sms_provider", "no provider of text messages is named"),
+_NAMING: Final[dict[ChannelName, tuple[str, ...]]] = {
+    "email": ("smtp_host",),
+    "webhook": ("webhook",),
+    "sms": ("sms_provider",),
+    "push": ("push_fcm_account_file", "push_apns_key_file"),
 }
-"""By channel, the option that names its provider, and what it means that it is empty."""
+"""By channel, the options that name its providers; of several any will do."""
+
+_NONE_NAMED: Final[dict[ChannelName, str]] = {
+    "email": "no mail server is named",
+    "webhook": "the webhook worker is not turned on",
+    "sms": "no provider of text messages is named",
+    "push": "no provider of push notifications is named",
+}
 
 
 def is_named(config: Config, channel: ChannelName) -> bool:
     """Whether a channel's provider is named, so that a worker is embedded for it."""
-    return bool(getattr(config, _NEEDED[channel][0]))
+    return any(getattr(config, option) for option in _NAMING[channel])
 
 
 def only(config: Config, channel: ChannelName) -> Config:
@@ -133,11 +190,11 @@ def only(config: Config, channel: ChannelName) -> Config:
     if channel == "webhook":
         config = replace(config, webhook=True)
     if not is_named(config, channel):
-        option, what = _NEEDED[channel]
-        flag = "--" + option.replace("_", "-")
-        raise InvalidInput(what, field=option, mend=f"give {flag}", code="PROVIDER_MISSING")
+        options = _NAMING[channel]
+        flags = " or ".join("--" + option.replace("_", "-") for option in options)
+        raise InvalidInput(_NONE_NAMED[channel], field=options[0], mend=f"give {flags}", code="PROVIDER_MISSING")
     defaults = Config()
-    others = [option for name, (option, _) in _NEEDED.items() if name != channel]
+    others = [option for name, options in _NAMING.items() if name != channel for option in options]
     return replace(config, **{option: getattr(defaults, option) for option in others})
 
 
@@ -147,6 +204,9 @@ def place(config: Config, channel: ChannelName) -> str:
         return f"{config.smtp_host}:{config.smtp_port} ({config.smtp_security})"
     if channel == "sms":
         return f"{config.sms_provider} ({urlsplit(config.sms_url).netloc})" if config.sms_url else config.sms_provider
+    if channel == "push":
+        named = {"FCM": config.push_fcm_account_file, "APNs": config.push_apns_key_file}
+        return " and ".join(name for name, file in named.items() if file is not None)
     return config.webhook_proxy or "HTTP"
 
 
@@ -160,13 +220,13 @@ def _secret(option: str, file: Path | None) -> str:
         raise _wrong(option, "the secret's file cannot be read", "name a text file that this user may read") from error
 
 
-def _roots(file: Path | None) -> Path | None:
+def _roots(option: str, file: Path | None) -> Path | None:
     """The file, once it is known to hold certificates: a wrong one is told at the start, not by each mail."""
     if file is not None:
         try:
             ssl.create_default_context(cafile=file)
         except OSError as error:
-            raise _wrong("smtp_ca_file", f"no certificates can be read from {file}", "name a PEM file") from error
+            raise _wrong(option, f"no certificates can be read from {file}", "name a PEM file") from error
     return file
 
 

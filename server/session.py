@@ -170,6 +170,7 @@ class Session:
                 one.detail[:_LONGEST_DETAIL],
                 one.provider_id[:_LONGEST_DETAIL],
                 one.attempt or 1,
+                list(one.removed_tokens),
             )
             for index, one in enumerate(request.acknowledgements)
         ]

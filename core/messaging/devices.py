@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from core.commands import Ack, Feedback
 from core.values import Value
 
 Platform = Literal["android", "ios"]
@@ -14,7 +16,7 @@ Platform = Literal["android", "ios"]
 TOKENS: Final[dict[Platform, str]] = {"android": "$android_devices", "ios": "$ios_devices"}
 """The profile property that lists a platform's tokens, as the mobile SDKs write it."""
 
-MAX_TOKEN: Final = 4_096
+MAX_TOKEN: Final = 2_000
 """Characters of a token; no platform's comes near."""
 
 
@@ -46,3 +48,18 @@ def names_of(devices: Sequence[Device]) -> str:
     """Devices for people, such as `2 android, 1 ios`."""
     counts = {platform: sum(device.platform == platform for device in devices) for platform in TOKENS}
     return ", ".join(f"{count} {platform}" for platform, count in counts.items() if count)
+
+
+def removed_by(acks: Iterable[Ack]) -> list[Feedback]:
+    """What acknowledgements say of device tokens that are nobody's any more, as feedback; said again it is the same."""
+    return [
+        Feedback(
+            "token_removed",
+            ack.idempotency_key,
+            hashlib.blake2b(token.encode(), digest_size=16).hexdigest(),
+            address=token,
+        )
+        for ack in acks
+        for token in ack.removed_tokens
+        if is_token(token)
+    ]

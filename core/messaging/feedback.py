@@ -210,10 +210,10 @@ def _fresh(work: Work, heard: Sequence[_Heard]) -> list[_Heard]:
 
 
 def _settle(work: Work, heard: Sequence[_Heard]) -> None:
-    """Whoever a provider tells of, it took: what was ambiguous is sent."""
+    """Whoever a provider tells of, it took: what was ambiguous is sent. That a device is gone says nothing of the kind."""
     word = Word(work)
     for one in heard:
-        if one.key:
+        if one.key and one.said.kind != "token_removed":
             place = work.messages.ledger(one.key, one.occurrence).place(one.ordinal)
             if place is not None and place[0] == "ambiguous":
                 word.take(Ack(one.said.idempotency_key, "sent"))
@@ -244,6 +244,8 @@ def _properties(work: Work, heard: _Heard) -> dict[str, Value]:
     about: dict[str, Value] = {"message_type": said.channel}
     if heard.key:
         about = properties_of(work, heard.key, heard.occurrence)
+    if said.kind == "token_removed" and said.address:
+        about["token"] = said.address  # so that what was removed by mistake can be had back
     if said.kind == "bounced":
         about["bounce"] = "hard" if said.permanent else "soft"
     told = {"detail": said.detail, "url": said.url}

@@ -9,6 +9,7 @@ from pyroaring import BitMap
 
 from core import commands
 from core.errors import AlreadyExists, FailedPrecondition, InvalidInput, NotFound, StaleEtag
+from core.messaging import feedback
 from core.messaging.admission import MAX_RECIPIENTS, judge_queue_again, leave, rejudge
 from core.messaging.compiled import (
     Compiled,
@@ -18,6 +19,7 @@ from core.messaging.compiled import (
 )
 from core.messaging.consent import refuse_unknown_topic
 from core.messaging.definitions import Asap, MessageDefinition, Once, changed, check_definition
+from core.messaging.devices import removed_by
 from core.messaging.effects import (
     ENDED,
     MATCHED_AT_LAUNCH,
@@ -33,6 +35,7 @@ from core.messaging.outcomes import DELIVERED, Word, lose_all, note, repeat_only
 from core.messaging.render import unchanged
 from core.messaging.work import View, Work
 from core.profiles.identity import NOBODY
+from core.profiles.records import MAX_BATCH
 
 OPERATOR: Final = "operator"
 
@@ -290,6 +293,9 @@ def acknowledge(work: Work, command: commands.Acknowledge) -> int:
     for ack in command.acks:
         word.take(ack)
     word.record()
+    removed = removed_by(command.acks)
+    for first in range(0, len(removed), MAX_BATCH):
+        feedback.take(work, commands.TakeFeedback(removed[first : first + MAX_BATCH]))
     return word.count
 
 

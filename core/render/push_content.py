@@ -21,7 +21,7 @@ MAX_BYTES: Final = 3_000
 """Bytes in UTF-8 of a notification's texts together. Providers take 4,096 with all that is around them."""
 
 MAX_COLLAPSE_KEY: Final = 64
-"""Bytes of a collapse key, by APNs."""
+"""Characters of a collapse key, by APNs."""
 
 MAX_TTL: Final = 28 * 24 * 3600
 """Seconds that providers keep a notification at most, by FCM."""
@@ -184,9 +184,9 @@ def _collapse_key(source: str, field: str) -> Template | None:
 
 def _short_key(text: str) -> str:
     found = text.strip()
-    if len(found.encode()) > MAX_COLLAPSE_KEY or not found.isprintable():
+    if len(found) > MAX_COLLAPSE_KEY or not (found.isascii() and found.isprintable()):
         raise RenderError(
-            f"a collapse key of more than {MAX_COLLAPSE_KEY} bytes, or of more than one line",
+            f"a collapse key of more than {MAX_COLLAPSE_KEY} characters, or of others than plain ASCII",
             mend="shorten it",
             code="COLLAPSE_KEY_INVALID",
         )

@@ -22,6 +22,7 @@ class Offer:
         self.granted: list[int] = []
         self.released = 0
         self.acknowledged: list[tuple[str, Outcome, str, str]] = []
+        self.removed_tokens: list[str] = []
 
     @property
     def message_key(self) -> str:
@@ -50,7 +51,15 @@ class Offer:
         self.granted += granted
         return granted
 
-    async def acknowledge(self, idempotency_key: str, outcome: int, detail: str = "", provider_id: str = "") -> None:
+    async def acknowledge(
+        self,
+        idempotency_key: str,
+        outcome: int,
+        detail: str = "",
+        provider_id: str = "",
+        removed_tokens: Sequence[str] = (),
+    ) -> None:
+        self.removed_tokens += removed_tokens
         self.acknowledged.append((idempotency_key, Outcome(outcome), detail, provider_id))
 
     async def release(self) -> None:

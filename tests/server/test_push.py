@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,16 +11,20 @@ import grpc
 import pytest
 from google.protobuf import duration_pb2
 from muster.messages import message_of
-from muster.v1 import ingest_pb2, message_pb2, project_pb2, value_pb2
+from muster.v1 import ingest_pb2, message_pb2, profile_pb2, project_pb2, value_pb2
 
+from channels.doubles.apns import ApnsDouble
+from channels.doubles.fcm import FcmDouble
 from core.errors import InvalidInput
 from server.cli.message_file import example, read_message
+from server.config import Config
+from server.main import Server, work
 from tests.server.conftest import Stubs, refused
 from tests.server.test_embedded import until
 
 DEVICES = {
-    "ada": {"$android_devices": ["a1", "a2"], "$ios_devices": ["i1"]},
-    "bob": {"$ios_devices": ["i2"]},
+    "ada": {"$android_devices": ["a1", "a2"], "$ios_devices": ["11111111"]},
+    "bob": {"$ios_devices": ["22222222"]},
     "odd": {"$android_devices": [""], "$ios_devices": ["not a token"]},
     "few": {"$android_devices": []},
     "txt": {"$android_devices": "a9"},
@@ -86,7 +91,7 @@ async def test_preview_shows_it_with_its_devices(stubs: Stubs) -> None:
     assert [(one.platform, one.token) for one in shown.devices] == [
         (message_pb2.PLATFORM_ANDROID, "a1"),
         (message_pb2.PLATFORM_ANDROID, "a2"),
-        (message_pb2.PLATFORM_IOS, "i1"),
+        (message_pb2.PLATFORM_IOS, "11111111"),
     ]
 
 
@@ -165,3 +170,89 @@ def test_a_mistake_in_a_file_is_named_by_its_place(table: str, place: str, tmp_p
     with pytest.raises(InvalidInput) as caught:
         read_message(str(path))
     assert caught.value.message.startswith(f"{place}:")
+
+
+def embedded(config: Config, google: FcmDouble, apple: ApnsDouble, folder: Path) -> Config:
+    return replace(
+        config,
+        push_fcm_account_file=google.write_account(folder),
+        push_fcm_url=google.url,
+        push_apns_key_file=apple.write_key(folder),
+        push_apns_key_id=apple.key_id,
+        push_apns_team_id=apple.team_id,
+        push_apns_topic=apple.topic,
+        push_apns_url=apple.url,
+        push_ca_file=apple.ca_file,
+    )
+
+
+async def values_of(stubs: Stubs, name: str, *lists: str) -> dict[str, list[str]]:
+    """Lists of a profile."""
+    found = await stubs.profiles.GetProfile(profile_pb2.GetProfileRequest(project="shop", distinct_id=name))
+    known = found.profile.properties
+    return {one: [item.string_value for item in known[one].list_value.values] for one in lists if one in known}
+
+
+async def test_the_whole_way_and_tokens_that_are_nobodys_leave_the_profile(config: Config, tmp_path: Path) -> None:
+    refusals = {"a2": "UNREGISTERED"}, {"22222222": "Unregistered"}
+    async with FcmDouble(refused=refusals[0]) as google, ApnsDouble(refused=refusals[1]) as apple:
+        async with Server(embedded(config, google, apple, tmp_path)) as server:
+            async with grpc.aio.insecure_channel(server.grpc_address) as channel:
+                stubs = Stubs(channel)
+                await stubs.create()
+                await add_people(stubs)
+                await stubs.launch("here", push=WHOLE.push)
+
+                async def done() -> bool:
+                    counts = await stubs.counts("here")
+                    return counts.sent + counts.failed == 2
+
+                await until(done)
+                counts = await stubs.counts("here")
+                assert (counts.selected, counts.sent, counts.failed) == (6, 1, 1)
+                assert await values_of(stubs, "ada", "$android_devices", "$ios_devices") == {
+                    "$android_devices": ["a1"],
+                    "$ios_devices": ["11111111"],
+                }
+                assert await values_of(stubs, "bob", "$ios_devices") == {"$ios_devices": []}
+                history = await stubs.profiles.ListEvents(
+                    profile_pb2.ListEventsRequest(project="shop", distinct_id="ada")
+                )
+                told = {event.name: event.properties for event in history.events}
+                assert told["$token_removed"]["token"].string_value == "a2"
+                assert told["$token_removed"]["message_id"].string_value == "here"
+                assert told["$campaign_delivery"]["message_type"].string_value == "push"
+                said = await stubs.messages.ExplainDelivery(
+                    message_pb2.ExplainDeliveryRequest(project="shop", key="here", distinct_id="bob")
+                )
+                assert (said.state, said.detail) == ("failed", "410 Unregistered")
+    assert [item["message"]["token"] for item in google.records.items] == ["a1"]
+    assert [item["token"] for item in apple.records.items] == ["11111111"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "option", "code"),
+    [
+        ({}, "push_fcm_account_file", "PROVIDER_MISSING"),
+        ({"push_fcm_account_file": Path("/nowhere")}, "push_fcm_account_file", "OPTION_VALUE"),
+        ({"push_fcm_account_file": Path(__file__)}, "push_fcm_account_file", "OPTION_VALUE"),
+        ({"push_fcm_account_file": Path(__file__), "push_fcm_url": "x"}, "push_fcm_url", "OPTION_VALUE"),
+        ({"push_apns_key_file": Path(__file__)}, "push_apns_key_id", "OPTION_VALUE"),
+        (
+            {
+                "push_apns_key_file": Path(__file__),
+                "push_apns_key_id": "K",
+                "push_apns_team_id": "T",
+                "push_apns_topic": "t",
+            },
+            "push_apns_key_file",
+            "OPTION_VALUE",
+        ),
+        ({"push_fcm_account_file": Path(__file__), "push_proxy": "x"}, "push_proxy", "OPTION_VALUE"),
+    ],
+)
+def test_a_wrong_option_is_named(changes: dict[str, Any], option: str, code: str) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        work("push", replace(Config(), **changes))
+    assert (caught.value.field, caught.value.code) == (option, code)
+    assert caught.value.mend

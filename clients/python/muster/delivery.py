@@ -131,7 +131,14 @@ class Batch:
         async with self._asking:
             return await self._stream.begin(self._message, list(indexes))
 
-    async def acknowledge(self, idempotency_key: str, outcome: int, detail: str = "", provider_id: str = "") -> None:
+    async def acknowledge(
+        self,
+        idempotency_key: str,
+        outcome: int,
+        detail: str = "",
+        provider_id: str = "",
+        removed_tokens: Sequence[str] = (),
+    ) -> None:
         """Tell what became of one recipient who had begun. Returns at once; it is kept until the server has it.
 
         Arguments:
@@ -139,6 +146,7 @@ class Batch:
             outcome: a `muster.v1.Outcome`.
             detail: for people: a reply code and its text.
             provider_id: the name under which the provider knows it.
+            removed_tokens: device tokens that are nobody's any more; they are taken out of the profile.
 
         Example::
 
@@ -153,6 +161,7 @@ class Batch:
                 detail=detail,
                 provider_id=provider_id,
                 attempt=self._attempts.get(idempotency_key, 0),
+                removed_tokens=removed_tokens,
             ),
         )
 

@@ -57,7 +57,19 @@ def sms(call: Call) -> None:
     _work(call, "sms")
 
 
-def _work(call: Call, name: Literal["email", "webhook", "sms"]) -> None:
+@channel.command(
+    "push",
+    cls=WorkerCommand,
+    provider="push_",
+    epilog="Example: muster channel push --push-fcm-account-file service-account.json",
+)
+@pass_call
+def push(call: Call) -> None:
+    """Send push notifications until SIGTERM or Ctrl-C; for one project, or for all where none is named."""
+    _work(call, "push")
+
+
+def _work(call: Call, name: Literal["email", "webhook", "sms", "push"]) -> None:
     from server.main import work
 
     notes = call.out.notes

@@ -110,19 +110,20 @@ def goal_words(goal: Any) -> str:
 def _content(call: Call, content: dict[str, Any]) -> None:
     """Short parts as facts, long ones below them as they are."""
     long = {name for name, value in content.items() if isinstance(value, str) and "\n" in value}
-    call.out.facts(
-        {
-            name.replace("_", " "): ", ".join(f"{key}: {one}" for key, one in value.items())
-            if isinstance(value, dict)
-            else value
-            for name, value in content.items()
-            if name not in long
-        }
-    )
+    call.out.facts({name.replace("_", " "): _shown(value) for name, value in content.items() if name not in long})
     for name in sorted(long):
         call.out.say()
         call.out.say(Text(name, "dim"))
         call.out.say(cell(content[name].strip()))
+
+
+def _shown(value: Any) -> Any:
+    """A part of a content on one line; of tables in a list the values will do."""
+    if isinstance(value, dict):
+        return ", ".join(f"{name}: {_shown(one)}" for name, one in value.items())
+    if isinstance(value, list):
+        return "; ".join(" ".join(map(str, one.values())) if isinstance(one, dict) else str(one) for one in value)
+    return value
 
 
 @message.command("preview", epilog="Example: muster message preview welcome u1")
@@ -142,7 +143,10 @@ def preview(call: Call, key: str, user: str) -> None:
     call.out.say(Text.assemble(verdict, f" ({detail})" if detail else ""))
     if found.HasField("rendered"):
         call.out.say()
-        _content(call, {name: value for name, value in plain(found.rendered).items() if value})
+        parts = {name: value for name, value in plain(found.rendered).items() if value}
+        if found.rendered.HasField("push"):
+            parts = {name: value for name, value in parts.pop("push").items() if value or name == "badge"}
+        _content(call, parts)
 
 
 @message.command("report", epilog="Example: muster message report welcome")

@@ -23,6 +23,8 @@ from grpc_reflection.v1alpha import reflection
 from muster.v1 import (
     audience_pb2,
     audience_pb2_grpc,
+    consent_pb2,
+    consent_pb2_grpc,
     delivery_pb2,
     delivery_pb2_grpc,
     feedback_pb2,
@@ -74,6 +76,7 @@ from server.interceptors import CallInterceptor
 from server.metrics import CallMetrics, ProjectCollector, figures
 from server.projects import Projects
 from server.services.audience import AudienceService
+from server.services.consent import ConsentService
 from server.services.delivery import DeliveryService
 from server.services.feedback import FeedbackService
 from server.services.history import HistoryService
@@ -101,6 +104,7 @@ _HISTORY_THREADS: Final = 2
 _SERVICES: Final = (
     *audience_pb2.DESCRIPTOR.services_by_name.values(),
     *delivery_pb2.DESCRIPTOR.services_by_name.values(),
+    *consent_pb2.DESCRIPTOR.services_by_name.values(),
     *feedback_pb2.DESCRIPTOR.services_by_name.values(),
     *history_pb2.DESCRIPTOR.services_by_name.values(),
     *ingest_pb2.DESCRIPTOR.services_by_name.values(),
@@ -210,6 +214,7 @@ class Server:
         server = grpc.aio.server(interceptors=[interceptor], options=[*_OPTIONS, most])
         delivery = DeliveryService(projects, pool, commits)
         audience_pb2_grpc.add_AudienceServiceServicer_to_server(AudienceService(projects, pool, versions), server)
+        consent_pb2_grpc.add_ConsentServiceServicer_to_server(ConsentService(projects, pool), server)
         delivery_pb2_grpc.add_DeliveryServiceServicer_to_server(delivery, server)
         feedback_pb2_grpc.add_FeedbackServiceServicer_to_server(FeedbackService(projects), server)
         history_pb2_grpc.add_HistoryServiceServicer_to_server(HistoryService(projects, history), server)

@@ -9,6 +9,7 @@ import click
 
 from server.cli.commands.audience import audience
 from server.cli.commands.channel import channel
+from server.cli.commands.consent import consent
 from server.cli.commands.exporting import export
 from server.cli.commands.history import store
 from server.cli.commands.importing import import_
@@ -24,7 +25,7 @@ from server.cli.frame import Root
 _SECTIONS: Final = {
     "Begin": (demo, serve, project),
     "Data": (import_, export, profile, schema),
-    "Targeting and messages": (audience, message, simulate, inbox, channel),
+    "Targeting and messages": (audience, message, simulate, inbox, consent, channel),
     "Care": (backup, verify, store, bench, completion),
 }
 

@@ -20,6 +20,7 @@ from muster import connection, worker
 from muster.flow import Rpc
 from muster.v1 import (
     audience_pb2,
+    consent_pb2,
     delivery_pb2,
     feedback_pb2,
     history_pb2,
@@ -37,6 +38,7 @@ from tests.clients.fakes import FakeServer
 
 FILES = (
     audience_pb2,
+    consent_pb2,
     delivery_pb2,
     feedback_pb2,
     history_pb2,
@@ -47,7 +49,17 @@ FILES = (
     results_pb2,
     simulation_pb2,
 )
-PARTS = ("profiles", "audiences", "messages", "projects", "history", "results", "simulation", "feedback")
+PARTS = (
+    "profiles",
+    "audiences",
+    "messages",
+    "projects",
+    "history",
+    "results",
+    "simulation",
+    "feedback",
+    "consent",
+)
 
 
 def modules() -> Iterator[Any]:

@@ -31,6 +31,7 @@ from tests.server.conftest import PROJECT, Stubs, refusal_of, refused
 
 NAMES = (
     "Audience",
+    "Consent",
     "Delivery",
     "Feedback",
     "History",

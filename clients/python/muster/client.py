@@ -13,6 +13,7 @@ from typing import Any, Self
 from muster import environment
 from muster.audiences import Audiences
 from muster.connection import Retry, Tls
+from muster.consent import Consent
 from muster.history import History
 from muster.ingest import Ingest
 from muster.message_results import MessageResults
@@ -43,6 +44,7 @@ class BaseClient(Ingest[Way]):
         self.results: MessageResults[Way] = MessageResults(transport, project)
         self.simulation: Simulation[Way] = Simulation(transport, project)
         self.feedback: Feedback[Way] = Feedback(transport, project)
+        self.consent: Consent[Way] = Consent(transport, project)
 
     @property
     def project(self) -> str:

@@ -61,7 +61,8 @@ def decode(tags: Tags, data: Data, strings: StringTable, blobs: BlobTable) -> li
         if tag == ValueType.ABSENT:
             continue
         rows = np.flatnonzero(tags == tag)
-        chosen = data[rows]
+        everything = len(rows) == len(tags)
+        chosen = data if everything else data[rows]
         found: Sequence[Value]
         if tag == ValueType.NULL:
             found = [None] * len(rows)
@@ -77,6 +78,8 @@ def decode(tags: Tags, data: Data, strings: StringTable, blobs: BlobTable) -> li
             found = [from_micros(micros) for micros in chosen.tolist()]
         else:
             found = blobs.values_of(chosen)
+        if everything:
+            return list(found)
         for row, value in zip(rows.tolist(), found, strict=True):
             values[row] = value
     return values

@@ -18,6 +18,7 @@ from core.messaging.effects import MISSING_EVENT, MISSING_PROPERTY, RENDER_FAILE
 from core.messaging.keys import idempotency_key
 from core.messaging.ledger import Ledger
 from core.messaging.work import View
+from core.render import RenderBatch
 from core.render.results import (
     Missing,
     Rendered,
@@ -25,10 +26,9 @@ from core.render.results import (
     RenderedSms,
     RenderedWebhook,
     RenderFailed,
-    RenderRow,
 )
 from core.render.sms_length import SmsLength
-from core.values import Value, pack
+from core.values import ABSENT, Value, pack
 
 _BASIS_BYTES: Final = 16
 _NORMALISE: Final[dict[ChannelName, Callable[[str], str | None]]] = {"email": normalise_email, "sms": normalise_phone}
@@ -93,21 +93,21 @@ def render_users(
     Arguments:
         examples: events to show, by ordinal, where none is kept as the cause.
     """
-    rows = _read(view, compiled, ordinals)
+    columns = _read(view, compiled, ordinals)
     ledger = view.messages.ledger(definition.key, occurrence)
-    bases = _bases(view, definition, ledger, ordinals, rows)
+    bases = _bases(view, definition, ledger, ordinals, columns)
     ids = view.users.names(np.array(ordinals, np.uint32))
-    events = {ordinal: ledger.cause(ordinal) or (examples or {}).get(ordinal) for ordinal in ordinals}
-    message: dict[str, Value] = {"id": definition.key, "key": definition.key, "title": definition.title}
-    project: dict[str, Value] = {"id": view.settings.name, "name": view.settings.name}
-    rendered = compiled.content.render_many(
-        [
-            RenderRow(user=user, event=events[ordinal], message=message, project=project, distinct_id=distinct_id)
-            for ordinal, user, distinct_id in zip(ordinals, rows, ids, strict=True)
-        ]
+    rendered = compiled.content.render_batch(
+        RenderBatch(
+            distinct_ids=ids,
+            user=columns,
+            events=[ledger.cause(ordinal) or (examples or {}).get(ordinal) for ordinal in ordinals],
+            message={"id": definition.key, "key": definition.key, "title": definition.title},
+            project={"id": view.settings.name, "name": view.settings.name},
+        )
     )
     found: list[HandOff | Obstacle] = []
-    for ordinal, user, distinct_id, basis, result in zip(ordinals, rows, ids, bases, rendered, strict=True):
+    for place, (ordinal, distinct_id, basis, result) in enumerate(zip(ordinals, ids, bases, rendered, strict=True)):
         if isinstance(result, Missing):
             of_user = result.source == "user"
             reason = f"{MISSING_PROPERTY}:{result.property}" if of_user else MISSING_EVENT
@@ -123,6 +123,7 @@ def render_users(
                 ledger.attempt(ordinal),
                 basis,
             )
+            user = {name: columns[name][place] for name in ADDRESS_PROPERTIES[definition.channel]}
             found.append(_filled(hand_off, definition.channel, user, result))
     return found
 
@@ -154,9 +155,14 @@ def _filled(bare: HandOff, channel: ChannelName, user: Mapping[str, Value], resu
     )
 
 
-def _read(view: View, compiled: Compiled, ordinals: Sequence[int]) -> list[dict[str, Value]]:
-    """What rendering reads of each user's profile, the address included."""
-    return view.population.profiles(np.array(ordinals, np.uint32), sorted(compiled.reads))
+def _read(view: View, compiled: Compiled, ordinals: Sequence[int]) -> dict[str, list[Value]]:
+    """What rendering reads of the users' profiles, the address included: by property, one value a user."""
+    users = np.array(ordinals, np.uint32)
+    columns = {name: view.population.column(name) for name in sorted(compiled.reads)}
+    return {
+        name: [None] * len(users) if column is None else [None if v is ABSENT else v for v in column.gather(users)]
+        for name, column in columns.items()
+    }
 
 
 def _bases(
@@ -164,7 +170,7 @@ def _bases(
     definition: MessageDefinition,
     ledger: Ledger,
     ordinals: Sequence[int],
-    rows: Sequence[dict[str, Value]],
+    columns: Mapping[str, Sequence[Value]],
 ) -> list[bytes]:
     """What stands for all that each user's message is rendered from.
 
@@ -173,9 +179,10 @@ def _bases(
     """
     common = hashlib.blake2b(f"{definition.etag}.{view.settings.etag}".encode(), digest_size=_BASIS_BYTES)
     found = []
+    rows = zip(*columns.values(), strict=True) if columns else ((),) * len(ordinals)
     for ordinal, row in zip(ordinals, rows, strict=True):
         basis = common.copy()
-        basis.update(pack([ledger.known_as(ordinal), ledger.attempt(ordinal), row]))
+        basis.update(pack([ledger.known_as(ordinal), ledger.attempt(ordinal), *row]))
         found.append(basis.digest())
     return found
 

@@ -1,5 +1,6 @@
 """What does this user read? Templates compiled once, rendered in bulk."""
 
+from core.render.batch import RenderBatch
 from core.render.email_content import EmailContent, compile_email
 from core.render.printing import Escape
 from core.render.push_content import PushContent, compile_push
@@ -20,7 +21,7 @@ from core.render.template import Template, compile_template
 from core.render.webhook_content import WebhookContent, compile_webhook
 
 Content = EmailContent | PushContent | SmsContent | WebhookContent
-"""The compiled templates of one channel: `render_many`, `properties`, `required`, `needs_event`, `requires_event`."""
+"""The compiled templates of one channel: `render_batch`, `render_many`, `properties`, `required`, `needs_event`, `requires_event`."""
 
 __all__ = [
     "Content",
@@ -29,6 +30,7 @@ __all__ = [
     "Missing",
     "MissingProperty",
     "PushContent",
+    "RenderBatch",
     "RenderError",
     "RenderFailed",
     "RenderRow",

@@ -8,9 +8,8 @@ from typing import Final
 
 from core.errors import InvalidTemplate
 from core.render.app_link import compile_link
-from core.render.environment import RowContext
 from core.render.printing import Escape
-from core.render.results import RenderedButton, RenderError
+from core.render.results import RenderError
 from core.render.template import Template, compile_template
 
 MAX_BUTTONS: Final = 3
@@ -23,10 +22,6 @@ class Button:
 
     text: Template
     link: Template | None
-
-    def render_in(self, context: RowContext) -> RenderedButton:
-        """The button for the row that a context is turned to."""
-        return RenderedButton(self.text.render_in(context), "" if self.link is None else self.link.render_in(context))
 
 
 def compile_buttons(buttons: Sequence[tuple[str, str]], field: str) -> tuple[Button, ...]:

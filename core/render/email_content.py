@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from typing import Final
 
 from core.errors import InvalidTemplate
+from core.render.batch import RenderBatch
+from core.render.columnar import Frame, Texts
 from core.render.environment import RowContext
 from core.render.headers import Mailbox, compile_mailbox, full_line, one_line
 from core.render.printing import Escape, html_of
 from core.render.reads import Reader, Reads
 from core.render.results import Missing, RenderedEmail, RenderFailed, RenderRow
-from core.render.template import Template, compile_template, render_rows
+from core.render.template import Template, compile_template, render_columns, render_rows
 
 _BODY_TAG: Final = re.compile(r"<body\b[^>]*>", re.IGNORECASE)
 _PREHEADER: Final = '<div style="display:none;max-height:0;overflow:hidden;mso-hide:all">{}</div>'
@@ -34,6 +36,38 @@ class EmailContent(Reader):
     def render_many(self, rows: Iterable[RenderRow]) -> list[RenderedEmail | Missing | RenderFailed]:
         """The email for each user, or why there is none, in the order of `rows`."""
         return render_rows(rows, self._render)
+
+    def render_batch(self, batch: RenderBatch) -> list[RenderedEmail | Missing | RenderFailed]:
+        """What `render_many` gives for the rows of a batch, faster."""
+        templates = (self.subject, *self.from_.parts, *(self.reply_to.parts if self.reply_to else ()))
+        parts = (*templates, self.preheader, self.html, self.text)
+        return render_columns(batch, all(part is None or part.is_fast for part in parts), self._columns, self._render)
+
+    def _columns(self, frame: Frame) -> list[RenderedEmail | None]:
+        nothing: Texts = [""] * frame.size
+        subjects, senders = self.subject.texts(frame), self.from_.texts(frame)
+        replies = self.reply_to.texts(frame) if self.reply_to is not None else nothing
+        preheaders = self.preheader.texts(frame) if self.preheader is not None else nothing
+        htmls = self.html.texts(frame) if self.html is not None else nothing
+        texts = self.text.texts(frame) if self.text is not None else nothing
+        found: list[RenderedEmail | None] = []
+        for subject, sender, reply, before, html, text in zip(
+            subjects, senders, replies, preheaders, htmls, texts, strict=True
+        ):
+            if subject is None or sender is None or reply is None or before is None or html is None or text is None:
+                found.append(None)
+                continue
+            found.append(
+                RenderedEmail(
+                    subject,
+                    sender,
+                    reply if self.reply_to is not None else None,
+                    before if self.preheader is not None else None,
+                    None if self.html is None else _with_preheader(html, before) if before else html,
+                    text if self.text is not None else None,
+                )
+            )
+        return found
 
     def _render(self, context: RowContext) -> RenderedEmail:
         preheader = self.preheader.render_in(context) if self.preheader is not None else None

@@ -9,13 +9,15 @@ from typing import Final, NoReturn
 
 from core.errors import InvalidTemplate
 from core.render.app_link import compile_link
+from core.render.batch import RenderBatch
 from core.render.buttons import Button, compile_buttons
+from core.render.columnar import Frame, Texts
 from core.render.email_content import reads_of_all
 from core.render.environment import RowContext
 from core.render.printing import Escape
 from core.render.reads import Reader, Reads
-from core.render.results import Missing, RenderedPush, RenderError, RenderFailed, RenderRow
-from core.render.template import Template, compile_template, render_rows
+from core.render.results import Missing, RenderedButton, RenderedPush, RenderError, RenderFailed, RenderRow
+from core.render.template import Template, compile_template, render_columns, render_rows
 
 MAX_BYTES: Final = 3_000
 """Bytes in UTF-8 of a notification's texts together. Providers take 4,096 with all that is around them."""
@@ -55,18 +57,43 @@ class PushContent(Reader):
         """The notification for each user, or why there is none, in the order of `rows`."""
         return render_rows(rows, self._render)
 
-    def _render(self, context: RowContext) -> RenderedPush:
-        def text_of(template: Template | None) -> str:
-            return "" if template is None else template.render_in(context)
+    def render_batch(self, batch: RenderBatch) -> list[RenderedPush | Missing | RenderFailed]:
+        """What `render_many` gives for the rows of a batch, faster."""
+        fast = all(one is None or one.is_fast for one in self._templates)
+        return render_columns(batch, fast, self._columns, self._render)
 
+    @property
+    def _templates(self) -> tuple[Template | None, ...]:
+        """All of its templates, in the order in which `_made` takes their texts."""
+        of_buttons = (part for button in self.buttons for part in (button.text, button.link))
+        return (self.title, self.body, self.image, self.deep_link, self.collapse_key, *of_buttons, *self.data.values())
+
+    def _columns(self, frame: Frame) -> list[RenderedPush | None]:
+        nothing: Texts = [""] * frame.size
+        columns = [nothing if one is None else one.texts(frame) for one in self._templates]
+        return [self._made_or_none(row) for row in zip(*columns, strict=True)]
+
+    def _made_or_none(self, row: Sequence[str | None]) -> RenderedPush | None:
+        texts = [text for text in row if text is not None]
+        try:
+            return self._made(texts) if len(texts) == len(row) else None
+        except RenderError:
+            return None
+
+    def _render(self, context: RowContext) -> RenderedPush:
+        return self._made(["" if one is None else one.render_in(context) for one in self._templates])
+
+    def _made(self, texts: Sequence[str]) -> RenderedPush:
+        title, body, image, deep_link, collapse_key, *others = texts
+        in_buttons, data = others[: 2 * len(self.buttons)], others[2 * len(self.buttons) :]
         found = RenderedPush(
-            title=text_of(self.title),
-            body=text_of(self.body),
-            image=text_of(self.image),
-            buttons=tuple(one.render_in(context) for one in self.buttons),
-            deep_link=text_of(self.deep_link),
-            collapse_key=text_of(self.collapse_key),
-            data={name: value.render_in(context) for name, value in self.data.items()},
+            title=title,
+            body=body,
+            image=image,
+            buttons=tuple(map(RenderedButton, in_buttons[::2], in_buttons[1::2])),
+            deep_link=deep_link,
+            collapse_key=collapse_key,
+            data=dict(zip(self.data, data, strict=True)),
             silent=self.silent,
             ttl=self.ttl,
             badge=self.badge,

@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from typing import Final
 
 from core.errors import InvalidTemplate
+from core.render.batch import RenderBatch
+from core.render.columnar import Frame
 from core.render.environment import RowContext
 from core.render.printing import Escape
 from core.render.reads import Reader, Reads
 from core.render.results import Missing, RenderedSms, RenderError, RenderFailed, RenderRow
 from core.render.sms_length import SmsLength, first_beyond_gsm, sms_length
-from core.render.template import Template, compile_template, render_rows
+from core.render.template import Template, compile_template, render_columns, render_rows
 
 MAX_SEGMENTS: Final = 10
 """Segments of one text message, and the limit where a message sets none; providers refuse 1,600 characters and more."""
@@ -33,6 +35,19 @@ class SmsContent(Reader):
     def render_many(self, rows: Iterable[RenderRow]) -> list[RenderedSms | Missing | RenderFailed]:
         """The text message for each user, or why there is none, in the order of `rows`."""
         return render_rows(rows, self._render)
+
+    def render_batch(self, batch: RenderBatch) -> list[RenderedSms | Missing | RenderFailed]:
+        """What `render_many` gives for the rows of a batch, faster."""
+        return render_columns(batch, self.text.is_fast, self._columns, self._render)
+
+    def _columns(self, frame: Frame) -> list[RenderedSms | None]:
+        known: dict[str | None, RenderedSms | None] = {None: None}
+        texts = self.text.texts(frame)
+        for text in texts:
+            if text is not None and text not in known:
+                length = sms_length(text)
+                known[text] = RenderedSms(text, self.from_, length) if length.segments <= self.max_segments else None
+        return [known[text] for text in texts]
 
     def _render(self, context: RowContext) -> RenderedSms:
         text = self.text.render_in(context)

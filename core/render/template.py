@@ -1,22 +1,25 @@
 """Templates: compiled once, rendered in bulk.
 
 The stages of a text: *scanned* (core/render/scan.py), *checked* (rules.py), *bound* (bind.py), and then one
-generated Python function, run once a row with no other work. `{{ ${User name} }}`, `{{ user["User name"] }}` and
+generated Python function, run once a row with no other work; most texts have a program besides (columnar.py), which
+renders a batch of rows at once and writes the same. `{{ ${User name} }}`, `{{ user["User name"] }}` and
 `{{ user.name }}` read the profile; `event` is the event that caused the match, `message` and `project` say what
 they are called, `distinct_id` is the user's id.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Final, NoReturn, TypeVar, cast
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, NoReturn, TypeVar, cast
 
 import jinja2
 from jinja2 import nodes
 
 from core.errors import InvalidTemplate
 from core.render import rules
+from core.render.batch import RenderBatch
 from core.render.bind import bind
+from core.render.columnar import ERRORS, Frame, Program, Texts, program_of
 from core.render.complaints import reworded
 from core.render.environment import PRINT, PRINT_JSON_TEXT, SANDBOX, RowContext
 from core.render.json_body import places_in, require_json
@@ -28,9 +31,6 @@ from core.render.scan import Scanned, scan
 
 T = TypeVar("T")
 _Root = Callable[[RowContext], Iterator[str]]
-
-_RENDERING_ERRORS: Final = (TypeError, ValueError, ArithmeticError, LookupError, RecursionError, jinja2.TemplateError)
-"""What values that do not fit can make of generated code, such as comparing a text with a number."""
 
 
 class Template(Reader):
@@ -44,7 +44,7 @@ class Template(Reader):
         constant: its text, where that is the same for everybody; else None.
     """
 
-    __slots__ = ("_finish", "_root", "constant", "escape", "field", "reads", "source")
+    __slots__ = ("_finish", "_program", "_root", "constant", "escape", "field", "reads", "source")
 
     def __init__(
         self,
@@ -53,6 +53,7 @@ class Template(Reader):
         escape: Escape,
         reads: Reads,
         root: _Root,
+        program: Program | None,
         *,
         finish: Callable[[str], str] | None,
         fixed: bool,
@@ -62,6 +63,7 @@ class Template(Reader):
         self.escape = escape
         self.reads = reads
         self._root = root
+        self._program = program
         self._finish = finish
         self.constant: str | None = None
         if fixed:
@@ -101,10 +103,27 @@ class Template(Reader):
             raise
         except jinja2.UndefinedError as error:
             raise RenderError("a variable is used before it is set", field=self.field, code="VARIABLE_UNSET") from error
-        except _RENDERING_ERRORS as error:
+        except ERRORS as error:
             raise RenderError(
                 "values of these types cannot be compared or counted", field=self.field, code="PROPERTY_TYPE"
             ) from error
+
+    @property
+    def is_fast(self) -> bool:
+        """Whether many rows are rendered by columns, not one by one."""
+        return self.constant is not None or self._program is not None
+
+    def texts(self, frame: Frame) -> Texts:
+        """The text of each row of a frame, for a fast template; None where only `render_in` can say what is wrong."""
+        if self.constant is not None:
+            return [self.constant] * frame.size
+        assert self._program is not None
+        found = self._program(frame)
+        return found if self._finish is None else finished(found, self._finish)
+
+    def render_batch(self, batch: RenderBatch) -> list[str | Missing | RenderFailed]:
+        """What `render_many` gives for the rows of a batch, faster."""
+        return render_columns(batch, self.is_fast, self.texts, self.render_in)
 
 
 def compile_template(
@@ -135,11 +154,13 @@ def compile_template(
         if not places.fixed:
             last = require_json if finish is None else lambda text: require_json(finish(text))
         inside = places.inside
+        program = program_of(tree, escape, inside)
         bound = bind(tree, lambda child: PRINT_JSON_TEXT if id(child) in inside else PRINT[escape])
     else:
+        program = program_of(tree, escape)
         bound = bind(tree, lambda child: PRINT[escape])
     try:
-        return Template(source, field, escape, reads, _generate(bound, scanned), finish=last, fixed=fixed)
+        return Template(source, field, escape, reads, _generate(bound, scanned), program, finish=last, fixed=fixed)
     except RenderError as error:  # a text without any value in it that fails its own last rule
         raise InvalidTemplate(error.message, field=field, mend=error.mend, code=error.code) from error
 
@@ -162,6 +183,38 @@ def render_rows(rows: Iterable[RenderRow], render: Callable[[RowContext], T]) ->
         except RenderError as error:
             found.append(RenderFailed(error.code, error.message, error.field))
     return found
+
+
+def finished(texts: Texts, finish: Callable[[str], str]) -> Texts:
+    """Each text after its last rule, None where that refuses it. A text that repeats is looked at once."""
+    known: dict[str | None, str | None] = {None: None}
+    for text in texts:
+        if text is not None and text not in known:
+            try:
+                known[text] = finish(text)
+            except ERRORS:
+                known[text] = None
+    return [known[text] for text in texts]
+
+
+def render_columns(
+    batch: RenderBatch, is_fast: bool, columns: Callable[[Frame], Sequence[T | None]], render: Callable[[RowContext], T]
+) -> list[T | Missing | RenderFailed]:
+    """Render every row of a batch: by columns, and row by row what these leave open.
+
+    Arguments:
+        is_fast: whether `columns` may be asked.
+        columns: gives each row's result, or None.
+        render: gives one row's result, as in `render_rows`.
+    """
+    if not is_fast:
+        return render_rows((batch.row(place) for place in range(len(batch))), render)
+    found: list[T | Missing | RenderFailed | None] = [*columns(Frame(batch))]
+    open_rows = [place for place, result in enumerate(found) if result is None]
+    outcomes = render_rows((batch.row(place) for place in open_rows), render)
+    for place, outcome in zip(open_rows, outcomes, strict=True):
+        found[place] = outcome
+    return cast("list[T | Missing | RenderFailed]", found)
 
 
 def _children(node: nodes.Node) -> list[nodes.Expr]:

@@ -9,13 +9,15 @@ from typing import Final, NoReturn
 from urllib.parse import urlsplit
 
 from core.errors import InvalidTemplate
+from core.render.batch import RenderBatch
+from core.render.columnar import Frame, Texts
 from core.render.email_content import reads_of_all
 from core.render.environment import RowContext
 from core.render.headers import header_value
 from core.render.printing import Escape, json_of
 from core.render.reads import Reader, Reads
 from core.render.results import Missing, RenderedWebhook, RenderError, RenderFailed, RenderRow
-from core.render.template import Template, compile_template, render_rows
+from core.render.template import Template, compile_template, render_columns, render_rows
 
 MAX_URL: Final = 8_000
 """Characters of a rendered URL; common servers refuse longer request lines."""
@@ -54,6 +56,39 @@ class WebhookContent(Reader):
     def render_many(self, rows: Iterable[RenderRow]) -> list[RenderedWebhook | Missing | RenderFailed]:
         """The request for each user, or why there is none, in the order of `rows`."""
         return render_rows(rows, self._render)
+
+    def render_batch(self, batch: RenderBatch) -> list[RenderedWebhook | Missing | RenderFailed]:
+        """What `render_many` gives for the rows of a batch, faster."""
+        templates = (self.url, *self.headers.values(), *(() if self.body is None else (self.body,)))
+        return render_columns(batch, all(one.is_fast for one in templates), self._columns, self._render)
+
+    def _columns(self, frame: Frame) -> list[RenderedWebhook | None]:
+        urls = self.url.texts(frame)
+        bodies: Texts = self._chosen_bodies(frame) if self.body is None else self.body.texts(frame)
+        headers = self._header_rows(frame)
+        return [
+            None if url is None or body is None or head is None else RenderedWebhook(url, head, body)
+            for url, head, body in zip(urls, headers, bodies, strict=True)
+        ]
+
+    def _header_rows(self, frame: Frame) -> list[dict[str, str] | None]:
+        """The headers of each row, None where one has no text."""
+        names, columns = list(self.headers), [value.texts(frame) for value in self.headers.values()]
+        found: list[dict[str, str] | None] = []
+        for row in zip(*columns, strict=True) if columns else ((),) * frame.size:
+            values = [value for value in row if value is not None]
+            found.append(dict(zip(names, values, strict=True)) if len(values) == len(names) else None)
+        return found
+
+    def _chosen_bodies(self, frame: Frame) -> Texts:
+        """What `_chosen_body` gives for each row."""
+        found: Texts = []
+        for place in range(frame.size):
+            try:
+                found.append(self._chosen_body(frame.row(place)))
+            except RenderError:
+                found.append(None)
+        return found
 
     def _render(self, context: RowContext) -> RenderedWebhook:
         return RenderedWebhook(

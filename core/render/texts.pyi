@@ -1,0 +1,13 @@
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+FAILED: Final[object]
+
+Errors = tuple[type[Exception], ...]
+
+def mapped(function: Callable[[Any], Any], values: list[Any], errors: Errors) -> list[Any]: ...
+def zipped(function: Callable[..., Any], columns: list[list[Any]], errors: Errors) -> list[Any]: ...
+def printed(
+    values: list[Any], printer: Callable[[Any], str], errors: Errors, *, verbatim: bool, html: bool
+) -> list[str | None]: ...
+def assembled(parts: Sequence[str | list[str | None]], rows: int, most: int) -> list[str | None]: ...

@@ -1,0 +1,238 @@
+"""The loops of the columnar path (core/render/columnar.py): columns of values made texts, and texts put together.
+
+All of them hold the GIL: what they read and write are Python's own strings, which nothing else can make. A row that the
+path cannot answer has FAILED as its value and None as its text; the row path says what is in its way.
+"""
+
+from cpython.mem cimport PyMem_Free, PyMem_Malloc
+from cpython.object cimport PyObject
+from libc.math cimport fabs, llround
+from libc.string cimport memcpy
+
+from datetime import datetime
+
+from core.render.absent import Absent
+
+cdef extern from "Python.h":
+    object PyUnicode_New(Py_ssize_t size, Py_UCS4 maxchar)
+    int PyUnicode_CheckExact(PyObject* text) noexcept
+    int PyUnicode_KIND(PyObject* text) noexcept
+    void* PyUnicode_DATA(PyObject* text) noexcept
+    Py_ssize_t PyUnicode_GET_LENGTH(PyObject* text) noexcept
+    Py_UCS4 PyUnicode_MAX_CHAR_VALUE(PyObject* text) noexcept
+    Py_ssize_t PyUnicode_CopyCharacters(
+        PyObject* to, Py_ssize_t at, PyObject* source, Py_ssize_t start, Py_ssize_t count
+    ) except -1
+    object PyUnicode_DecodeASCII(const char* text, Py_ssize_t size, const char* errors)
+    PyObject* PyList_GET_ITEM(PyObject* list, Py_ssize_t at) noexcept
+
+FAILED = object()
+
+cdef object _failed = FAILED
+cdef set _KEYS = {str, int, bool, float, datetime}
+
+
+cdef class Known:
+    """What a function gave for the values it saw: each distinct one is computed once.
+
+    A value's type is part of its key, as 1, 1.0 and true are equal and print differently; so do 0.0 and -0.0, which
+    are computed each time, as are lists and maps.
+    """
+
+    cdef object function
+    cdef tuple errors
+    cdef dict by_type
+    cdef object failed
+
+    def __init__(self, function, tuple errors, failed):
+        self.function = function
+        self.errors = errors
+        self.by_type = {}
+        self.failed = failed
+
+    cdef object of(self, object value):
+        cdef dict found
+        cdef object kind = type(value)
+        if kind not in _KEYS or (kind is float and value == 0.0):
+            return self._computed(value)
+        if kind not in self.by_type:
+            self.by_type[kind] = {}
+        found = <dict>self.by_type[kind]
+        result = found.get(value, self)
+        if result is self:
+            result = found[value] = self._computed(value)
+        return result
+
+    cdef object _computed(self, object value):
+        try:
+            return self.function(value)
+        except self.errors:
+            return self.failed
+
+
+def mapped(function, list values not None, tuple errors not None):
+    """The function's result for each value, FAILED where the value is or the function raises one of `errors`."""
+    cdef Known known = Known(function, errors, _failed)
+    return [_failed if value is _failed else known.of(value) for value in values]
+
+
+def zipped(function, list columns not None, tuple errors not None):
+    """The function's result for each row of some columns of one length, FAILED as `mapped` has it."""
+    cdef list found = []
+    for row in zip(*columns):
+        for value in row:
+            if value is _failed:
+                found.append(_failed)
+                break
+        else:
+            try:
+                found.append(function(*row))
+            except errors:
+                found.append(_failed)
+    return found
+
+
+cdef inline bint _is_plain_html(PyObject* text) noexcept:
+    """Whether a string has none of the signs that HTML escapes."""
+    cdef Py_ssize_t at, size = PyUnicode_GET_LENGTH(text)
+    cdef int kind = PyUnicode_KIND(text)
+    cdef void* data = PyUnicode_DATA(text)
+    cdef Py_UCS4 sign
+    for at in range(size):
+        if kind == 1:
+            sign = (<unsigned char*>data)[at]
+        elif kind == 2:
+            sign = (<unsigned short*>data)[at]
+        else:
+            sign = (<unsigned int*>data)[at]
+        if sign <= 62 and (sign == 38 or sign == 60 or sign == 62 or sign == 34 or sign == 39):
+            return False
+    return True
+
+
+cdef object _short_decimal(double value):
+    """What `repr` writes for a double of up to three decimal places, and every printer with it; None for any other.
+
+    Two decimals of at most 15 digits are never the same double, so that one of them that reads back as the double is
+    the shortest that does.
+    """
+    cdef char digits[24]
+    cdef long long thousandths, left
+    cdef int at = 24, places = 3
+    if not (0.001 <= fabs(value) < 1e11):
+        return None
+    thousandths = llround(value * 1000.0)
+    if <double>thousandths / 1000.0 != value:
+        return None
+    left = -thousandths if thousandths < 0 else thousandths
+    while places > 1 and left % 10 == 0:
+        left //= 10
+        places -= 1
+    while left or places >= 0:
+        at -= 1
+        digits[at] = c"0" + <char>(left % 10)
+        left //= 10
+        places -= 1
+        if places == 0:
+            at -= 1
+            digits[at] = c"."
+    if thousandths < 0:
+        at -= 1
+        digits[at] = c"-"
+    return PyUnicode_DecodeASCII(&digits[at], 24 - at, NULL)
+
+
+def printed(list values not None, printer, tuple errors not None, *, bint verbatim, bint html):
+    """Each value as text, None where it is missing, FAILED or has no text.
+
+    Arguments:
+        printer: one of core/render/printing.py.
+        verbatim: a string's text is the string itself.
+        html: a string's text is the string itself where it has no sign to escape.
+    """
+    cdef Known known = Known(printer, errors, None)
+    cdef list found = []
+    for value in values:
+        kind = type(value)
+        if kind is str and (verbatim or (html and _is_plain_html(<PyObject*>value))):
+            found.append(value)
+        elif kind is int:
+            found.append(str(value))  # every printer writes it so, and this is faster than looking it up
+        elif kind is float and (text := _short_decimal(value)) is not None:
+            found.append(text)
+        elif value is _failed or kind is Absent:
+            found.append(None)
+        else:
+            found.append(known.of(value))
+    return found
+
+
+def assembled(list parts not None, Py_ssize_t rows, Py_ssize_t most):
+    """The parts of each row one after the other.
+
+    Arguments:
+        parts: each a string that all rows have, or a list of one string, or None, a row.
+        rows: how many there are.
+        most: characters of a text.
+
+    Returns:
+        list[str | None], None where a part is or the whole is too long.
+    """
+    cdef Py_ssize_t width = len(parts), row, at, size, shared = 0, part
+    cdef Py_UCS4 greatest, own, of_shared = 0
+    cdef list found = [None] * rows
+    cdef PyObject* piece
+    cdef PyObject** columns = NULL
+    cdef PyObject** pieces = NULL
+    cdef object text
+    cdef int kind
+    for one in parts:
+        if type(one) is list:
+            if len(<list>one) != rows:
+                raise ValueError(f"a column of {len(<list>one)} among {rows} rows")
+        elif type(one) is str:
+            shared += PyUnicode_GET_LENGTH(<PyObject*>one)
+            of_shared = max(of_shared, PyUnicode_MAX_CHAR_VALUE(<PyObject*>one))
+        else:
+            raise TypeError("a part is a string or a list")
+    columns = <PyObject**>PyMem_Malloc((2 * width + 1) * sizeof(PyObject*))
+    if columns == NULL:
+        raise MemoryError
+    pieces = columns + width
+    try:
+        # Borrowed pointers: nothing below runs code that could change a list of the caller's.
+        for part in range(width):
+            one = parts[part]
+            columns[part] = <PyObject*>one if type(one) is list else NULL
+            pieces[part] = <PyObject*>one
+        for row in range(rows):
+            size, greatest = shared, of_shared
+            for part in range(width):
+                if columns[part] == NULL:
+                    continue
+                piece = PyList_GET_ITEM(columns[part], row)
+                if not PyUnicode_CheckExact(piece):
+                    size = -1
+                    break
+                pieces[part] = piece
+                size += PyUnicode_GET_LENGTH(piece)
+                own = PyUnicode_MAX_CHAR_VALUE(piece)
+                if own > greatest:
+                    greatest = own
+            if size < 0 or size > most:
+                continue
+            text = PyUnicode_New(size, greatest)
+            kind = PyUnicode_KIND(<PyObject*>text)
+            at = 0
+            for part in range(width):
+                piece = pieces[part]
+                size = PyUnicode_GET_LENGTH(piece)
+                if PyUnicode_KIND(piece) == kind:
+                    memcpy(<char*>PyUnicode_DATA(<PyObject*>text) + at * kind, PyUnicode_DATA(piece), size * kind)
+                elif size:
+                    PyUnicode_CopyCharacters(<PyObject*>text, at, piece, 0, size)
+                at += size
+            found[row] = text
+    finally:
+        PyMem_Free(columns)
+    return found

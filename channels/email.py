@@ -31,7 +31,8 @@ class EmailProvider:
     Example::
 
         provider = EmailProvider(SmtpConfig(host="smtp.example.com", port=587, security="starttls",
-                                            username="muster", password=secret, message_id_domain="example.com"))
+                                            username="muster", password=secret,
+                                            mail=MailConfig(message_id_domain="example.com")))
     """
 
     def __init__(self, config: SmtpConfig) -> None:
@@ -73,7 +74,7 @@ class EmailProvider:
                 return Attempt(Outcome.NOT_SENT, "the worker is stopping")
             try:
                 # Only now, when it is this mail's turn: composing a whole slice ahead would stall every connection.
-                mail = compose(recipient.rendered, recipient.idempotency_key, self._config.message_id_domain)
+                mail = compose(recipient.rendered, recipient.idempotency_key, self._config.mail)
             except Unsendable as error:
                 return Attempt(Outcome.FAILED, str(error))
             try:

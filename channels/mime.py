@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import html
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.errors import HeaderParseError, NonASCIILocalPartDefect
 from email.headerregistry import Address
@@ -18,13 +19,16 @@ from typing import Final
 from aiosmtplib.email import parse_address
 from email_validator import EmailNotValidError, validate_email
 
+from channels.dkim_signing import DkimKey
+from channels.hand_off import KEY_HEADER, EmailProviderName, headers_for
 from channels.provider import Rendered, sender_of
 
-KEY_HEADER: Final = "X-Muster-Idempotency-Key"
 # RFC 5322's dot-atom: what may stand left of the @ in a Message-ID unquoted.
 _DOT_ATOM: Final = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*\Z")
 _LONGEST_LEFT: Final = 200
 _LONGEST_KEY: Final = 512
+_LONGEST_LOCAL: Final = 64
+_LONGEST_URL: Final = 900
 _CONTROLS: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 _BODY_TAG: Final = re.compile(r"<body\b[^>]*>", re.IGNORECASE)
 _LINE_END: Final = re.compile(rb"\r\n|\r|\n")
@@ -41,6 +45,34 @@ class Unsendable(Exception):
     """This message can never be sent as it is; the text says why. Raised before anything is on the wire."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MailConfig:
+    """What mails say beside what is rendered.
+
+    Arguments:
+        message_id_domain: right side of the Message-IDs, ASCII; "": the sender's.
+        provider: whose relay takes the mails, so that it is told each one's hand-off in a way that it repeats later.
+        return_path: bare address of the envelope, to which bounces go; "": the sender's.
+        verp: put the idempotency key into the local part of `return_path`, after a plus, where it fits: bounces then
+            name their hand-off by where they go.
+        dkim: what mails are signed with; None: they are not.
+    """
+
+    message_id_domain: str = ""
+    provider: EmailProviderName = ""
+    return_path: str = ""
+    verp: bool = False
+    dkim: DkimKey | None = None
+
+    def __post_init__(self) -> None:
+        if not self.message_id_domain.isascii():
+            raise ValueError("message_id_domain: a domain in ASCII")
+        if self.return_path and not _is_bare(self.return_path):
+            raise ValueError("return_path: a bare address")
+        if self.verp and not self.return_path:
+            raise ValueError("verp: needs a return_path")
+
+
 @dataclass(frozen=True, slots=True)
 class Mail:
     """One recipient's mail, ready for a transaction.
@@ -50,6 +82,8 @@ class Mail:
         message_id: with its angle brackets.
         idempotency_key: repeated in a header of its own.
         message: all other headers, and the parts.
+        handles: further headers that are written as they are, each on one line.
+        dkim: what it is signed with.
     """
 
     sender: str
@@ -57,6 +91,8 @@ class Mail:
     message_id: str
     idempotency_key: str
     message: EmailMessage
+    handles: Mapping[str, str] = field(default_factory=dict)
+    dkim: DkimKey | None = None
 
     @property
     def needs_utf8(self) -> bool:
@@ -65,12 +101,15 @@ class Mail:
 
     def wire(self) -> bytes:
         """The mail as DATA carries it: CRLF only, dots stuffed, ending in CRLF; the final dot is not part of it."""
-        # The two names are written by hand: the email package would fold or encode those longer than a line.
-        names = f"Message-ID: {self.message_id}\r\n{KEY_HEADER}: {self.idempotency_key}\r\n".encode("ascii")
+        # These are written by hand: the email package would fold or encode those longer than a line.
+        by_hand = {"Message-ID": self.message_id, KEY_HEADER: self.idempotency_key, **self.handles}
+        names = "".join(f"{name}: {value}\r\n" for name, value in by_hand.items()).encode("ascii")
         rest = self.message.as_bytes(policy=_UTF8_POLICY if self.needs_utf8 else _POLICY)
         lines = _LINE_END.sub(b"\r\n", names + rest)
         if not lines.endswith(b"\r\n"):
             lines += b"\r\n"
+        if self.dkim is not None:
+            lines = self.dkim.signature_of(lines) + lines
         return _LEADING_DOT.sub(b"..", lines)
 
 
@@ -110,6 +149,13 @@ def one_address(text: str, field: str) -> Address:
 _sender_address = lru_cache(maxsize=256)(one_address)  # the same for a whole message
 
 
+def _is_bare(text: str) -> bool:
+    try:
+        return one_address(text, "return_path").addr_spec == text
+    except Unsendable:
+        return False
+
+
 def message_id(idempotency_key: str, domain: str) -> str:
     """The Message-ID of a hand-off: `<key@domain>`, a hash standing in for a key that does not fit there."""
     left = idempotency_key
@@ -131,18 +177,29 @@ def with_preheader(page: str, preheader: str) -> str:
     return page[:at] + _HIDDEN.format(hidden) + page[at:]
 
 
-def compose(rendered: Rendered, idempotency_key: str, domain: str, now: datetime | None = None) -> Mail:
+def return_path_for(idempotency_key: str, config: MailConfig) -> str:
+    """The envelope's sender for a hand-off; "": the mail's own."""
+    local, _, domain = config.return_path.partition("@")
+    tagged = f"{local}+{idempotency_key}"
+    fits = len(tagged) <= _LONGEST_LOCAL and _DOT_ATOM.match(tagged) is not None
+    return f"{tagged}@{domain}" if config.verp and fits else config.return_path
+
+
+def compose(
+    rendered: Rendered, idempotency_key: str, config: MailConfig | None = None, now: datetime | None = None
+) -> Mail:
     """The mail of one recipient.
 
     Arguments:
         rendered: subject, addresses and bodies; at least one of `html` and `text`.
         idempotency_key: printable ASCII; goes into Message-ID and X-Muster-Idempotency-Key.
-        domain: right side of the Message-ID, ASCII; empty: the sender's.
+        config: what else it says.
         now: the Date; the present if None.
 
     Raises:
         Unsendable: an address that is none, no body at all, a key that no header can hold.
     """
+    config = config or MailConfig()
     if not rendered.text and not rendered.html:
         raise Unsendable("there is neither a text nor an HTML body")
     if not (idempotency_key.isascii() and idempotency_key.isprintable() and 0 < len(idempotency_key) <= _LONGEST_KEY):
@@ -163,5 +220,23 @@ def compose(rendered: Rendered, idempotency_key: str, domain: str, now: datetime
             message.add_alternative(page, subtype="html")
         else:
             message.set_content(page, subtype="html")
-    identity = message_id(idempotency_key, domain or sender.domain)
-    return Mail(sender.addr_spec, recipient.addr_spec, identity, idempotency_key, message)
+    identity = message_id(idempotency_key, config.message_id_domain or sender.domain)
+    return Mail(
+        return_path_for(idempotency_key, config) or sender.addr_spec,
+        recipient.addr_spec,
+        identity,
+        idempotency_key,
+        message,
+        {**_unsubscribe(rendered), **headers_for(config.provider, idempotency_key)},
+        config.dkim,
+    )
+
+
+def _unsubscribe(rendered: Rendered) -> dict[str, str]:
+    """The headers of one-click unsubscription (RFC 8058), where the message has a link for it."""
+    url = rendered.unsubscribe_url
+    if not url:
+        return {}
+    if not (url.isascii() and url.isprintable()) or re.search(r"[\s<>]", url) or len(url) > _LONGEST_URL:
+        raise Unsendable("the unsubscribe link does not fit into a header")
+    return {"List-Unsubscribe": f"<{url}>", "List-Unsubscribe-Post": "List-Unsubscribe=One-Click"}

@@ -20,6 +20,7 @@ import aiosmtplib
 from aiosmtplib import SMTPException, SMTPResponseException, SMTPServerDisconnected
 from aiosmtplib.protocol import SMTPProtocol
 
+from channels.mime import MailConfig
 from channels.retry import RetryPolicy
 
 logger = logging.getLogger(__name__)
@@ -44,7 +45,7 @@ class SmtpConfig:
         ca_file: PEM certificates to trust instead of the system's.
         verify_certificate: False trusts any certificate.
         local_hostname: name given in EHLO; empty: this machine's.
-        message_id_domain: right side of the Message-IDs; empty: the sender's domain.
+        mail: what mails say beside what is rendered.
         connections: most connections at once.
         mails_per_connection: a connection is replaced after as many.
         idle: an unused connection is closed after this long.
@@ -63,7 +64,7 @@ class SmtpConfig:
     ca_file: Path | None = None
     verify_certificate: bool = True
     local_hostname: str = ""
-    message_id_domain: str = ""
+    mail: MailConfig = field(default_factory=MailConfig)
     connections: int = 8
     mails_per_connection: int = 100
     idle: float = 20.0
@@ -81,8 +82,6 @@ class SmtpConfig:
             raise ValueError("port: from 1 to 65535")
         if self.connections < 1 or self.mails_per_connection < 1:
             raise ValueError("connections, mails_per_connection: at least 1")
-        if not self.message_id_domain.isascii():
-            raise ValueError("message_id_domain: a domain in ASCII")
 
 
 class Unreachable(Exception):

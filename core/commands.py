@@ -27,6 +27,7 @@ FeedbackKind = Literal[
     "replied",
     "suppressed",
     "token_removed",
+    "resubscribed",
 ]
 
 

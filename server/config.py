@@ -145,6 +145,22 @@ class Config:
     smtp_message_id_domain: str = field(
         default="", metadata=_about("domain of the mails' Message-IDs; empty: the sender's")
     )
+    smtp_provider: str = field(
+        default="",
+        metadata=_about(
+            "whose relay the SMTP server is, so that its callbacks name each mail's hand-off",
+            choices=("", "ses", "sendgrid", "postmark", "mailgun"),
+        ),
+    )
+    smtp_return_path: str = field(
+        default="", metadata=_about("address that bounces of mails go to; empty: the sender's")
+    )
+    smtp_verp: bool = field(
+        default=False, metadata=_about("put each hand-off's key into that address: bounces+KEY@example.com")
+    )
+    smtp_dkim_domain: str = field(default="", metadata=_about("domain that signs mails by DKIM; empty: none does"))
+    smtp_dkim_selector: str = field(default="", metadata=_about("name of its key in the DNS"))
+    smtp_dkim_key_file: Path | None = field(default=None, metadata=_about("PEM file of its RSA private key"))
     smtp_connections: int = field(default=8, metadata=_about("most SMTP connections at once", least=1))
     smtp_connect_timeout_seconds: float = field(
         default=10.0, metadata=_about("longest wait for connecting, and for each step of greeting and login", least=0.1)
@@ -263,6 +279,36 @@ class Config:
         default=60.0, metadata=_about("longest wait between tries, which grow from half a second", least=0.5)
     )
     push_proxy: str = field(default="", metadata=_about("URL of an HTTP proxy to FCM and APNs"))
+    callbacks_listen: str = field(
+        default="",
+        metadata=_about(
+            "address that workers listen on for providers' callbacks, such as 127.0.0.1:7180; empty: for none"
+        ),
+    )
+    callbacks_url: str = field(
+        default="", metadata=_about("URL by which providers reach it; empty: http:// and the address")
+    )
+    callbacks_ses_topics: str = field(
+        default="", metadata=_about("ARNs of the SNS topics that SES publishes to, with commas between them")
+    )
+    callbacks_sns_certificate: Path | None = field(
+        default=None,
+        metadata=_about("PEM file of the certificate that signs SNS's messages; empty: fetched from SNS when needed"),
+    )
+    callbacks_sendgrid_key: str = field(
+        default="", metadata=_about("verification key of SendGrid's signed Event Webhook")
+    )
+    callbacks_postmark_file: Path | None = field(
+        default=None, metadata=_about("file of `name:password`, by which Postmark's webhooks log in")
+    )
+    callbacks_mailgun_file: Path | None = field(default=None, metadata=_about("file of Mailgun's webhook signing key"))
+    callbacks_twilio_file: Path | None = field(
+        default=None,
+        metadata=_about("file of the Twilio account's auth token, where --sms-secret-file is of an API key"),
+    )
+    callbacks_secret_file: Path | None = field(
+        default=None, metadata=_about("file of the secret for callbacks in Muster's own words, at /feedback")
+    )
 
 
 @dataclass(frozen=True, slots=True)

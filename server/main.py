@@ -8,7 +8,7 @@ import os
 import secrets
 import signal
 import tempfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import asdict
 from functools import partial
@@ -20,6 +20,7 @@ import uvloop
 from grpc_health.v1 import health_pb2_grpc
 from grpc_health.v1.health import SERVICE_NAME as HEALTH_NAME
 from grpc_reflection.v1alpha import reflection
+from muster import AsyncClient
 from muster.v1 import (
     audience_pb2,
     audience_pb2_grpc,
@@ -48,12 +49,18 @@ from muster.worker import Worker
 from prometheus_client import CollectorRegistry
 
 from channels.apns import Apns, ApnsConfig
+from channels.callbacks.configured import CallbackSettings
+from channels.callbacks.listener import Listener, ListenerConfig
+from channels.callbacks.source import Source
 from channels.carrier import SingleProvider
+from channels.dkim_signing import DkimKey
 from channels.email import EmailProvider, SmtpConfig
 from channels.fcm import Fcm, FcmConfig
 from channels.google_access import read_service_account
 from channels.http_calls import MOST_JSON, HttpConfig
+from channels.keeper import Keeper
 from channels.loop import LoopConfig, WorkerLoop
+from channels.mime import MailConfig
 from channels.provider import Provider
 from channels.push import ANDROID, IOS, DeviceCarrier, PushProvider
 from channels.retry import RetryPolicy
@@ -63,7 +70,7 @@ from channels.webhook import WebhookConfig, WebhookProvider
 from core.engine import EngineConfig
 from core.errors import FailedPrecondition, InvalidInput
 from core.messaging.definitions import ChannelName
-from server import logs, memory, providers
+from server import callbacks, logs, memory, providers
 from server.auth import Caller, Tokens, read_tokens
 from server.background import Drainer, tick
 from server.blocking import Pool
@@ -74,6 +81,7 @@ from server.gateway import Gateway, Readiness, application, standard_pages
 from server.health import Health
 from server.interceptors import CallInterceptor
 from server.metrics import CallMetrics, ProjectCollector, figures
+from server.options import wrong
 from server.projects import Projects
 from server.services.audience import AudienceService
 from server.services.consent import ConsentService
@@ -94,9 +102,8 @@ log = logging.getLogger("muster.server")
 _Made = TypeVar("_Made")
 _DAY: Final = 86_400.0
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
-_FIRST_BACKOFF: Final = 0.5
-_LONGEST_BACKOFF: Final = 30.0
 _WATCH_SECONDS: Final = 0.5
+_TELL_SECONDS: Final = 10.0  # providers hang up after some fifteen
 
 # Past versions are made by few threads of their own, so that the present need not wait for them.
 _HISTORY_THREADS: Final = 2
@@ -184,6 +191,7 @@ class Server:
         if config.tls_cert is not None and config.tls_key is not None:
             certificate = Certificate(config.tls_cert, config.tls_key)
         carried = _providers(config)
+        sources = _sources(config) if carried else []
 
         projects = Projects(config.store, _engine_config(config), config.lease_seconds)
         stack.push_async_callback(asyncio.to_thread, projects.close)
@@ -238,7 +246,7 @@ class Server:
         token = embedded_token if tokens.required else ""
         grace = config.stop_grace_seconds
         keepers = [
-            _Keeper(
+            Keeper(
                 channel,
                 partial(Worker, inner, channel=channel, project="", token=token, tls=False, close_timeout=grace),
                 make,
@@ -249,6 +257,9 @@ class Server:
         stack.push_async_callback(_stop_work, keepers)
         for keeper in keepers:
             keeper.start()
+        if sources:
+            client = AsyncClient(inner, project="", token=token, tls=False, timeout=_TELL_SECONDS)
+            await _listen_for_callbacks(stack, config, sources, client)
 
         stack.push_async_callback(_stop_serving, readiness, health)
         readiness.serving = True
@@ -345,7 +356,7 @@ def _providers(config: Config) -> dict[ChannelName, Callable[[], Provider]]:
     """
     found: dict[ChannelName, Callable[[], Provider]] = {}
     if providers.is_named(config, "email"):
-        smtp = SmtpConfig(**providers.smtp(config), retry=_patience(config, "smtp"))
+        smtp = SmtpConfig(**providers.smtp(config), mail=_mail(config), retry=_patience(config, "smtp"))
         found["email"] = lambda: EmailProvider(smtp)
     if providers.is_named(config, "webhook"):
         webhook = WebhookConfig(**providers.webhook(config), retry=_patience(config, "webhook"))
@@ -355,6 +366,55 @@ def _providers(config: Config) -> dict[ChannelName, Callable[[], Provider]]:
     if providers.is_named(config, "push"):
         found["push"] = _push(config)
     return found
+
+
+def _mail(config: Config) -> MailConfig:
+    given, key = providers.mail(config), providers.dkim(config)
+    try:
+        signing = None if key is None else DkimKey(**key)
+    except ValueError as error:
+        raise wrong("smtp_dkim_key_file", str(error), "a domain, a selector and an RSA key in PEM") from error
+    try:
+        return MailConfig(**given, dkim=signing)
+    except ValueError as error:
+        raise wrong("smtp_return_path", str(error), "one such as bounces@example.com") from error
+
+
+def _sources(config: Config) -> list[Source]:
+    """Whose callbacks are listened to.
+
+    Raises:
+        InvalidInput: OPTION_VALUE.
+    """
+    if not callbacks.is_wanted(config):
+        return []
+    callbacks.listener(config)  # what is wrong is told before anything starts
+    try:
+        return CallbackSettings(**callbacks.settings(config)).sources()
+    except ValueError as error:
+        raise callbacks.as_option(error) from error
+
+
+async def _listen_for_callbacks(
+    stack: AsyncExitStack, config: Config, sources: Sequence[Source], client: AsyncClient
+) -> None:
+    """Tell the server what providers call back with, until the stack is unwound.
+
+    Raises:
+        FailedPrecondition: ADDRESS_UNUSABLE; InvalidInput: OPTION_VALUE.
+    """
+    stack.push_async_callback(client.close)
+    listener = Listener(sources, client.feedback.report, ListenerConfig(**callbacks.listener(config)))
+    stack.push_async_callback(listener.stop)
+    try:
+        await listener.start()
+    except OSError as error:
+        raise FailedPrecondition(
+            f"{config.callbacks_listen} cannot be listened on: {error.strerror}",
+            field="callbacks_listen",
+            mend="take another port",
+            code="ADDRESS_UNUSABLE",
+        ) from error
 
 
 def _patience(config: Config, prefix: str) -> RetryPolicy:
@@ -411,56 +471,7 @@ def _checked(
         ) from error
 
 
-class _Keeper:
-    """Keeps one embedded worker at work: one that breaks is started again, after ever longer waits.
-
-    Arguments:
-        channel: for the log.
-        connect: makes the worker's end of the stream.
-        make: makes the provider.
-        grace: seconds that calls under way may take to end at the stop.
-    """
-
-    def __init__(self, channel: str, connect: Callable[[], Worker], make: Callable[[], Provider], grace: float) -> None:
-        self._channel = channel
-        self._connect = connect
-        self._make = make
-        self._config = LoopConfig(grace=grace)
-        self._stopping = asyncio.Event()
-        self._loop: WorkerLoop | None = None
-        self._task: asyncio.Task[None] | None = None
-
-    def start(self) -> None:
-        """Begin to work."""
-        self._task = asyncio.create_task(self._keep())
-
-    async def stop(self) -> None:
-        """Begin nothing more, settle what has begun, and end."""
-        self._stopping.set()
-        if self._loop is not None:
-            self._loop.stop()
-        if self._task is not None:
-            await self._task
-
-    async def _keep(self) -> None:
-        wait = _FIRST_BACKOFF
-        clock = asyncio.get_running_loop().time
-        while not self._stopping.is_set():
-            begun = clock()
-            try:
-                async with self._connect() as worker:
-                    self._loop = WorkerLoop(worker, self._make(), self._config)
-                    if self._stopping.is_set():
-                        self._loop.stop()
-                    await self._loop.run()
-            except Exception:
-                log.exception("the embedded %s worker broke and is started again", self._channel)
-            wait = _FIRST_BACKOFF if clock() - begun > _LONGEST_BACKOFF else min(2 * wait, _LONGEST_BACKOFF)
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._stopping.wait(), wait)
-
-
-async def _stop_work(keepers: Iterable[_Keeper]) -> None:
+async def _stop_work(keepers: Iterable[Keeper]) -> None:
     await asyncio.gather(*(keeper.stop() for keeper in keepers))
 
 
@@ -497,7 +508,9 @@ def work(
         muster.MusterError: what the server refuses for good, such as an unknown token.
     """
     logs.set_up(config.log_level, config.log_format)
-    provider = _providers(providers.only(config, channel))[channel]
+    config = providers.only(config, channel)
+    provider = _providers(config)[channel]
+    sources = _sources(config)
     log.info(
         "%s of %s, from %s, is sent by %s",
         channel,
@@ -506,8 +519,14 @@ def work(
         providers.place(config, channel),
     )
     connect = partial(Worker, config.server, channel=channel, project=config.project, token=token, tls=tls)
+
+    async def listen(stack: AsyncExitStack) -> None:
+        if sources:
+            client = AsyncClient(config.server, project=config.project, token=token, tls=tls, timeout=_TELL_SECONDS)
+            await _listen_for_callbacks(stack, config, sources, client)
+
     done: dict[str, int | str] = uvloop.run(
-        _work(connect, provider, LoopConfig(grace=config.stop_grace_seconds), watch or (lambda *_: None))
+        _work(connect, provider, LoopConfig(grace=config.stop_grace_seconds), watch or (lambda *_: None), listen)
     )
     return done
 
@@ -517,8 +536,11 @@ async def _work(
     make: Callable[[], Provider],
     config: LoopConfig,
     watch: Watch,
+    listen: Callable[[AsyncExitStack], Awaitable[None]],
 ) -> dict[str, int | str]:
-    async with connect() as worker:
+    async with AsyncExitStack() as stack:
+        await listen(stack)
+        worker = await stack.enter_async_context(connect())
         work = WorkerLoop(worker, make(), config)
 
         async def tell() -> None:

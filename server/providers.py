@@ -12,7 +12,9 @@ from urllib.parse import urlsplit
 
 from core.errors import InvalidInput
 from core.messaging.definitions import ChannelName
+from server import callbacks
 from server.config import Config
+from server.options import is_web, secret_in, wrong
 
 _LEAST_SECRET: Final = 24  # bytes, of Standard Webhooks
 _SMTP_SECURITY: Final = {"plain": "none", "starttls": "starttls", "tls": "tls"}
@@ -25,23 +27,62 @@ def smtp(config: Config) -> dict[str, Any]:
         InvalidInput: OPTION_VALUE.
     """
     if config.smtp_user and config.smtp_password_file is None:
-        raise _wrong("smtp_password_file", "an SMTP user without a password", "give the file that holds it")
-    if not config.smtp_message_id_domain.isascii():
-        raise _wrong("smtp_message_id_domain", "the domain is not ASCII", "write it as `xn--…`")
+        raise wrong("smtp_password_file", "an SMTP user without a password", "give the file that holds it")
     return {
         "host": config.smtp_host,
         "port": config.smtp_port,
         "security": _SMTP_SECURITY[config.smtp_security],
         "username": config.smtp_user,
-        "password": _secret("smtp_password_file", config.smtp_password_file),
+        "password": secret_in("smtp_password_file", config.smtp_password_file),
         "ca_file": _roots("smtp_ca_file", config.smtp_ca_file),
         "verify_certificate": config.smtp_verify_certificate,
         "local_hostname": config.smtp_local_hostname,
-        "message_id_domain": config.smtp_message_id_domain,
         "connections": config.smtp_connections,
         "connect_timeout": config.smtp_connect_timeout_seconds,
         "command_timeout": config.smtp_command_timeout_seconds,
         "final_timeout": config.smtp_final_timeout_seconds,
+    }
+
+
+def mail(config: Config) -> dict[str, Any]:
+    """Settings of `channels.mime.MailConfig` by name, but for `dkim`.
+
+    Raises:
+        InvalidInput: OPTION_VALUE.
+    """
+    if not config.smtp_message_id_domain.isascii():
+        raise wrong("smtp_message_id_domain", "the domain is not ASCII", "write it as `xn--…`")
+    if config.smtp_verp and not config.smtp_return_path:
+        raise wrong("smtp_return_path", "there is no address to put keys into", "one such as bounces@example.com")
+    return {
+        "message_id_domain": config.smtp_message_id_domain,
+        "provider": config.smtp_provider,
+        "return_path": config.smtp_return_path,
+        "verp": config.smtp_verp,
+    }
+
+
+def dkim(config: Config) -> dict[str, Any] | None:
+    """Settings of `channels.dkim_signing.DkimKey` by name; None where mails are not signed.
+
+    Raises:
+        InvalidInput: OPTION_VALUE.
+    """
+    given = {
+        "smtp_dkim_domain": config.smtp_dkim_domain,
+        "smtp_dkim_selector": config.smtp_dkim_selector,
+        "smtp_dkim_key_file": secret_in("smtp_dkim_key_file", config.smtp_dkim_key_file),
+    }
+    if not any(given.values()):
+        return None
+    for option, value in given.items():
+        if not value:
+            raise wrong(option, "a signature needs domain, selector and key", "give all three, or none")
+    return {
+        "domain": config.smtp_dkim_domain,
+        "selector": config.smtp_dkim_selector,
+        "private_key": given["smtp_dkim_key_file"].encode(),
+        "rewritten": bool(config.smtp_provider),
     }
 
 
@@ -53,7 +94,7 @@ def webhook(config: Config) -> dict[str, Any]:
     """
     secrets = tuple(filter(None, (one.strip() for one in config.webhook_secret.split(","))))
     if not secrets or not all(map(_is_secret, secrets)):
-        raise _wrong(
+        raise wrong(
             "webhook_secret",
             "the webhook secret is none" if secrets else "there is no webhook secret",
             f"`whsec_` and at least {_LEAST_SECRET} bytes in base64; a comma before the next one",
@@ -67,23 +108,24 @@ def sms(config: Config) -> dict[str, Any]:
     Raises:
         InvalidInput: OPTION_VALUE.
     """
-    secret = _secret("sms_secret_file", config.sms_secret_file)
-    if config.sms_url and not _is_web(config.sms_url):
-        raise _wrong("sms_url", f"{config.sms_url!r} is no URL", "one such as https://sms.example.com/send")
+    secret = secret_in("sms_secret_file", config.sms_secret_file)
+    if config.sms_url and not is_web(config.sms_url):
+        raise wrong("sms_url", f"{config.sms_url!r} is no URL", "one such as https://sms.example.com/send")
     if config.sms_provider == "twilio":
         for option, value in (("sms_account", config.sms_account), ("sms_secret_file", secret)):
             if not value:
-                raise _wrong(
+                raise wrong(
                     option, "Twilio needs an account and its secret", "give --sms-account and --sms-secret-file"
                 )
         found = {"account_sid": config.sms_account, "user": config.sms_user, "secret": secret}
-        return {**found, "sender": config.sms_from, **({"url": config.sms_url} if config.sms_url else {})}
+        found |= {"sender": config.sms_from, "status_callback": callbacks.status_url(config)}
+        return {**found, **({"url": config.sms_url} if config.sms_url else {})}
     if not config.sms_url:
-        raise _wrong("sms_url", "there is no URL of the provider", "give --sms-url, where text messages are posted")
+        raise wrong("sms_url", "there is no URL of the provider", "give --sms-url, where text messages are posted")
     if config.sms_body and not all(place in config.sms_url + config.sms_body for place in ("{to}", "{text}")):
-        raise _wrong("sms_body", "{to} and {text} are not in it", 'such as {"to":"{to}","message":"{text}"}')
+        raise wrong("sms_body", "{to} and {text} are not in it", 'such as {"to":"{to}","message":"{text}"}')
     if config.sms_form and not config.sms_body:
-        raise _wrong("sms_body", "there is no body of the form", "such as to={to}&text={text}")
+        raise wrong("sms_body", "there is no body of the form", "such as to={to}&text={text}")
     return {
         "url": config.sms_url,
         "content_type": "application/x-www-form-urlencoded" if config.sms_form else "application/json",
@@ -102,8 +144,8 @@ def fcm(config: Config) -> dict[str, Any] | None:
     """
     if config.push_fcm_account_file is None:
         return None
-    if config.push_fcm_url and not _is_web(config.push_fcm_url):
-        raise _wrong("push_fcm_url", f"{config.push_fcm_url!r} is no URL", "leave it out for the usual one")
+    if config.push_fcm_url and not is_web(config.push_fcm_url):
+        raise wrong("push_fcm_url", f"{config.push_fcm_url!r} is no URL", "leave it out for the usual one")
     return {"account_file": config.push_fcm_account_file, **_url(config.push_fcm_url)}
 
 
@@ -118,11 +160,11 @@ def apns(config: Config) -> dict[str, Any] | None:
     for option in ("push_apns_key_id", "push_apns_team_id", "push_apns_topic"):
         if not getattr(config, option):
             flags = "--push-apns-key-id, --push-apns-team-id and --push-apns-topic"
-            raise _wrong(option, "APNs needs to know key, team and app", f"give {flags}")
-    if config.push_apns_url and not _is_web(config.push_apns_url):
-        raise _wrong("push_apns_url", f"{config.push_apns_url!r} is no URL", "leave it out for the usual one")
+            raise wrong(option, "APNs needs to know key, team and app", f"give {flags}")
+    if config.push_apns_url and not is_web(config.push_apns_url):
+        raise wrong("push_apns_url", f"{config.push_apns_url!r} is no URL", "leave it out for the usual one")
     return {
-        "key": _secret("push_apns_key_file", config.push_apns_key_file),
+        "key": secret_in("push_apns_key_file", config.push_apns_key_file),
         "key_id": config.push_apns_key_id,
         "team_id": config.push_apns_team_id,
         "topic": config.push_apns_topic,
@@ -150,8 +192,8 @@ def http(config: Config, prefix: str) -> dict[str, Any]:
         InvalidInput: OPTION_VALUE.
     """
     proxy = getattr(config, f"{prefix}_proxy")
-    if proxy and not _is_web(proxy):
-        raise _wrong(f"{prefix}_proxy", f"{proxy!r} is no proxy", "a URL such as http://proxy:3128")
+    if proxy and not is_web(proxy):
+        raise wrong(f"{prefix}_proxy", f"{proxy!r} is no proxy", "a URL such as http://proxy:3128")
     return {
         "connections": getattr(config, f"{prefix}_connections"),
         "connect_timeout": getattr(config, f"{prefix}_connect_timeout_seconds"),
@@ -210,23 +252,13 @@ def place(config: Config, channel: ChannelName) -> str:
     return config.webhook_proxy or "HTTP"
 
 
-def _secret(option: str, file: Path | None) -> str:
-    """The text of a file that holds a secret; "" for no file."""
-    if file is None:
-        return ""
-    try:
-        return file.read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise _wrong(option, "the secret's file cannot be read", "name a text file that this user may read") from error
-
-
 def _roots(option: str, file: Path | None) -> Path | None:
     """The file, once it is known to hold certificates: a wrong one is told at the start, not by each mail."""
     if file is not None:
         try:
             ssl.create_default_context(cafile=file)
         except OSError as error:
-            raise _wrong(option, f"no certificates can be read from {file}", "name a PEM file") from error
+            raise wrong(option, f"no certificates can be read from {file}", "name a PEM file") from error
     return file
 
 
@@ -236,15 +268,3 @@ def _is_secret(secret: str) -> bool:
         return len(base64.b64decode(secret.removeprefix("whsec_"), validate=True)) >= _LEAST_SECRET
     except binascii.Error:
         return False
-
-
-def _is_web(url: str) -> bool:
-    try:
-        parts = urlsplit(url)
-        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        return False
-
-
-def _wrong(option: str, message: str, mend: str) -> InvalidInput:
-    return InvalidInput(message, field=option, mend=mend, code="OPTION_VALUE")

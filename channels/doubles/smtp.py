@@ -14,7 +14,7 @@ from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
 from channels.doubles.faults import Fault, Faults
 from channels.doubles.records import Records
-from channels.mime import KEY_HEADER
+from channels.hand_off import KEY_HEADER
 
 STAGES: Final = ("MAIL", "RCPT", "DATA", "CONTENT", "DOT", "TAKEN")
 """Where a fault can strike: at a command; in the middle of the body; after the final dot, the mail not taken; after

@@ -7,22 +7,24 @@ and what became of it later is what the events say.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
-from pyroaring import BitMap
 
 from core.bitmaps.event_identity import identities_of
 from core.commands import Ack, Feedback, FeedbackKind, FeedbackTaken, TakeFeedback
 from core.errors import InvalidInput
-from core.messaging.addresses import normalise_email, normalise_phone
+from core.messaging.address_index import PROPERTY_OF, AddressKind, address_kind
+from core.messaging.consent import keys_of, suppress, unsuppress
 from core.messaging.effects import Noted
 from core.messaging.keys import read_key
 from core.messaging.outcomes import Word, properties_of
+from core.messaging.suppressions import Why
 from core.messaging.work import View, Work
 from core.profiles.batch import ChangeBatch
+from core.profiles.identity import NOBODY
 from core.profiles.records import MAX_BATCH, MAX_ID_BYTES, Operation, ProfileChange, RecordError
 from core.profiles.steps import ProfilesChanged
 from core.values import MAX_MICROS, MICROS_PER_DAY, MIN_MICROS, Value, utf8_length
@@ -37,17 +39,12 @@ EVENTS: Final[dict[FeedbackKind, str]] = {
     "replied": "$campaign_reply",
     "suppressed": "$message_suppressed",
     "token_removed": "$token_removed",
+    "resubscribed": "$resubscribe",
 }
 """The event that each kind of feedback is, by kind."""
 
 DEVICES: Final = ("$android_devices", "$ios_devices")
 """Properties that list a user's device tokens."""
-
-_ADDRESS: Final[dict[str, tuple[str, Callable[[str], str | None]]]] = {
-    "email": ("$email", normalise_email),
-    "sms": ("$phone", normalise_phone),
-}
-"""By channel, the property that holds the address, and what writes it in its one spelling."""
 
 _REPEATED_WITHIN: Final = 31 * MICROS_PER_DAY
 """A provider that repeats itself does so within this time of what it tells of; most give up after three days."""
@@ -58,7 +55,7 @@ _LONGEST_TEXT: Final = 2_000
 class _Heard:
     """Feedback of one user: of a hand-off (`key` not ""), or of an address that the user has.
 
-    `at` is micros, `insert_id` names it among the user's events.
+    `at` is micros, `insert_id` names it among the user's events. NOBODY has an address that is nobody's.
     """
 
     said: Feedback
@@ -101,6 +98,8 @@ def take(work: Work, command: TakeFeedback) -> FeedbackTaken:
     _settle(work, fresh)
     _note(work, fresh)
     _remove_tokens(work, fresh)
+    for news in fresh:
+        _heed(work, news)
     accepted = len({id(one.said) for one in fresh})
     return FeedbackTaken(accepted, len(command.feedback) - accepted - unknown - len(errors), unknown, errors)
 
@@ -125,11 +124,11 @@ def check(feedback: Feedback) -> None:
                 f"over {_LONGEST_TEXT} bytes", field=field, mend="the beginning will do", code="TEXT_TOO_LONG"
             )
     if not feedback.idempotency_key:
-        if feedback.channel not in _ADDRESS or not feedback.address:
+        if address_kind(feedback.channel) is None or not feedback.address:
             raise InvalidInput(
                 "neither a hand-off nor an address is named",
                 field="idempotency_key",
-                mend="the hand-off's idempotency key, or a channel with an address: " + ", ".join(_ADDRESS),
+                mend="the hand-off's idempotency key, or a channel with an address: " + ", ".join(PROPERTY_OF),
                 code="FEEDBACK_OF_NOBODY",
             )
         if not feedback.event_id:
@@ -143,15 +142,6 @@ def check(feedback: Feedback) -> None:
         raise InvalidInput(
             "the time is out of range", field="time", mend="years 0001 to 9999, UTC", code="TIME_OUT_OF_RANGE"
         )
-
-
-def address_of(view: View, feedback: Feedback, channel: str, ordinal: int) -> str:
-    """The address that feedback on a hand-off is about: the one it names, else the user's present one; "" for none."""
-    if feedback.address:
-        return feedback.address
-    column = view.population.column(_ADDRESS[channel][0]) if channel in _ADDRESS else None
-    present = None if column is None else column.get(ordinal)
-    return present if isinstance(present, str) else ""
 
 
 def _time_of(view: View, feedback: Feedback) -> int:
@@ -176,27 +166,24 @@ def _of_hand_off(work: Work, feedback: Feedback) -> list[_Heard]:
 
 
 def _of_address(work: Work, feedback: Feedback) -> list[_Heard]:
-    """Feedback on an address, for everybody who has it in the spelling given or in the usual one."""
-    name, normalise = _ADDRESS[feedback.channel]
-    column = work.population.column(name)
-    if column is None:
-        return []
-    users = BitMap()
-    for spelling in {feedback.address, normalise(feedback.address) or feedback.address}:
-        users |= column.value_bitmap(spelling) or BitMap()
+    """Feedback on an address, for everybody who has it, however it is spelt."""
+    channel = address_kind(feedback.channel)
+    assert channel is not None, "it was checked"
+    keys = keys_of(work, channel, [feedback.address])
+    _, users = work.consent.addresses[channel].having(work.settings.uid, work.population, keys)
     insert_id = f"{feedback.channel}#{feedback.event_id}"
     at = _time_of(work, feedback)
-    return [_Heard(feedback, "", 0, ordinal, at, insert_id) for ordinal in users]
+    found = sorted(users.tolist()) or ([NOBODY] if _wish_of(feedback, channel) else [])
+    return [_Heard(feedback, "", 0, ordinal, at, insert_id) for ordinal in found]
 
 
 def _fresh(work: Work, heard: Sequence[_Heard]) -> list[_Heard]:
-    """What was not heard before, and of what is heard twice now the first."""
+    """What was not heard before, in order, and of what is heard twice now the first."""
     by_name: dict[str, list[_Heard]] = {}
-    seen: set[tuple[str, int, str]] = set()
+    first: dict[tuple[str, int, str], _Heard] = {}
     for one in heard:
         named = (one.said.kind, one.ordinal, one.insert_id)
-        if named not in seen:
-            seen.add(named)
+        if first.setdefault(named, one) is one and one.ordinal != NOBODY:
             by_name.setdefault(EVENTS[one.said.kind], []).append(one)
     known: set[int] = set()
     for name, some in by_name.items():
@@ -206,7 +193,7 @@ def _fresh(work: Work, heard: Sequence[_Heard]) -> list[_Heard]:
             identities = identities_of([""] * len(some), [one.insert_id for one in some])
             before = table.known(ordinals, identities, work.now - _REPEATED_WITHIN, work.now)
             known.update(id(one) for one, was in zip(some, before, strict=True) if was)
-    return [one for some in by_name.values() for one in some if id(one) not in known]
+    return [one for one in first.values() if id(one) not in known]
 
 
 def _settle(work: Work, heard: Sequence[_Heard]) -> None:
@@ -224,7 +211,7 @@ def _note(work: Work, heard: Sequence[_Heard]) -> None:
     """Let it be an event of each user who is not deleted; one step for each message and kind."""
     steps: dict[tuple[str, str], list[_Heard]] = {}
     for one in heard:
-        if one.ordinal in work.population.live:
+        if one.ordinal != NOBODY and one.ordinal in work.population.live:
             steps.setdefault((EVENTS[one.said.kind], one.key), []).append(one)
     for (name, _), some in steps.items():
         work.do(
@@ -261,3 +248,38 @@ def _remove_tokens(work: Work, heard: Sequence[_Heard]) -> None:
     ]
     if changes:
         work.do(ProfilesChanged(ChangeBatch.of(changes), np.arange(len(changes), dtype=np.uint32), imported=False))
+
+
+def _wish_of(feedback: Feedback, channel: AddressKind) -> tuple[Why, ...]:
+    """Why an address is to be sent to no more, or, where somebody subscribes again, why it was not; empty: neither."""
+    own: tuple[Why, ...] = ("stop",) if channel == "sms" else ("unsubscribed",)
+    if feedback.kind == "bounced":
+        return ("bounced",) if feedback.permanent else ()
+    if feedback.kind == "complained":
+        return ("complained",)
+    if feedback.kind == "unsubscribed":
+        return own
+    return ("stop", "unsubscribed") if feedback.kind == "resubscribed" else ()
+
+
+def _heed(work: Work, heard: _Heard) -> None:
+    """Suppress the address, or let it be sent to again, where the feedback says so."""
+    said = heard.said
+    channel = address_kind(said.channel or (work.messages.get(heard.key).channel if heard.key else ""))
+    if channel is None:
+        return
+    whys, address = _wish_of(said, channel), said.address or _present_address(work, channel, heard.ordinal)
+    if not address:
+        return
+    for why in whys:
+        if said.kind == "resubscribed":
+            unsuppress(work, channel, address, why)
+        else:
+            suppress(work, channel, address, why)
+
+
+def _present_address(view: View, channel: AddressKind, ordinal: int) -> str:
+    """The address that a user has now, "" for none."""
+    column = view.population.column(PROPERTY_OF[channel])
+    present = None if column is None or ordinal == NOBODY else column.get(ordinal)
+    return present if isinstance(present, str) else ""

@@ -18,8 +18,9 @@ from server.names import nearest
 _CONFIG: Final = "config"
 _SHARED: Final = tuple(option for option in OPTIONS if option.side != "server")
 _SERVING: Final = tuple(option for option in OPTIONS if option.side != "client")
-# What a worker in a process of its own takes beside the shared ones and its provider's: how it logs and ends.
-_WORKING: Final = ("log_", "stop_grace_seconds")
+# What a worker in a process of its own takes beside the shared ones and its provider's: who calls back, how it logs and
+# ends.
+_WORKING: Final = ("callbacks_", "log_", "stop_grace_seconds")
 # Before their names as parameters, and in a context's notes: no command has one of its own that begins so.
 _MARK: Final = "shared_"
 

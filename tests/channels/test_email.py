@@ -18,7 +18,8 @@ from muster.v1 import delivery_pb2
 from channels.doubles.faults import Fault, Faults
 from channels.doubles.smtp import SmtpDouble
 from channels.email import EmailProvider, SmtpConfig
-from channels.mime import KEY_HEADER
+from channels.hand_off import KEY_HEADER
+from channels.mime import MailConfig
 from channels.provider import Outcome, Result
 from channels.retry import RetryPolicy
 from tests.channels.offers import email, offer
@@ -29,7 +30,7 @@ def config(double: SmtpDouble, retry: RetryPolicy, **changes: Any) -> SmtpConfig
         "host": double.host,
         "port": double.port,
         "local_hostname": "localhost",
-        "message_id_domain": "example.org",
+        "mail": MailConfig(message_id_domain="example.org"),
         "command_timeout": 5.0,
         "final_timeout": 5.0,
         "retry": retry,
@@ -234,7 +235,7 @@ async def test_stopping_ends_waits_and_leaves_the_rest_not_sent() -> None:
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"host": ""}, {"port": 0}, {"security": "ssl"}, {"connections": 0}, {"message_id_domain": "bücher"}],
+    [{"host": ""}, {"port": 0}, {"security": "ssl"}, {"connections": 0}],
 )
 def test_a_wrong_setting_is_named(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):

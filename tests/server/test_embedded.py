@@ -19,6 +19,7 @@ from channels.doubles.faults import Fault, Faults
 from channels.doubles.http import HttpDouble
 from channels.doubles.smtp import SmtpDouble
 from channels.email import EmailProvider, SmtpConfig
+from channels.mime import MailConfig
 from channels.retry import RetryPolicy
 from channels.webhook import WebhookConfig
 from core.errors import InvalidInput
@@ -160,13 +161,13 @@ def test_every_option_of_a_provider_reaches_it() -> None:
         webhook_timeout_seconds=6.0,
         webhook_proxy="http://proxy:3128",
     )
+    assert MailConfig(**providers.mail(given)) == MailConfig(message_id_domain="example.com")
     assert SmtpConfig(**providers.smtp(given)) == SmtpConfig(
         host="mail.example.com",
         port=25,
         security="none",
         verify_certificate=False,
         local_hostname="worker.example.com",
-        message_id_domain="example.com",
         connections=3,
         connect_timeout=1.0,
         command_timeout=2.0,

@@ -16,7 +16,16 @@ from muster.v1 import feedback_pb2
 from muster.worker import CHANNELS, Channel
 
 FeedbackKind: TypeAlias = Literal[
-    "delivered", "opened", "clicked", "bounced", "complained", "unsubscribed", "replied", "suppressed", "token_removed"
+    "delivered",
+    "opened",
+    "clicked",
+    "bounced",
+    "complained",
+    "unsubscribed",
+    "replied",
+    "suppressed",
+    "token_removed",
+    "resubscribed",
 ]
 
 _REPORT: Final = Rpc("/muster.v1.FeedbackService/ReportFeedback", feedback_pb2.ReportFeedbackResponse)
@@ -52,7 +61,7 @@ def feedback(
         address: the email address, telephone number or device token; "": the user's present one.
         permanent: of a bounce: the address takes nothing at all.
         detail: the provider's words, for people; cut at 2,000 bytes.
-        url: of a click: where it led.
+        url: of a click: where it led; cut likewise.
 
     Raises:
         InvalidInput: CHOICE, for a kind or channel that there is not; VALUE_TYPE.
@@ -75,7 +84,7 @@ def feedback(
             address=address,
             permanent=permanent,
             detail=_cut(detail),
-            url=url,
+            url=_cut(url),
         )
     except (TypeError, ValueError, AttributeError) as error:
         raise InvalidInput(str(error), mend="texts are str", code="VALUE_TYPE") from error

@@ -3,6 +3,7 @@ said; it settles what was ambiguous; and what is made up, or wrong, changes noth
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,10 @@ from core import commands
 from core.commands import Feedback, FeedbackTaken
 from core.errors import InvalidInput
 from core.messaging import reading
+from core.messaging.consent import keys_of
 from core.messaging.feedback import EVENTS
 from core.messaging.keys import idempotency_key
+from core.messaging.suppressions import WHYS
 from core.profiles.records import RecordError
 from tests.core.project import DAY, FREE, HOUR, START, Project, contents
 
@@ -188,6 +191,64 @@ def test_word_about_an_address_is_of_everybody_who_has_it(project: Project) -> N
     assert counts(say(project, reply)) == (0, 1, 0)
     assert [len(events(project, who, "$campaign_reply")) for who in "abc"] == [1, 1, 0]
     assert counts(say(project, Feedback("replied", event_id="SM2", channel="sms", address="+1"))) == (0, 0, 1)
+
+
+def suppressed(project: Project, channel: Any, address: str) -> list[str]:
+    """Why an address is not sent to."""
+    key = keys_of(project.version, channel, [address])
+    return [why for why in WHYS if project.version.consent.suppressions.at(channel, why, "").inside(key)[0]]
+
+
+@pytest.mark.parametrize(
+    ("feedback", "whys"),
+    [
+        (Feedback("bounced", permanent=True), ["bounced"]),
+        (Feedback("bounced"), []),
+        (Feedback("complained"), ["complained"]),
+        (Feedback("unsubscribed"), ["unsubscribed"]),
+        (Feedback("suppressed"), []),
+        (Feedback("opened"), []),
+    ],
+)
+def test_what_suppresses_an_address(sent: Project, feedback: Feedback, whys: list[str]) -> None:
+    say(sent, replace(feedback, idempotency_key=key_of(sent, "a")))
+    say(sent, replace(feedback, idempotency_key=key_of(sent, "b"), address="Old@Example.COM"))
+    assert suppressed(sent, "email", "a@example.com") == whys
+    assert suppressed(sent, "email", "b@example.com") == []
+    assert suppressed(sent, "email", "Old@example.com") == whys
+    sent.message("next", "true")
+    reason = {"unsubscribed": "skipped:unsubscribed"}.get("".join(whys), f"skipped:suppressed:{''.join(whys)}")
+    assert sent.places("next")["a"] == (reason if whys else "queued")
+    assert sent.places("next")["b"] == "queued"
+
+
+def test_a_bounce_of_a_deleted_user_suppresses_the_address(sent: Project) -> None:
+    key = key_of(sent, "a")
+    sent.delete("a")
+    say(sent, Feedback("bounced", key, permanent=True, address="a@example.com"))
+    assert suppressed(sent, "email", "a@example.com") == ["bounced"]
+
+
+def test_an_operator_who_lets_an_address_go_is_not_overruled_by_old_word(sent: Project) -> None:
+    bounce = Feedback("bounced", key_of(sent, "a"), permanent=True)
+    say(sent, bounce)
+    sent.ask(commands.Unsuppress("email", ["a@example.com"]))
+    assert counts(say(sent, bounce)) == (0, 1, 0)
+    assert suppressed(sent, "email", "a@example.com") == []
+
+
+def test_stop_and_start_by_text_message(project: Project) -> None:
+    number = "+4915112345678"
+    stop = Feedback("unsubscribed", event_id="SM1", channel="sms", address=number)
+    start = Feedback("resubscribed", event_id="SM2", channel="sms", address=number)
+    assert counts(say(project, stop)) == (1, 0, 0), "nobody's number is kept from being sent to, too"
+    assert suppressed(project, "sms", number) == ["stop"]
+    project.set("a", **{"$phone": "+49 1511 2345678"})
+    assert counts(say(project, replace(start, event_id="SM3"), replace(stop, event_id="SM4"))) == (2, 0, 0)
+    assert suppressed(project, "sms", number) == ["stop"], "the last word counts"
+    assert counts(say(project, start)) == (1, 0, 0)
+    assert suppressed(project, "sms", number) == []
+    assert len(events(project, "a", "$unsubscribe")) == 1 and len(events(project, "a", "$resubscribe")) == 2
 
 
 def test_a_token_that_is_no_more_leaves_its_lists(sent: Project) -> None:

@@ -19,7 +19,7 @@ from typing import Any, Final
 from core import commands
 from core.bitmaps.population import Population
 from core.errors import Exhausted, MusterError, StoreError, Unavailable
-from core.group import Asked, Broken, decide, replay, to_log
+from core.group import Asked, Broken, decide, replay, to_log, was_unwatched
 from core.history import History, check_past
 from core.lanes import Lanes, Waiting
 from core.messaging.judge import Defective
@@ -409,9 +409,10 @@ class Engine:
     def _decide_and_append(self, group: list[Waiting], now: int) -> tuple[int, Any]:
         asked = [item.asked for item in group]
         defective: list[str] = []
+        unwatched = was_unwatched(self._version, now)
         while True:
             try:
-                draft = decide(self._version, now, asked, self._requests, defective)
+                draft = decide(self._version, now, asked, self._requests, defective, unwatched=unwatched)
                 break
             except Broken as broken:
                 _log.error("a %s failed unexpectedly and is refused", broken, exc_info=broken.asked.error)

@@ -23,12 +23,14 @@ from core.profiles import handlers as profiles
 from core.profiles.steps import EventsAdded, Gathered, ImportAdvanced, ProfilesChanged, UsersMerged
 from core.requests import MAX_REQUEST_ID_BYTES, Requests
 from core.settings import Settings, check_settings
-from core.values import MAX_MICROS, utf8_length
+from core.values import MAX_MICROS, MICROS_PER_SECOND, utf8_length
 from core.version import ClockMoved, Draft, SettingsChanged, Version
 
 FORMAT: Final = 1
 _APART_FROM_EVENTS: Final = (ImportAdvanced, ClockMoved)
 """Steps that are the same whether the events of the steps before are stored already or not."""
+_WATCHED: Final = 60 * MICROS_PER_SECOND
+"""Longest move of a real clock, which ticks every second, that counts as followed."""
 
 
 @record("answered")
@@ -105,11 +107,20 @@ def _selected(version: Version) -> dict[str, int]:
     return {m.key: version.messages.occurrences(m.key).selected for m in version.messages.all()}
 
 
-def _move_clock(work: Draft, to: int) -> None:
+def was_unwatched(version: Version, now: int) -> bool:
+    """Whether a real clock moved so far since a version that nobody followed it: the server was down, or stood still.
+
+    Moves after which nothing was decided are not in the log. After a crash the move that opening makes may therefore
+    seem longer than the server was down; but no run lies in what it seems longer by, as a run is always recorded.
+    """
+    return version.settings.clock == "real" and now - version.now > _WATCHED
+
+
+def _move_clock(work: Draft, to: int, unwatched_since: int = 0) -> None:
     after = work.now
     if to > after:
-        work.do(ClockMoved(to))
-        judge.advance(work, after, to)
+        work.do(ClockMoved(to, unwatched_since))
+        judge.advance(work, after, to, unwatched_since)
 
 
 def check_move(version: Version, to: int) -> None:
@@ -140,7 +151,13 @@ class Broken(Exception):
 
 
 def decide(
-    version: Version, now: int, group: Sequence[Asked], requests: Requests, defective: Collection[str] = ()
+    version: Version,
+    now: int,
+    group: Sequence[Asked],
+    requests: Requests,
+    defective: Collection[str] = (),
+    *,
+    unwatched: bool = False,
 ) -> Draft:
     """Decide a group; answers and refusals are put into `group`.
 
@@ -149,6 +166,7 @@ def decide(
         now: the group's instant in micros, not before `version.now`.
         group: the commands in order; a MoveClock moves the clock where it stands.
         defective: messages whose judgement failed: they are paused before anything else.
+        unwatched: nobody followed the clock since `version`: see `was_unwatched`.
 
     Returns:
         The draft, with its steps.
@@ -160,7 +178,7 @@ def decide(
     draft = version.fork()
     for key in defective:
         judge.pause_defective(draft, key)
-    _move_clock(draft, now)
+    _move_clock(draft, now, version.now if unwatched else 0)
     for asked in group:
         if _was_answered(asked, requests, draft.now):
             continue
@@ -265,7 +283,7 @@ def follow(version: Version, steps: Iterable[object], decided: Collection[str]) 
         if isinstance(step, ClockMoved):
             _settle(draft)
             draft.start_touching()
-            _move_clock(draft, step.to)
+            _move_clock(draft, step.to, step.unwatched_since)
         elif isinstance(step, AudienceSaved):
             audiences.saved(draft, step.definition)
         else:

@@ -17,6 +17,7 @@ from core.evaluator.audience import AudienceDeleted, Audiences, AudienceSaved
 from core.messaging.book import Messages
 from core.messaging.consent_book import Consent, TopicDeleted, TopicSaved
 from core.messaging.effects import Assigned, Caused, Defined, Inboxed, Moved, Noted, Selected
+from core.messaging.runs import Fired
 from core.messaging.suppressions import AddressesReleased, AddressesSuppressed
 from core.profiles.identity import Users
 from core.profiles.steps import (
@@ -43,7 +44,7 @@ _PROFILE_STEPS: Final = (
     UsersIssued,
     ImportAdvanced,
 )
-_MESSAGE_STEPS: Final = (Selected, Moved, Assigned, Defined, Caused, Inboxed)
+_MESSAGE_STEPS: Final = (Selected, Moved, Assigned, Defined, Caused, Inboxed, Fired)
 _CONSENT_STEPS: Final = (AddressesSuppressed, AddressesReleased, TopicSaved, TopicDeleted)
 
 
@@ -58,9 +59,14 @@ class SettingsChanged:
 @record("clock_moved")
 @dataclass(frozen=True, slots=True)
 class ClockMoved:
-    """Step of the log: the project is at this instant now, in micros."""
+    """Step of the log: the project is at this instant now, in micros.
+
+    `unwatched_since`, in micros: nobody could decide anything from then until `to`, as the server was down or stood
+    still; 0 where the clock was followed.
+    """
 
     to: int
+    unwatched_since: int = 0
 
 
 class Version:

@@ -12,7 +12,7 @@ from core.errors import InvalidInput
 from core.evaluator.audience import AudienceDefinition, AudienceDeleted, AudienceSaved
 from core.evaluator.time_use import launch_problems
 from core.messaging.compiled import compile_message, listed_audiences
-from core.messaging.definitions import Asap, MessageDefinition
+from core.messaging.definitions import MessageDefinition
 from core.messaging.judge import judge_everybody
 from core.messaging.work import Work
 from core.profiles.steps import UsersIssued
@@ -57,7 +57,7 @@ def saved(work: Work, definition: AudienceDefinition) -> None:
 
 
 def _naming(work: Work, name: str) -> list[MessageDefinition]:
-    live = [m for m in work.messages.live() if isinstance(m.schedule, Asap)]
+    live = [m for m in work.messages.live() if m.by_match]
     return [m for m in live if name in listed_audiences(compile_message(work, m))]
 
 

@@ -25,6 +25,7 @@ from core.messaging.inbox import Inbox
 from core.messaging.ledger import WAITING, Ledger
 from core.messaging.marks import Marks
 from core.messaging.occurrences import FIRST, Occurrences
+from core.messaging.runs import Fired
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -109,7 +110,7 @@ class Messages:
             self._owned.add(key)
         return self._occurrences[key]
 
-    def apply(self, effect: Selected | Moved | Assigned | Defined | Caused | Inboxed) -> None:
+    def apply(self, effect: Selected | Moved | Assigned | Defined | Caused | Inboxed | Fired) -> None:
         """Apply a decision."""
         if isinstance(effect, Selected):
             self._writable(effect.key).write(effect.occurrence, lambda ledger: ledger.select(effect))
@@ -119,6 +120,8 @@ class Messages:
             self._writable(effect.key).write(effect.occurrence, lambda ledger: ledger.assign(effect))
         elif isinstance(effect, Caused):
             self._writable(effect.key).write(effect.occurrence, lambda ledger: ledger.keep_causes(effect))
+        elif isinstance(effect, Fired):
+            self._writable(effect.key).runs.add(effect)
         elif isinstance(effect, Defined):
             key = effect.definition.key
             self._definitions = {**self._definitions, key: effect.definition}

@@ -12,7 +12,7 @@ from core.codec import decode, encode
 from core.errors import InvalidExpression, InvalidTemplate
 from core.evaluator.parse import Parsed, parse
 from core.evaluator.time_use import TimeUse, analyse, launch_problems
-from core.messaging.definitions import Asap, ChannelName, EmailSource, MessageDefinition, SmsSource, Source
+from core.messaging.definitions import ChannelName, EmailSource, MessageDefinition, SmsSource, Source
 from core.messaging.push_source import PushSource
 from core.messaging.work import View
 from core.render import Content, compile_email, compile_push, compile_sms, compile_webhook
@@ -142,7 +142,7 @@ def refuse_unknown_time(compiled: Compiled, definition: MessageDefinition) -> No
     Raises:
         InvalidExpression: TIME_USE_UNKNOWN, with the position.
     """
-    if not isinstance(definition.schedule, Asap):
+    if not definition.by_match:
         return
     for problem in launch_problems(compiled.targeting):
         problem.field = "message.targeting"
@@ -155,7 +155,7 @@ def refuse_event_in_schedule(compiled: Compiled, definition: MessageDefinition) 
     Raises:
         InvalidTemplate: EVENT_WITHOUT_CAUSE.
     """
-    if not isinstance(definition.schedule, Asap) and compiled.content.requires_event:
+    if not definition.by_match and compiled.content.requires_event:
         raise InvalidTemplate(
             "the content reads `event`, and no event causes a scheduled message",
             field="message.content",

@@ -12,7 +12,10 @@ from core.errors import InvalidInput
 from core.limits import check_percent
 from core.messaging.goal import Goal, check_goal
 from core.messaging.push_source import PushSource
-from core.values import MAX_MICROS, MICROS_PER_SECOND, MIN_MICROS
+from core.messaging.schedules import BY_MATCH, Schedule, check_schedule
+from core.messaging.schedules import Asap as Asap
+from core.messaging.schedules import Once as Once
+from core.values import MICROS_PER_SECOND
 
 DEFAULT_EXPIRY: Final = 72 * 3600 * MICROS_PER_SECOND
 DEFAULT_WEBHOOK_BATCH: Final = 500
@@ -21,20 +24,6 @@ _KEY: Final = re.compile(r"[a-z][a-z0-9_-]{0,62}\Z")
 
 State = Literal["draft", "live", "paused", "ended"]
 ChannelName = Literal["email", "webhook", "sms", "push"]
-
-
-@record("asap")
-@dataclass(frozen=True, slots=True)
-class Asap:
-    """Sent the first time a user goes from not matching to matching; once ever."""
-
-
-@record("once")
-@dataclass(frozen=True, slots=True)
-class Once:
-    """Sent to everybody who matches at one instant, `at` in micros UTC."""
-
-    at: int
 
 
 @record("email_source")
@@ -94,12 +83,15 @@ class MessageDefinition:
     `topic` is what one unsubscribes from on its own, "" for none. `once_per_address`: whether it goes to one only of the
     users who share an address; None: as is usual on the channel.
     `divided_at`: the instant at which the groups' shares were last changed after the launch, 0 for never.
+    users who share an address; None: as is usual on the channel. `grace`: how late a missed run may fire; 0: as
+    `core.messaging.firings.grace` says. `most_per_user`: how many occurrences may reach one user, 0: any number; 1 means
+    only those who never had it. `fired_at` is of one-time messages of older releases: when it was sent.
     """
 
     key: str
     title: str
     targeting: str
-    schedule: Asap | Once
+    schedule: Schedule
     content: Source
     max_recipients: int = 0
     expires_after: int = 0
@@ -115,11 +107,18 @@ class MessageDefinition:
     once_per_address: bool | None = None
     goal: Goal | None = None
     divided_at: int = 0
+    grace: int = 0
+    most_per_user: int = 0
 
     @property
     def channel(self) -> ChannelName:
         """The channel that the content is for."""
         return CHANNEL_OF[type(self.content)]
+
+    @property
+    def by_match(self) -> bool:
+        """Whether it is sent as users come to match, and not at a time or on a call."""
+        return isinstance(self.schedule, BY_MATCH)
 
     @property
     def expiry(self) -> int:
@@ -142,6 +141,8 @@ _EDITABLE_PAUSED: Final = frozenset(
         "topic",
         "once_per_address",
         "goal",
+        "grace",
+        "most_per_user",
     }
 )
 EDITABLE: Final = {
@@ -182,15 +183,7 @@ def check_definition(definition: MessageDefinition) -> None:
             mend="write CEL, or `true` for everybody",
             code="NO_TARGETING",
         )
-    schedule = definition.schedule
-    if not isinstance(schedule, Asap | Once):
-        raise InvalidInput(
-            "there is no schedule", field="message.schedule", mend="set asap or once", code="NO_SCHEDULE"
-        )
-    if isinstance(schedule, Once) and not MIN_MICROS <= schedule.at <= MAX_MICROS:
-        raise InvalidInput(
-            "the time is out of range", field="message.once.time", mend="years 0001 to 9999", code="TIME_OUT_OF_RANGE"
-        )
+    check_schedule(definition.schedule)
     if type(definition.content) not in CHANNEL_OF:
         raise InvalidInput(
             "there is no content",
@@ -209,6 +202,14 @@ def check_definition(definition: MessageDefinition) -> None:
     check_percent(definition.control_percent, "message.control_percent")
     if definition.goal is not None:
         check_goal(definition.goal, "message.goal")
+    if definition.grace < 0:
+        raise InvalidInput(
+            "a negative duration", field="message.grace", mend="a positive duration", code="INVALID_DURATION"
+        )
+    if definition.most_per_user < 0:
+        raise InvalidInput(
+            "a negative limit", field="message.most_per_user", mend="0 for no limit", code="INVALID_LIMIT"
+        )
     content = definition.content
     if isinstance(content, WebhookSource) and not 0 <= content.batch_size <= MAX_WEBHOOK_BATCH:
         raise InvalidInput(

@@ -15,6 +15,7 @@ from pyroaring import BitMap
 
 from core.codec import record
 from core.messaging.definitions import MessageDefinition
+from core.messaging.runs import Fired
 from core.values import Value
 
 DeliveryState = Literal["held_out", "skipped", "deferred", "queued", "begun", "sent", "failed", "ambiguous"]
@@ -45,6 +46,8 @@ ENDED: Final = "ended"
 MERGED: Final = "merged"
 DELETED: Final = "deleted"
 ONCE: Final = "once"
+SUPERSEDED: Final = "superseded"
+LOCAL_TIME_PAST: Final = "local_time_past"
 
 
 def is_open(reason: str) -> bool:
@@ -165,4 +168,4 @@ class Noted:
     times: npt.NDArray[np.int64] | None = None
 
 
-Effect = Selected | Moved | Assigned | Defined | Caused | Inboxed | Noted
+Effect = Selected | Moved | Assigned | Defined | Caused | Inboxed | Noted | Fired

@@ -21,11 +21,12 @@ from core.messaging import consent, once_per_address
 from core.messaging.address_index import address_kind
 from core.messaging.cause import causes_of
 from core.messaging.compiled import Compiled
-from core.messaging.definitions import Asap, MessageDefinition
+from core.messaging.definitions import MessageDefinition
 from core.messaging.effects import BACKFILLED, MISSING_EVENT, MISSING_PROPERTY, NO_LONGER_MATCHES, UNREACHABLE
 from core.messaging.groups import GHOSTS, sides
 from core.messaging.reasons import describe
 from core.messaging.rows import Pairs, inside
+from core.messaging.schedules import Asap
 from core.messaging.work import View
 from core.values import Value
 
@@ -132,10 +133,22 @@ def _match(asked: Asked, users: BitMap) -> list[Stop]:
 
 def _once(asked: Asked, users: BitMap) -> list[Stop]:
     ledger = asked.view.messages.ledger(asked.definition.key, asked.occurrence)
-    return [Stop("once", users - ledger.open_to(users))]
+    fresh = ledger.open_to(users)
+    return [
+        Stop("once", users - fresh),
+        Stop("most_per_user", fresh & had_enough(asked.view, asked.definition, asked.occurrence)),
+    ]
+
+
+def had_enough(view: View, definition: MessageDefinition, occurrence: int) -> BitMap:
+    """Whom a message has reached as often as it may, in other occurrences than one."""
+    most = definition.most_per_user
+    return view.messages.occurrences(definition.key).reached(most, besides=occurrence) if most else BitMap()
 
 
 def _once_words(asked: Asked, stop: Stop) -> str:
+    if stop.reason == "most_per_user":
+        return f"other occurrences reached the user {asked.definition.most_per_user} times, the most for one"
     ledger = asked.view.messages.ledger(asked.definition.key, asked.occurrence)
     place = ledger.place(stop.users.min())
     if place is None:
@@ -166,7 +179,7 @@ def _properties(asked: Asked, users: BitMap) -> list[Stop]:
 def _event(asked: Asked, users: BitMap) -> list[Stop]:
     """Of new matches only: the event that caused one is kept with it."""
     content = asked.compiled.content
-    if asked.moment != "decide" or not content.needs_event or not isinstance(asked.definition.schedule, Asap):
+    if asked.moment != "decide" or not content.needs_event or not asked.definition.by_match:
         return []
     asked.causes = causes_of(asked.view, asked.compiled, asked.pairs(users))
     return [Stop(MISSING_EVENT, users - BitMap(list(asked.causes)))] if content.requires_event else []

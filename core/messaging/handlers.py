@@ -18,7 +18,7 @@ from core.messaging.compiled import (
     refuse_unknown_time,
 )
 from core.messaging.consent import refuse_unknown_topic
-from core.messaging.definitions import Asap, MessageDefinition, Once, changed, check_definition
+from core.messaging.definitions import MessageDefinition, changed, check_definition
 from core.messaging.devices import removed_by
 from core.messaging.effects import (
     ENDED,
@@ -29,10 +29,13 @@ from core.messaging.effects import (
     InboxEntry,
     Moved,
 )
-from core.messaging.judge import fire, judge_everybody
+from core.messaging.firings import Homes, due
+from core.messaging.judge import judge_everybody, settle_runs
 from core.messaging.keys import read_key
+from core.messaging.launches import check_times, fire_at_launch
 from core.messaging.outcomes import DELIVERED, Word, lose_all, note, repeat_only_to_who_drops
 from core.messaging.render import unchanged
+from core.messaging.schedules import settled
 from core.messaging.work import View, Work
 from core.profiles.identity import NOBODY
 from core.profiles.records import MAX_BATCH
@@ -98,11 +101,14 @@ def update(work: Work, command: commands.UpdateMessage) -> MessageDefinition:
     return fresh
 
 
-def check_launch(view: View, key: str, etag: str = "") -> Compiled:
+def check_launch(view: View, key: str, etag: str = "", *, asked_only: bool = False) -> Compiled:
     """The working parts of a draft that may be launched now.
 
+    Arguments:
+        asked_only: nothing is launched, and what a launch must be told may be left unsaid.
+
     Raises:
-        NotFound: MESSAGE_NOT_FOUND; StaleEtag; FailedPrecondition: NOT_A_DRAFT; InvalidInput: SCHEDULE_IN_PAST;
+        NotFound: MESSAGE_NOT_FOUND; StaleEtag; FailedPrecondition: NOT_A_DRAFT; InvalidInput: SCHEDULE_IN_PAST, PAST_REQUIRED;
             InvalidExpression: TIME_USE_UNKNOWN.
     """
     present = view.messages.get(key)
@@ -116,10 +122,7 @@ def check_launch(view: View, key: str, etag: str = "") -> Compiled:
         )
     compiled = compile_message(view, present)
     refuse_unknown_time(compiled, present)
-    if isinstance(present.schedule, Once) and present.schedule.at < view.now:
-        raise InvalidInput(
-            "the scheduled time is past", field="message.once.time", mend="a time from now on", code="SCHEDULE_IN_PAST"
-        )
+    check_times(view, present, asked_only=asked_only)
     return compiled
 
 
@@ -131,20 +134,21 @@ def launch(work: Work, command: commands.LaunchMessage) -> MessageDefinition:
     """
     compiled = check_launch(work, command.key, command.etag)
     present = work.messages.get(command.key)
-    if isinstance(present.schedule, Asap) and command.existing is None:
+    if present.by_match and command.existing is None:
         raise InvalidInput(
             "what becomes of those who match already is not said",
             field="existing",
             mend="EXISTING_SEND or EXISTING_SKIP",
             code="EXISTING_REQUIRED",
         )
-    live = replace(present, state="live", launched_at=work.now, revision=present.revision + 1)
+    schedule = settled(present.schedule, work.now, work.settings.time_zone)
+    live = replace(present, state="live", schedule=schedule, launched_at=work.now, revision=present.revision + 1)
     work.do(Defined(live))
-    if isinstance(live.schedule, Asap):
+    if live.by_match:
         skip = MATCHED_AT_LAUNCH if command.existing == "skip" else ""
         judge_everybody(work, live, compiled, work.now, skip=skip)
-    elif live.schedule.at == work.now:
-        fire(work, live, work.now)
+    else:
+        fire_at_launch(work, live)
     return work.messages.get(command.key)
 
 
@@ -220,13 +224,10 @@ def resume(work: Work, command: commands.ResumeMessage) -> MessageDefinition:
     live = work.messages.get(command.key)
     if live.state != "live":  # the limit was reached again
         return live
-    if isinstance(live.schedule, Asap):
+    if live.by_match:
         judge_everybody(work, live, compiled, work.now)
-    elif not live.fired_at and live.schedule.at <= work.now:
-        if work.now - live.schedule.at <= live.expiry:
-            fire(work, live, work.now)
-        else:
-            work.do(Defined(replace(live, state="ended", pause_reason="missed", revision=live.revision + 1)))
+    else:
+        settle_runs(work, live.key, due(work, live.schedule, Homes(work), present.paused_at, work.now))
     return work.messages.get(command.key)
 
 

@@ -24,15 +24,21 @@ from core.evaluator.parse import Parsed
 from core.evaluator.time_use import crossings, global_instants
 from core.messaging.admission import admit, rejudge
 from core.messaging.compiled import Compiled, compile_message
-from core.messaging.definitions import Asap, MessageDefinition
-from core.messaging.effects import BACKFILLED, Defined
-from core.messaging.gates import matching
+from core.messaging.definitions import MessageDefinition
+from core.messaging.effects import BACKFILLED, SUPERSEDED, Defined, Moved, is_open
+from core.messaging.firings import Homes, Run, due, next_run, unpunctual
+from core.messaging.gates import had_enough, matching
+from core.messaging.occurrences import FIRST
 from core.messaging.rows import Instants, Ordinals, array_of, at_once, inside
+from core.messaging.runs import Fired, Outcome
+from core.messaging.schedules import Once
 from core.messaging.work import Work
 from core.values import MICROS_PER_DAY
 
 JUDGEMENT_FAILED: Final = "judgement_failed"
 """Why a message pauses whose judgement met a defect: it must not keep others from being judged, nor events out."""
+MISSED: Final = "missed"
+"""Why a one-time message ended that nobody could be sent."""
 _MOST_GATHERED: Final = BLOCK_ROWS
 """Touched users who are judged side by side: one block of them. More are judged where they stand."""
 _SPAN: Final = 32 * MICROS_PER_DAY
@@ -80,8 +86,23 @@ def pause_defective(work: Work, key: str) -> None:
 
 def judge_everybody(work: Work, definition: MessageDefinition, compiled: Compiled, at: int, *, skip: str = "") -> None:
     """Select all who match at an instant and were not selected before."""
-    new = matching(work, compiled.targeting, None, at) - work.messages.ledger(definition.key).closed_to
-    admit(work, definition, compiled, *at_once(new, at), skip=skip)
+    _judge_at_once(work, definition, compiled, None, at, skip=skip)
+
+
+def _judge_at_once(
+    work: Work,
+    definition: MessageDefinition,
+    compiled: Compiled,
+    among: BitMap | None,
+    at: int,
+    *,
+    skip: str = "",
+    occurrence: int = FIRST,
+) -> None:
+    """Select, of some users (None: all), those who match at an instant and whom the occurrence may select."""
+    new = matching(work, compiled.targeting, among, at) - work.messages.ledger(definition.key, occurrence).closed_to
+    new -= had_enough(work, definition, occurrence)
+    admit(work, definition, compiled, *at_once(new, at), skip=skip, occurrence=occurrence)
 
 
 def _spans(after: int, upto: int, everywhere: Sequence[int], users: int) -> Iterator[tuple[int, int, list[int]]]:
@@ -166,22 +187,68 @@ def _first_matches(
     return np.concatenate(found_ordinals), np.concatenate(found_instants)
 
 
-def advance(work: Work, after: int, upto: int) -> None:
-    """Decide what time alone decides in (after, upto], for every live message. `work.now` is already `upto`."""
+def advance(work: Work, after: int, upto: int, unwatched_since: int = 0) -> None:
+    """Decide what time alone decides in (after, upto], for every live message. `work.now` is already `upto`.
+
+    Arguments:
+        unwatched_since: from when on nobody could decide anything until `upto`, in micros; 0: everything was watched.
+            Runs of that time are late, or missed. Who comes to match by time does so at the instant, all the same.
+    """
+    homes = Homes(work)
+    watched = unwatched_since or upto
     for definition in work.messages.live():
-        schedule = definition.schedule
         with _attributed(definition):
-            if isinstance(schedule, Asap):
+            if definition.by_match:
                 _cross(work, definition, compile_message(work, definition), after, upto)
-            elif not definition.fired_at and schedule.at <= upto:
-                fire(work, definition, schedule.at)
+            else:
+                for run in due(work, definition.schedule, homes, after, watched):
+                    fire(work, definition.key, run, "fired", run.at)
+                settle_runs(work, definition.key, due(work, definition.schedule, homes, watched, upto))
 
 
-def fire(work: Work, definition: MessageDefinition, at: int) -> None:
-    """The one occurrence of a scheduled message: everybody who matches at that instant."""
-    fired = replace(definition, fired_at=at, revision=definition.revision + 1)
-    work.do(Defined(fired))
-    judge_everybody(work, fired, compile_message(work, fired), at)
+def settle_runs(work: Work, key: str, runs: Sequence[Run]) -> None:
+    """Decide now about runs whose own instants passed while nobody could judge them, in the order of these.
+
+    A one-time message that has nothing to come, and never had anything but missed runs, ends.
+    """
+    definition = work.messages.get(key)
+    if definition.state != "live" or not runs:
+        return
+    for run, outcome in unpunctual(runs, definition, work.now):
+        if outcome == "late" and work.messages.get(key).state == "live":
+            fire(work, key, run, "late", work.now)
+        else:
+            work.do(Fired(key, run.occurrence, run.at, work.now, "missed"))
+    missed = all(one.outcome == "missed" for one in work.messages.occurrences(key).runs.all(key))
+    if missed and isinstance(definition.schedule, Once) and next_run(work, definition.schedule, work.now) is None:
+        work.do(Defined(replace(definition, state="ended", pause_reason=MISSED, revision=definition.revision + 1)))
+
+
+def fire(work: Work, key: str, run: Run, outcome: Outcome, at: int, *, skip: str = "") -> None:
+    """A run of a live message: everybody it is for who matches is selected; earlier runs are over for them.
+
+    Arguments:
+        at: when it is judged, in micros.
+        skip: a reason for which all of them are skipped.
+    """
+    definition = work.messages.get(key)
+    if definition.state != "live":  # an earlier run paused it
+        return
+    work.do(Fired(key, run.occurrence, run.at, at, outcome))
+    _supersede(work, key, run)
+    compiled = compile_message(work, definition)
+    _judge_at_once(work, definition, compiled, run.users, at, skip=skip, occurrence=run.occurrence)
+
+
+def _supersede(work: Work, key: str, run: Run) -> None:
+    """Nobody waits for an earlier run any more of those whom a new one is for."""
+    for occurrence, ledger in work.messages.occurrences(key).active():
+        if occurrence >= run.occurrence:
+            continue
+        for reason, skipped in ledger.reasons("skipped"):
+            users = skipped.copy() if run.users is None else skipped & run.users
+            if users and is_open(reason):
+                work.do(Moved(key, users, "skipped", reason, "skipped", SUPERSEDED, occurrence=occurrence))
 
 
 def judge_touched(work: Work) -> None:
@@ -212,7 +279,7 @@ def _gathered(work: Work) -> Gathered | None:
 
 def _judge_touched(work: Work, definition: MessageDefinition, touched: Gathered | None) -> None:
     compiled = compile_message(work, definition)
-    if isinstance(definition.schedule, Asap):
+    if definition.by_match:
         _judge_new(work, definition, compiled, touched)
     if definition.state == "live":
         touched_users: BitMap | None = None

@@ -8,6 +8,7 @@ from typing import Final
 from pyroaring import BitMap
 
 from core.messaging.ledger import Ledger
+from core.messaging.runs import Runs
 from core.values import pack, unpack
 
 FIRST: Final = 0
@@ -23,10 +24,12 @@ class Occurrences:
 
     Attributes:
         ever: every user who was selected, or is marked, in any of them. Who went by a merge may be among them.
+        runs: what became of the runs of a message that is sent by time.
     """
 
     def __init__(self) -> None:
         self.ever = BitMap()
+        self.runs = Runs()
         self._ledgers: dict[int, Ledger] = {FIRST: Ledger()}
         self._active: frozenset[int] = frozenset()
         self._owned: set[int] = {FIRST}
@@ -36,6 +39,7 @@ class Occurrences:
         """A copy whose ledgers are copied when first written."""
         twin = Occurrences.__new__(Occurrences)
         twin.ever = self.ever
+        twin.runs = self.runs.fork()
         twin._ledgers, twin._active = dict(self._ledgers), self._active
         twin._owned = set()
         twin._numbers_saved = self._numbers_saved
@@ -92,21 +96,40 @@ class Occurrences:
             found.append((FIRST, rest))
         return sorted(found, key=lambda one: one[0])
 
+    def reached(self, most: int, *, besides: int) -> BitMap:
+        """The users whom so many occurrences reached, may have reached or are to reach, ghosts included.
+
+        Arguments:
+            most: at least 1.
+            besides: the number of an occurrence that does not count.
+        """
+        levels = [BitMap() for _ in range(most)]
+        for number, ledger in self.all():
+            if number != besides and ledger.closed_to:
+                here = ledger.selected - ledger.state("skipped") - ledger.state("failed") | ledger.marked
+                for level, users in enumerate(levels):
+                    levels[level], here = users | here, users & here
+                    if not here:
+                        break
+        return levels[-1]
+
     def dirty_pages(self, key: str) -> Iterator[tuple[bytes, bytes | None]]:
         """Pages that changed since `clean`; None = deleted."""
         if not self._numbers_saved:
             yield _NUMBERS + key.encode(), pack(sorted(self._ledgers))
         for number, ledger in self.all():
             yield from ledger.dirty_pages(_prefix(key, number))
+        yield from self.runs.dirty_pages(key)
 
     @property
     def is_clean(self) -> bool:
         """Whether `dirty_pages` gives none."""
-        return self._numbers_saved and all(ledger.is_clean for ledger in self._ledgers.values())
+        return self._numbers_saved and self.runs.is_clean and all(ledger.is_clean for ledger in self._ledgers.values())
 
     def clean(self) -> None:
         """Forget what is dirty: a checkpoint has it."""
         self._numbers_saved = True
+        self.runs.clean()
         for number, ledger in self.all():
             if not ledger.is_clean:
                 self.write(number, Ledger.clean)
@@ -114,6 +137,7 @@ class Occurrences:
     def soil(self, frozen: Occurrences) -> None:
         """Mark again what `frozen` had not saved: its checkpoint failed."""
         self._numbers_saved = self._numbers_saved and frozen._numbers_saved
+        self.runs.soil(frozen.runs)
         for number, ledger in frozen._ledgers.items():
             if not ledger.is_clean:
                 self.write(number, lambda mine, theirs=ledger: mine.soil(theirs))  # type: ignore[misc]
@@ -128,6 +152,7 @@ class Occurrences:
                     ledger = Ledger.load(_prefix(key, number), scan)
                     occurrences._ledgers[number] = ledger
                     occurrences.ever = occurrences.ever | ledger.closed_to
+        occurrences.runs = Runs.load(key, scan)
         occurrences._active = frozenset(number for number, ledger in occurrences._ledgers.items() if ledger.is_active)
         occurrences._owned = set()
         occurrences._numbers_saved = True

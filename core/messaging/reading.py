@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, Final
 
@@ -14,18 +14,22 @@ from pyroaring import BitMap
 from core.evaluator.asking import LeafCount, NameWarning, explain_user, leaf_counts, warnings
 from core.messaging.cause import causes_of, latest_event
 from core.messaging.compiled import compile_message
-from core.messaging.definitions import Asap, MessageDefinition, State
+from core.messaging.definitions import MessageDefinition, State
 from core.messaging.effects import STATES, DeliveryState, InboxEntry, is_open
+from core.messaging.firings import next_run
 from core.messaging.gates import Asked, concerning, matching, through
 from core.messaging.keys import idempotency_key
+from core.messaging.launches import users_past
 from core.messaging.ledger import Ledger
 from core.messaging.refusals import words_of_refusal
 from core.messaging.render import HandOff, Obstacle, is_allowed, render_users
 from core.messaging.rows import at_once
+from core.messaging.runs import Fired
 from core.messaging.work import View
 from core.profiles.reading import find
 
 _ROWS: Final = 10_000
+_RUNS: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +37,7 @@ class Forecast:
     """What a launch would do now.
 
     `missing`: of the reachable, how many lack each property the template needs. `ready`: of the reachable, who lack
-    nothing, and so would be sent to.
+    nothing, and so would be sent to. `past`: of the matching, in whose own zone the time of sending is past.
     """
 
     matching: int
@@ -42,6 +46,7 @@ class Forecast:
     missing: dict[str, int]
     warnings: list[NameWarning]
     leaves: list[LeafCount]
+    past: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +82,8 @@ class OccurrenceCounts:
 class Report:
     """A message accounted for, over all its occurrences and by each that selected anybody.
 
-    `per_day`: (start of a UTC day in micros, users selected).
+    `per_day`: (start of a UTC day in micros, users selected). `runs`: the newest runs of one that is sent by time, and
+    `next_run` the instant (micros) of the next, while it is live.
     """
 
     definition: MessageDefinition
@@ -87,6 +93,8 @@ class Report:
     per_day: list[tuple[int, int]]
     now: int
     occurrences: list[OccurrenceCounts]
+    runs: list[Fired] = field(default_factory=list)
+    next_run: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +188,7 @@ def forecast(view: View, key: str) -> Forecast:
         having = matching(view, parsed, reachable, view.now)
         missing[name] = len(reachable) - len(having)
         ready = ready & having
-    if compiled.content.requires_event and isinstance(definition.schedule, Asap):
+    if compiled.content.requires_event and definition.by_match:
         ready = BitMap(causes_of(view, compiled, at_once(ready, view.now)))
     return Forecast(
         len(matched),
@@ -189,6 +197,7 @@ def forecast(view: View, key: str) -> Forecast:
         {name: count for name, count in missing.items() if count},
         warnings(view.population, compiled.targeting),
         leaf_counts(view.population, compiled.targeting, view.now),
+        len(matched & users_past(view, definition)),
     )
 
 
@@ -234,7 +243,11 @@ def report(view: View, key: str) -> Report:
         if span is not None:
             occurrences.append(OccurrenceCounts(number, *span, counts([ledger], ended=ended)))
     together = counts([ledger for _, ledger in ledgers], ended=ended)
-    return Report(definition, together, not problems, problems, sorted(per_day.items()), view.now, occurrences)
+    runs = view.messages.occurrences(key).runs.newest(_RUNS, key)
+    following = next_run(view, definition.schedule, view.now) if definition.state == "live" else None
+    return Report(
+        definition, together, not problems, problems, sorted(per_day.items()), view.now, occurrences, runs, following
+    )
 
 
 def preview(view: View, key: str, distinct_id: str) -> Preview:

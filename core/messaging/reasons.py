@@ -19,6 +19,8 @@ _REASONS: Final = {
     "no_longer_matches": "the user no longer matched when it was to be sent",
     "expired": "it waited longer than the message's expires_after",
     "ended": "the message ended before it was sent",
+    "superseded": "the next run came before what kept the user from this one was gone",
+    "local_time_past": "the time was past in the user's zone at the launch, which was told to skip those",
     "merged": "the user was merged into another, whose delivery counts",
     "deleted": "the user was deleted",
     "once": "an id of this user had it before its user was deleted, or it may have reached the user by another hand-off",

@@ -13,6 +13,7 @@ from typing import Any, Final
 from core.errors import InvalidInput
 from server.cli.arguments import instant_of, length_of
 from server.cli.context import read_text
+from server.cli.schedules import schedule_of
 from server.names import nearest
 
 _KEY: Final = re.compile(r"[a-z][a-z0-9_-]{0,62}\Z")
@@ -28,6 +29,8 @@ _TOP: Final[dict[str, type]] = {
     "topic": str,
     "once_per_address": bool,
     "goal": dict,
+    "most_per_user": int,
+    "grace": str,
     "email": dict,
     "webhook": dict,
     "sms": dict,
@@ -40,6 +43,7 @@ _PLAIN: Final = (
     "control_percent",
     "topic",
     "once_per_address",
+    "most_per_user",
 )
 """Fields that are given on as they stand in the file."""
 _EMAIL: Final[dict[str, type]] = {
@@ -127,9 +131,10 @@ def read_message(path: str) -> MessageFile:
         if name in table:
             fields[name] = table[name]
     if "schedule" in table:
-        fields["schedule"] = _schedule(table["schedule"])
-    if "expires_after" in table:
-        fields["expires_after"] = length_of(table["expires_after"], "expires_after")
+        fields["schedule"] = _schedule(path, table["schedule"])
+    for name in ("expires_after", "grace"):
+        if name in table:
+            fields[name] = length_of(table[name], name)
     if "goal" in table:
         fields["goal"] = goal_of(path, table["goal"])
     for channel, known in _CONTENTS.items():
@@ -159,7 +164,7 @@ def _check(path: str, place: str, table: Mapping[str, Any], known: Mapping[str, 
             mend = f"did you mean {near!r}?" if near else f"one of {', '.join(known)}"
             raise _refusal(path, place + name, "a message has no such field", mend)
         kind = known[name]
-        if name == "schedule" and isinstance(value, datetime | date):
+        if name == "schedule" and isinstance(value, datetime | date | dict):
             continue
         fits = isinstance(value, (int, float) if kind is float else kind)
         fits = fits and (kind is bool or not isinstance(value, bool))
@@ -180,7 +185,9 @@ def _check_buttons(path: str, place: str, buttons: list[Any]) -> None:
         _check(path, f"{place}[{number}].", button, _BUTTON)
 
 
-def _schedule(value: Any) -> datetime | str:
+def _schedule(path: str, value: Any) -> Any:
+    if isinstance(value, dict):
+        return schedule_of(path, value)
     if isinstance(value, datetime):
         return value if value.tzinfo is not None else value.replace(tzinfo=UTC)
     if isinstance(value, date):
@@ -223,6 +230,8 @@ user.plan == "free" && user["Last login"] < now - duration("336h")
 # "asap": as soon as someone comes to match, by what they do or by time alone; once ever.
 # Or an instant, at which it is sent to everybody who matches: schedule = 2026-01-31T09:00:00Z
 schedule = "asap"
+# At nine in each user's own zone: schedule = { local_time = "2026-01-31T09:00", zone = "user", past = "skip" }
+# Every Monday: schedule = { start = "2026-01-31T09:00", rule = "FREQ=WEEKLY;BYDAY=MO", zone = "Europe/Berlin" }
 
 # A message about to select more users than this pauses instead. 0: no limit.
 max_recipients = 10000
@@ -281,6 +290,8 @@ events["Purchase"].map(e, e.amount).sum() > 200.0
 # "asap": as soon as someone comes to match, by what they do or by time alone; once ever.
 # Or an instant, at which it is sent about everybody who matches: schedule = 2026-01-31T09:00:00Z
 schedule = "asap"
+# At nine in each user's own zone: schedule = { local_time = "2026-01-31T09:00", zone = "user", past = "skip" }
+# Every Monday: schedule = { start = "2026-01-31T09:00", rule = "FREQ=WEEKLY;BYDAY=MO", zone = "Europe/Berlin" }
 
 # A message about to select more users than this pauses instead. 0: no limit.
 max_recipients = 10000
@@ -329,6 +340,8 @@ events["Order shipped"].exists(e, e.time > now - duration("24h"))
 # "asap": as soon as someone comes to match, by what they do or by time alone; once ever.
 # Or an instant, at which it is sent to everybody who matches: schedule = 2026-01-31T09:00:00Z
 schedule = "asap"
+# At nine in each user's own zone: schedule = { local_time = "2026-01-31T09:00", zone = "user", past = "skip" }
+# Every Monday: schedule = { start = "2026-01-31T09:00", rule = "FREQ=WEEKLY;BYDAY=MO", zone = "Europe/Berlin" }
 
 # A message about to select more users than this pauses instead. 0: no limit.
 max_recipients = 10000

@@ -10,18 +10,16 @@ from muster.v1 import message_pb2
 from core.errors import InvalidInput
 from core.messaging.definitions import (
     CHANNEL_OF,
-    Asap,
     EmailSource,
     MessageDefinition,
-    Once,
     SmsSource,
     Source,
     WebhookSource,
 )
 from core.messaging.push_source import PushSource
-from server.convert import pushes
+from server.convert import pushes, schedules
 from server.convert.goals import goal, goal_message
-from server.convert.times import duration, duration_micros, micros, timestamp
+from server.convert.times import duration, duration_micros, timestamp
 
 STATES: Final = {
     "draft": message_pb2.MESSAGE_STATE_DRAFT,
@@ -31,23 +29,22 @@ STATES: Final = {
 }
 """A message's state in core's words."""
 
+_CONTENTS: Final[tuple[str, ...]] = tuple(CHANNEL_OF.values())
 _EDITABLE: Final = (
     "title",
     "targeting",
-    "asap",
-    "once",
-    "email",
-    "webhook",
-    "sms",
-    "push",
+    *schedules.KINDS,
+    *_CONTENTS,
     "max_recipients",
     "expires_after",
     "control_percent",
     "topic",
     "once_per_address",
     "goal",
+    "most_per_user",
+    "grace",
 )
-_FIELD_OF: Final = {"asap": "schedule", "once": "schedule"} | dict.fromkeys(CHANNEL_OF.values(), "content")
+_FIELD_OF: Final[dict[str, str]] = {**dict.fromkeys(schedules.KINDS, "schedule"), **dict.fromkeys(_CONTENTS, "content")}
 _ONEOFS: Final = ("schedule", "content")
 
 
@@ -61,7 +58,7 @@ def definition(message: message_pb2.Message) -> MessageDefinition:
         key=message.key,
         title=message.title,
         targeting=message.targeting,
-        schedule=_schedule(message),
+        schedule=schedules.schedule(message),
         content=_content(message),
         max_recipients=message.max_recipients,
         expires_after=duration_micros(message.expires_after, "message.expires_after")
@@ -71,20 +68,9 @@ def definition(message: message_pb2.Message) -> MessageDefinition:
         topic=message.topic,
         once_per_address=message.once_per_address if message.HasField("once_per_address") else None,
         goal=goal(message.goal, "message.goal") if message.HasField("goal") else None,
+        most_per_user=message.most_per_user,
+        grace=duration_micros(message.grace, "message.grace") if message.HasField("grace") else 0,
     )
-
-
-def _schedule(message: message_pb2.Message) -> Asap | Once:
-    kind = message.WhichOneof("schedule")
-    if kind == "asap":
-        return Asap()
-    if kind == "once":
-        if not message.once.HasField("time"):
-            raise InvalidInput(
-                "there is no time", field="message.once.time", mend="set the instant to send at", code="NO_SCHEDULE"
-            )
-        return Once(micros(message.once.time, "message.once.time"))
-    raise InvalidInput("there is no schedule", field="message.schedule", mend="set asap or once", code="NO_SCHEDULE")
 
 
 def _content(message: message_pb2.Message) -> Source:
@@ -129,6 +115,7 @@ def message(found: MessageDefinition) -> message_pb2.Message:
         title=found.title,
         targeting=found.targeting,
         max_recipients=found.max_recipients,
+        most_per_user=found.most_per_user,
         state=STATES[found.state],
         pause_reason=found.pause_reason,
         etag=found.etag,
@@ -136,10 +123,7 @@ def message(found: MessageDefinition) -> message_pb2.Message:
         topic=found.topic,
         once_per_address=found.once_per_address,
     )
-    if isinstance(found.schedule, Once):
-        made.once.time.CopyFrom(timestamp(found.schedule.at))
-    else:
-        made.asap.SetInParent()
+    schedules.fill(made, found.schedule)
     source = found.content
     if isinstance(source, EmailSource):
         made.email.CopyFrom(
@@ -173,6 +157,8 @@ def message(found: MessageDefinition) -> message_pb2.Message:
         made.expires_after.CopyFrom(duration(found.expires_after))
     if found.goal is not None:
         made.goal.CopyFrom(goal_message(found.goal))
+    if found.grace:
+        made.grace.CopyFrom(duration(found.grace))
     if found.created_at:
         made.create_time.CopyFrom(timestamp(found.created_at))
     if found.launched_at:
@@ -239,8 +225,8 @@ def changes(present: MessageDefinition, sent: message_pb2.Message, wanted: list[
         sent, merged, replace_message_field=True, replace_repeated_field=True
     )
     for path in wanted:
-        if path == "asap" and sent.HasField("asap"):
-            merged.asap.SetInParent()  # a message without fields is lost in a merge
+        if path in schedules.KINDS and sent.HasField(path):
+            getattr(merged, path).SetInParent()  # a message without fields is lost in a merge
     fresh = definition(merged)
     names = {_FIELD_OF.get(top, top) for path in wanted for top in (path.partition(".")[0],)}
     return {name: getattr(fresh, name) for name in sorted(names)}

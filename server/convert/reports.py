@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Final
 
 from muster.v1 import message_pb2
 
@@ -10,6 +11,12 @@ from core.messaging.reading import Counts, DeliveryRow, Forecast, Report
 from server.convert import audiences
 from server.convert.messages import message
 from server.convert.times import timestamp
+
+_OUTCOMES: Final = {
+    "fired": message_pb2.RUN_OUTCOME_FIRED,
+    "late": message_pb2.RUN_OUTCOME_LATE,
+    "missed": message_pb2.RUN_OUTCOME_MISSED,
+}
 
 
 def forecast(found: Forecast) -> message_pb2.LaunchForecast:
@@ -21,6 +28,7 @@ def forecast(found: Forecast) -> message_pb2.LaunchForecast:
         missing=[message_pb2.MissingProperty(name=name, users=users) for name, users in sorted(found.missing.items())],
         warnings=audiences.warnings(found.warnings),
         leaves=audiences.leaves(found.leaves),
+        past=found.past,
     )
 
 
@@ -62,6 +70,16 @@ def report(found: Report) -> message_pb2.GetReportResponse:
             )
             for one in found.occurrences
         ],
+        runs=[
+            message_pb2.Run(
+                number=one.occurrence,
+                plan_time=timestamp(one.planned),
+                decide_time=timestamp(one.at),
+                outcome=_OUTCOMES[one.outcome],
+            )
+            for one in found.runs
+        ],
+        next_run_time=None if found.next_run is None else timestamp(found.next_run),
     )
 
 

@@ -131,7 +131,7 @@ class MessageService(message_pb2_grpc.MessageServiceServicer):  # type: ignore[m
             version = project.engine.version
 
             def forecast() -> reading.Forecast:
-                check_launch(version, request.key, request.etag)
+                check_launch(version, request.key, request.etag, asked_only=True)
                 return reading.forecast(version, request.key)
 
             found = await self._pool.run(forecast)

@@ -141,7 +141,7 @@ class Project:
         **fields: Any,
     ) -> MessageDefinition:
         """Create a message, as soon as possible or `at` an instant, and launch it unless `launch` is None."""
-        schedule = Asap() if at is None else Once(at)
+        schedule = fields.pop("schedule", None) or (Asap() if at is None else Once(at))
         created: MessageDefinition = self.ask(
             commands.CreateMessage(MessageDefinition(key, key, targeting, schedule, content, **fields))
         )
@@ -262,7 +262,8 @@ def contents(version: Version) -> dict[str, Any]:
             )
             for number, ledger in ledgers
         ]
-        messages[definition.key] = (definition, places, decided, rest)
+        runs = version.messages.occurrences(definition.key).runs.all(definition.key)
+        messages[definition.key] = (definition, places, decided, runs, rest)
     return {
         "now": version.now,
         "settings": version.settings,

@@ -36,6 +36,7 @@ from muster.queue import Lost
 from muster.records import Record, event, update
 from muster.reporting import feedback
 from muster.results import Imported, Rejected, Reported, Written
+from muster.schedules import Once, Recurring
 
 __version__ = "0.1.0"
 
@@ -53,8 +54,10 @@ __all__ = [
     "Lost",
     "MusterError",
     "NotFound",
+    "Once",
     "PermissionDenied",
     "Record",
+    "Recurring",
     "Rejected",
     "Reported",
     "Retry",

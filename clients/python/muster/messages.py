@@ -13,6 +13,7 @@ from muster import flow as flows
 from muster import values
 from muster.errors import InvalidInput
 from muster.flow import Flow, Rpc
+from muster.schedules import ASAP, Schedule, put
 from muster.service import Items, Service, Way, answered, listed, new_request_id
 from muster.v1 import message_pb2
 
@@ -92,10 +93,6 @@ class Goal(TypedDict, total=False):
     value: str
 
 
-ASAP: Final = "asap"
-Schedule: TypeAlias = datetime | Literal["asap"]
-"""When a message is sent: "asap", as soon as someone comes to match; or at an instant, to everybody who matches."""
-
 State: TypeAlias = Literal["draft", "live", "paused", "ended"]
 Existing: TypeAlias = Literal["send", "skip"]
 Resolution: TypeAlias = Literal["offer_again", "mark_sent", "mark_failed"]
@@ -145,6 +142,8 @@ class Messages(Service[Way]):
         topic: str = "",
         once_per_address: bool | None = None,
         goal: Goal | None = None,
+        most_per_user: int = 0,
+        grace: timedelta | None = None,
         request_id: str = "",
     ) -> Flow[message_pb2.CreateMessageResponse]:
         """Create a draft. The answer holds the message, and warnings of names in its targeting never seen.
@@ -152,7 +151,7 @@ class Messages(Service[Way]):
         Arguments:
             key: lower-case letters, digits, `-` and `_`, at most 63, starting with a letter.
             targeting: whom it is for, in CEL.
-            schedule: "asap", or the instant, aware, at which it is sent.
+            schedule: "asap"; the instant, aware, at which it is sent; or Once or Recurring of `muster.schedules`.
             email, webhook, sms, push: its content; one of them.
             title: for people.
             max_recipients: pause instead of selecting more; 0: no limit.
@@ -161,6 +160,8 @@ class Messages(Service[Way]):
             topic: the key of one that people may unsubscribe from on its own; "": none.
             once_per_address: whether only one of the users who share an address gets it; None: yes, for email and texts.
             goal: what results count as a conversion.
+            most_per_user: how many occurrences may reach one user; 0: any number.
+            grace: how late a missed run may fire; None: an hour, or of one sent once `expires_after`.
 
         Raises:
             AlreadyExists: if the key is taken.
@@ -189,6 +190,8 @@ class Messages(Service[Way]):
             topic=topic,
             once_per_address=once_per_address,
             goal=goal,
+            most_per_user=most_per_user,
+            grace=grace,
         )
         request = message_pb2.CreateMessageRequest(
             project=self._project, request_id=request_id or new_request_id(), message=message
@@ -248,6 +251,8 @@ class Messages(Service[Way]):
         topic: str | Unchanged = UNCHANGED,
         once_per_address: bool | Unchanged | None = UNCHANGED,
         goal: Goal | Unchanged | None = UNCHANGED,
+        most_per_user: int | Unchanged = UNCHANGED,
+        grace: timedelta | Unchanged | None = UNCHANGED,
         etag: str = "",
         request_id: str = "",
     ) -> Flow[message_pb2.UpdateMessageResponse]:
@@ -257,6 +262,7 @@ class Messages(Service[Way]):
             email, webhook, sms, push: replace the whole content.
             expires_after: None: back to 72 h.
             goal: None: none. It may change at any time, as it decides nothing.
+            grace: None: back to what it is where nothing is said.
             etag: of the message as it was read. "": no check.
             others: as for `create`.
 
@@ -283,6 +289,8 @@ class Messages(Service[Way]):
             "topic": topic,
             "once_per_address": once_per_address,
             "goal": goal,
+            "most_per_user": most_per_user,
+            "grace": grace,
         }
         changes = {name: value for name, value in given.items() if value is not UNCHANGED}
         message = message_of(key, **changes)
@@ -495,18 +503,14 @@ def message_of(key: str, **fields: Any) -> message_pb2.Message:
         InvalidInput: for a field of the wrong kind, named.
     """
     schedule, expires_after = fields.pop("schedule", None), fields.pop("expires_after", None)
+    grace = fields.pop("grace", None)
     try:
         message = message_pb2.Message(key=key, **fields)
     except (TypeError, ValueError) as error:
         raise InvalidInput(str(error), field="message", mend="see Messages.create", code="VALUE_TYPE") from error
-    if isinstance(schedule, datetime):
-        message.once.time.CopyFrom(values.timestamp(schedule, "schedule"))
-    elif schedule == ASAP:
-        message.asap.SetInParent()
-    elif schedule is not None:
-        raise InvalidInput(
-            f"the schedule {schedule!r}", field="schedule", mend='"asap" or an aware datetime', code="VALUE_TYPE"
-        )
+    put(schedule, message)
+    if grace is not None:
+        message.grace.CopyFrom(values.duration(grace))
     if expires_after is not None:
         message.expires_after.CopyFrom(values.duration(expires_after))
     return message

@@ -9,7 +9,8 @@ from typing import Any, Final
 from muster import flow as flows
 from muster import values
 from muster.flow import Flow, Rpc
-from muster.messages import ASAP, EXISTING, Existing, message_of
+from muster.messages import EXISTING, Existing, message_of
+from muster.schedules import ASAP
 from muster.service import Service, Way, answered
 from muster.v1 import simulation_pb2
 

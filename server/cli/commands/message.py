@@ -91,6 +91,8 @@ def _remember(call: Call, targeting: str) -> None:
 @click.option("--schedule", metavar="TIME", help="asap, or an instant")
 @click.option("--max-recipients", type=click.IntRange(0), help="pause instead of selecting more; 0: no limit")
 @click.option("--expires-after", metavar="LENGTH", help="after a resume, drop what waited longer; such as 72h")
+@click.option("--most-per-user", type=click.IntRange(0), help="how many occurrences may reach one user; 0: any number")
+@click.option("--grace", metavar="LENGTH", help="how late a missed run may fire, such as 1h")
 @_ETAG
 @pass_call
 def update(
@@ -102,6 +104,8 @@ def update(
     schedule: str | None,
     max_recipients: int | None,
     expires_after: str | None,
+    most_per_user: int | None,
+    grace: str | None,
     etag: str,
 ) -> None:
     """Change a draft, or a paused message's content and limits."""
@@ -128,6 +132,10 @@ def update(
         changes["max_recipients"] = max_recipients
     if expires_after is not None:
         changes["expires_after"] = length_of(expires_after, "--expires-after")
+    if most_per_user is not None:
+        changes["most_per_user"] = most_per_user
+    if grace is not None:
+        changes["grace"] = length_of(grace, "--grace")
     if not changes:
         raise InvalidInput(
             "nothing is to be changed", field="OPTIONS", mend="give --file, or an option", code="NOTHING_TO_DO"
@@ -180,6 +188,8 @@ def launch(call: Call, key: str, existing: Any, dry_run: bool, etag: str) -> Non
             )
     else:
         _launched(call, client, answer.message)
+    if dry_run and forecast.past:
+        call.out.warn(f"the time is past in the zones of {forecast.past:,} of those who match now")
     if dry_run and forecast.missing:
         call.out.table(["reachable users lack", "users"], [(one.name, one.users) for one in forecast.missing])
     if dry_run and forecast.leaves:
@@ -208,9 +218,10 @@ def _going(forecast: Any, existing: str | None) -> str:
 def _launched(call: Call, client: Any, found: Any) -> None:
     from server.cli.plain import instant
 
-    selected = client.messages.report(found.key).counts.selected
-    if found.WhichOneof("schedule") == "once" and not selected:
-        call.out.say(f"{found.key} is live: everybody is judged at {cell(instant(found.once.time))}")
+    report = client.messages.report(found.key)
+    selected = report.counts.selected
+    if report.HasField("next_run_time") and not selected:
+        call.out.say(f"{found.key} is live: everybody is judged at {cell(instant(report.next_run_time))}")
     else:
         call.out.say(f"{found.key} is live: {selected:,} selected so far")
 

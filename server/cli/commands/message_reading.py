@@ -17,11 +17,13 @@ from server.cli.commands.message_results import show_results
 from server.cli.context import Call, pass_call
 from server.cli.frame import Command, fail
 from server.cli.output import cell
+from server.cli.schedules import words
 
 _BEFORE_SKIPPED: Final = ("held_out",)
 _AFTER_SKIPPED: Final = ("deferred", "queued", "begun", "sent", "failed", "ambiguous")
 _DAYS_SHOWN: Final = 31
 _BAR: Final = 40
+_RUNS_SHOWN: Final = 10
 _STATES: Final = ["draft", "live", "paused", "ended"]
 
 
@@ -31,12 +33,6 @@ def _state(found: Any) -> str:
     from server.cli.plain import word
 
     return word(message_pb2.MessageState.DESCRIPTOR, found.state)
-
-
-def _schedule(found: Any) -> Any:
-    from server.cli.plain import instant
-
-    return instant(found.once.time) if found.WhichOneof("schedule") == "once" else "asap"
 
 
 @message.command("list", epilog="Example: muster message list --state live")
@@ -57,7 +53,7 @@ def list_(call: Call, state: Any) -> None:
                 one.key,
                 _state(one),
                 one.WhichOneof("content"),
-                _schedule(one),
+                words(one),
                 one.title or None,
                 " ".join(one.targeting.split()),
             )
@@ -87,8 +83,9 @@ def get(call: Call, key: str) -> None:
             "state": _state(found),
             "paused because": found.pause_reason,
             "targeting": found.targeting.strip(),
-            "schedule": _schedule(found),
+            "schedule": words(found),
             "max recipients": found.max_recipients or "no limit",
+            "most per user": found.most_per_user or "no limit",
             "goal": goal_words(found.goal) if found.HasField("goal") else None,
             "created": instant(found.create_time),
             "launched": instant(found.launch_time),
@@ -178,6 +175,7 @@ def report(call: Call, key: str, days: bool) -> None:
         call.out.table(["", "users", ""], _accounts(counts))
         call.out.say()
         _per_day(call, [(instant(one.time), one.users) for one in found.selected_per_day])
+        _runs(call, found)
         if found.reconciled:
             call.out.say(
                 Text.assemble(("reconciled: ", "green"), f"every one of {counts.selected:,} is in exactly one state")
@@ -237,6 +235,26 @@ def _per_day(call: Call, days: list[tuple[Any, int]]) -> None:
         ],
     )
     call.out.say()
+
+
+def _runs(call: Call, found: Any) -> None:
+    """The newest runs of a message that is sent by time, and the next."""
+    from muster.v1 import message_pb2
+
+    from server.cli.plain import instant, word
+
+    outcomes = message_pb2.RunOutcome.DESCRIPTOR
+    if found.runs:
+        call.out.table(
+            ["run", "due", "decided", ""],
+            [
+                (one.number, instant(one.plan_time), instant(one.decide_time), word(outcomes, one.outcome))
+                for one in found.runs[-_RUNS_SHOWN:]
+            ],
+        )
+        call.out.say()
+    if found.HasField("next_run_time"):
+        call.out.note(f"next run: {cell(instant(found.next_run_time))}")
 
 
 @message.command("explain", epilog="Example: muster message explain welcome u1")

@@ -175,12 +175,15 @@ def _select(as_json: bool, **options: Any) -> int:
 @click.option("--updates", type=click.IntRange(1), default=120_000, show_default=True, help="Updates in each round.")
 @click.option("--batch", type=click.IntRange(1, 10_000), default=2_000, show_default=True, help="Records a request.")
 @click.option("--in-flight", type=click.IntRange(1), default=4, show_default=True, help="Requests awaited at once.")
-def _ingest(as_json: bool, events: int, updates: int, batch: int, in_flight: int, **options: Any) -> int:
+@click.option(
+    "--messages", type=click.IntRange(0), default=500, show_default=True, help="Live in a second part; 0: no such part."
+)
+def _ingest(as_json: bool, events: int, updates: int, batch: int, in_flight: int, messages: int, **options: Any) -> int:
     """Events and profile updates a second over gRPC, durable before the answer."""
     from benchmarks import ingest
 
     with Bar(ingest.NAME) as bar:
-        report = ingest.run(Options(**options), ingest.Load(events, updates, batch, in_flight), bar)
+        report = ingest.run(Options(**options), ingest.Load(events, updates, batch, in_flight, messages), bar)
     return _show(report, as_json)
 
 
@@ -260,6 +263,20 @@ def _decide(as_json: bool, **options: Any) -> int:
 
     with Bar(decide.NAME) as bar:
         report = decide.run(Options(**options), bar)
+    return _show(report, as_json)
+
+
+@commands.command("deliver")
+@_common(rounds=5)
+@click.option(
+    "--recipients", type=click.IntRange(1), default=200_000, show_default=True, help="About so many of each message."
+)
+def _deliver(as_json: bool, recipients: int, **options: Any) -> int:
+    """Recipients a second from the queue through the stream to a worker that does nothing, and back, durably."""
+    from benchmarks import deliver
+
+    with Bar(deliver.NAME) as bar:
+        report = deliver.run(Options(**options), recipients, bar)
     return _show(report, as_json)
 
 

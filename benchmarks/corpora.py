@@ -208,7 +208,7 @@ def _digest_of(folder: Path) -> str:
 
 
 def _load(folder: Path, fills: Sequence[Fill]) -> None:
-    Engine.create(folder, Settings(PROJECT, uid="bench", clock="manual", created_at=NOW), NOW)
+    Engine.create(folder, Settings(PROJECT, uid="be9c4", clock="manual", created_at=NOW), NOW)
     engine = Engine.open(folder, clock=lambda: NOW)
     try:
         for fill in fills:  # each ends in a checkpoint, and what that wrote is no longer held in memory

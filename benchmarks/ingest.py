@@ -2,8 +2,9 @@
 
 Corpus: a copy of the generated people's store, so every user is known and every property indexed. One server process
 and one client process, each held to a core of its own where there are two. The client sends requests serialised before
-the clock starts, some in flight at once, events and updates taking turns by round. Afterwards the index must answer with
-exactly what was sent, and the server is killed with -9: what it had answered must be in its store.
+the clock starts, some in flight at once, events and updates taking turns by round. Then the same once more while some
+hundred messages are live, which are judged over whom each request touched, and once more after they have ended. Afterwards
+the index must answer with exactly what was sent, and the server is killed with -9: what it had answered must be in its store.
 """
 
 from __future__ import annotations
@@ -15,10 +16,11 @@ from pathlib import Path
 from typing import Final
 
 import grpc
+import muster
 import numpy as np
 from muster.v1 import audience_pb2, audience_pb2_grpc
 
-from benchmarks import people
+from benchmarks import live, people
 from benchmarks.corpora import Corpus, copied, people_corpus, project_folder
 from benchmarks.draws import EVENT_NAMES, draw_events, draw_updates
 from benchmarks.ingest_client import EVENTS, UPDATES, Measured, Task
@@ -39,7 +41,8 @@ ASKED: Final = (
     "at least 100,000 events a second and 60,000 profile updates a second with one server core and one client core; "
     "no stall over 1 s while checkpoints run"
 )
-"""The issue's words, of which each bound below is a part."""
+ASKED_WITH_MESSAGES: Final = "`ingest` with several hundred live messages loses at most 20%"
+"""The issues' words, of which each bound below is a part."""
 _PLAN: Final = "pro"
 _AGE: Final = 50
 _EVENT: Final = "Purchase"
@@ -53,12 +56,19 @@ class Load:
         events, updates: in each round.
         batch: records a request.
         in_flight: requests that wait for an answer at once.
+        messages: that are live in the second part; 0: there is none.
     """
 
     events: int = 200_000
     updates: int = 120_000
     batch: int = 2_000
     in_flight: int = 4
+    messages: int = 500
+
+    @property
+    def parts(self) -> int:
+        """How many times all rounds are sent: without messages, with them, and without them again."""
+        return 3 if self.messages else 1
 
 
 def run(options: Options, load: Load, bar: Bar) -> Report:
@@ -80,15 +90,17 @@ def run(options: Options, load: Load, bar: Bar) -> Report:
             bar.stage("starting the server")
             address = server.address()
             with Client(address, placed and placed[1]) as client:
-                rounds = _send(options, load, client, bar)
+                rounds = _send(options, load, client, 0, bar)
+                burdened, relieved = _send_with_messages(options, load, client, address, bar)
             bar.stage("asking the index")
             wanted = expected_counts(options, load, who)
             _check_server(wanted, address)
             server.kill()
         made = _checkpoints(store) - before
         bar.stage("recovering the killed server's store")
-        check_store(wanted, load.events * (options.rounds + 1), store)
-    return _report(options, load, corpus, figures_of(load, rounds, made), placed)
+        check_store(wanted, load.events * (options.rounds + 1) * load.parts, store)
+    figures = figures_of(load, rounds, made) | burden_of(rounds, burdened, relieved)
+    return _report(options, load, corpus, figures, placed)
 
 
 def _checkpoints(store: Path) -> int:
@@ -97,11 +109,31 @@ def _checkpoints(store: Path) -> int:
         return opened.pages.checkpoints()[-1].number
 
 
-def _send(options: Options, load: Load, client: Client, bar: Bar) -> dict[str, list[Measured]]:
+def _send_with_messages(
+    options: Options, load: Load, client: Client, address: str, bar: Bar
+) -> tuple[dict[str, list[Measured]], dict[str, list[Measured]]]:
+    """All rounds while messages are live, and all rounds after they have ended; none where there are no messages.
+
+    The project sends for real and no worker is there: what the messages select stays in their queues.
+    """
+    if not load.messages:
+        return {}, {}
+    with muster.Client(address, project=PROJECT, tls=False) as asking:
+        asking.projects.update(PROJECT, sandbox=False)
+        bar.stage("launching messages", load.messages)
+        live.launch(asking, load.messages, bar.step)
+        burdened = _send(options, load, client, 1, bar)
+        for number in range(load.messages):
+            asking.messages.end(live.key_of(number))
+    return burdened, _send(options, load, client, 2, bar)
+
+
+def _send(options: Options, load: Load, client: Client, part: int, bar: Bar) -> dict[str, list[Measured]]:
     counts = {EVENTS: load.events, UPDATES: load.updates}
     rounds: dict[str, list[Measured]] = {kind: [] for kind in counts}
     bar.stage("sending in turn", (options.rounds + 1) * len(counts))
-    for number in range(options.rounds + 1):  # round 0 is not counted: it warms the server
+    for place in range(options.rounds + 1):  # round 0 is not counted: it warms the server
+        number = part * (options.rounds + 1) + place
         kinds = list(counts) if number % 2 else list(reversed(counts))
         for kind in kinds:
             measured = client.run(
@@ -112,7 +144,7 @@ def _send(options: Options, load: Load, client: Client, bar: Bar) -> dict[str, l
                     f"round {number}: of {counts[kind]} {kind} {measured.accepted} were accepted,"
                     f" {measured.refused} refused, {measured.duplicates} taken for duplicates"
                 )
-            if number:
+            if place:
                 rounds[kind].append(measured)
             bar.step()
     return rounds
@@ -122,7 +154,7 @@ def expected_counts(options: Options, load: Load, who: People) -> dict[str, int]
     """Targeting that reads what was sent, and how many users must match it after all rounds."""
     buyers = np.zeros(len(who), bool)
     plan, age = who.plan.astype(np.int64), who.age.astype(np.int64)
-    for number in range(options.rounds + 1):
+    for number in range((options.rounds + 1) * load.parts):
         events = draw_events(options.seed, number, load.events, len(who))
         buyers[events.ordinals[events.names == EVENT_NAMES.index(_EVENT)]] = True
         updates = draw_updates(options.seed, number, load.updates, len(who))
@@ -192,8 +224,25 @@ def figures_of(load: Load, rounds: Mapping[str, Sequence[Measured]], checkpoints
     return figures
 
 
+def burden_of(
+    rounds: Mapping[str, Sequence[Measured]],
+    burdened: Mapping[str, Sequence[Measured]],
+    relieved: Mapping[str, Sequence[Measured]],
+) -> Figures:
+    """What part of the rate is left while messages are live: of the median of all rounds before and after them."""
+    return {
+        f"{kind}_rate_left_with_messages": statistics.median(
+            one.seconds for part in (rounds, relieved) for one in part[kind]
+        )
+        / statistics.median(one.seconds for one in burdened[kind])
+        if burdened
+        else None
+        for kind in (EVENTS, UPDATES)
+    }
+
+
 def targets(figures: Figures) -> list[Target]:
-    """The issue's bounds."""
+    """The issues' bounds."""
     stall = target(figures, "longest_stall_ms", "no stall over 1 s while checkpoints run", most=1_000)
     if not figures["checkpoints"]:
         stall = replace(stall, ok=None, why="no checkpoint ran: send more")
@@ -206,6 +255,16 @@ def targets(figures: Figures) -> list[Target]:
             least=60_000,
         ),
         stall,
+        *(
+            target(
+                figures,
+                f"{kind}_rate_left_with_messages",
+                ASKED_WITH_MESSAGES,
+                least=0.8,
+                why="no messages were asked for",
+            )
+            for kind in (EVENTS, UPDATES)
+        ),
     ]
 
 
@@ -215,6 +274,8 @@ def _report(options: Options, load: Load, corpus: Corpus, figures: Figures, plac
         f"{load.batch:,} records a request, {load.in_flight} requests in flight, serialised before the clock starts",
         "client_us_a_record: the client's own processor time, a part of the time measured",
         "longest_stall_ms: the longest wait for any answer, checkpoints running as the server's defaults say",
+        f"rate_left_with_messages: the same rounds while {load.messages:,} messages of four kinds were live and judged every"
+        " user touched, over those before and after; the project sent for real without a worker",
         "afterwards the index answered with exactly what was sent, and so did the store after kill -9",
         "server and client each held to a core of its own"
         if placed

@@ -117,10 +117,15 @@ def targeting(number: int) -> str:
             )
 
 
+def key_of(number: int) -> str:
+    """A message's key."""
+    return f"live-{number}"
+
+
 def launch(client: muster.Client, count: int, step: Callable[[], None]) -> None:
     """Make so many messages live; who matches already is passed over."""
     for number in range(count):
-        key = f"live-{number}"
+        key = key_of(number)
         client.messages.create(
             key,
             targeting=targeting(number),

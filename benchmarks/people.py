@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from core.values import MICROS_PER_DAY, MICROS_PER_SECOND
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 """Counts changes of what is generated; part of the cached corpora's key."""
 
 PROJECT: Final = "bench"

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from pyroaring import BitMap
 
+from core.messaging.cause import Stirred
 from core.messaging.compiled import Compiled, compile_message
 from core.messaging.definitions import MessageDefinition
 from core.messaging.effects import (
@@ -73,20 +74,23 @@ def admit(
     instants: Instants,
     *,
     skip: str = "",
+    stirred: Stirred | None = None,
     occurrence: int = FIRST,
 ) -> None:
     """Take users who match, and whom the occurrence never selected, into its ledger, through the gates.
 
     Arguments:
         ordinals, instants: uint32[n] and int64[n], the instant of each user's decision in micros.
+        stirred: what happened at these instants, where it was read for several messages.
         skip: a reason for which all of them are skipped, instead of the gates.
+        stirred: what happened at these instants, where it was read for several messages.
     """
     if not len(ordinals):
         return
     order = np.lexsort((ordinals, instants))
     ordinals, instants = ordinals[order], instants[order]
     users = BitMap(ordinals)
-    asked = Asked(work, definition, compiled, occurrence, "decide", (ordinals, instants))
+    asked = Asked(work, definition, compiled, occurrence, "decide", (ordinals, instants), stirred)
     stops = [Stop(skip, users)] if skip else through(asked, users, STANDING)
 
     room = _room(work, definition, occurrence)

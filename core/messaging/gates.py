@@ -19,7 +19,7 @@ from core.evaluator.bind import bind
 from core.evaluator.parse import Parsed
 from core.messaging import consent, once_per_address
 from core.messaging.address_index import address_kind
-from core.messaging.cause import causes_of
+from core.messaging.cause import Stirred, causes_of
 from core.messaging.compiled import Compiled
 from core.messaging.definitions import MessageDefinition
 from core.messaging.effects import BACKFILLED, MISSING_EVENT, MISSING_PROPERTY, NO_LONGER_MATCHES, UNREACHABLE
@@ -43,7 +43,8 @@ user gets otherwise. Timing gates may defer."""
 class Asked:
     """Users of one occurrence of a message whom gates are asked about.
 
-    `now` is the instant of asking in micros, one for all or one for each user. Gates leave their findings in `causes`
+    `now` is the instant of asking in micros, one for all or one for each user. `stirred` holds what happened at that
+    instant, where it was read for several messages. Gates leave their findings in `causes`
     (the event that made each user match).
     """
 
@@ -53,6 +54,7 @@ class Asked:
     occurrence: int
     moment: Moment
     now: int | Pairs
+    stirred: Stirred | None = None
     causes: dict[int, dict[str, Value]] = field(default_factory=dict)
 
     def pairs(self, users: BitMap) -> Pairs:
@@ -181,7 +183,7 @@ def _event(asked: Asked, users: BitMap) -> list[Stop]:
     content = asked.compiled.content
     if asked.moment != "decide" or not content.needs_event or not asked.definition.by_match:
         return []
-    asked.causes = causes_of(asked.view, asked.compiled, asked.pairs(users))
+    asked.causes = causes_of(asked.view, asked.compiled, asked.pairs(users), asked.stirred)
     return [Stop(MISSING_EVENT, users - BitMap(list(asked.causes)))] if content.requires_event else []
 
 

@@ -23,6 +23,7 @@ from core.evaluator.bind import bind
 from core.evaluator.parse import Parsed
 from core.evaluator.time_use import crossings, global_instants
 from core.messaging.admission import admit, rejudge
+from core.messaging.cause import Stirred
 from core.messaging.compiled import Compiled, compile_message
 from core.messaging.definitions import MessageDefinition
 from core.messaging.effects import BACKFILLED, SUPERSEDED, Defined, Moved, is_open
@@ -260,10 +261,11 @@ def judge_touched(work: Work) -> None:
     if not work.touched:
         return
     touched = _gathered(work)
+    stirred = Stirred(work, np.array([work.now], np.int64), touched)
     for definition in work.messages.all():
         if definition.state in ("live", "paused") and definition.pause_reason != JUDGEMENT_FAILED:
             with _attributed(definition):
-                _judge_touched(work, definition, touched)
+                _judge_touched(work, definition, touched, stirred)
 
 
 def _gathered(work: Work) -> Gathered | None:
@@ -277,10 +279,10 @@ def _gathered(work: Work) -> Gathered | None:
     return Gathered(work.population, array_of(users))
 
 
-def _judge_touched(work: Work, definition: MessageDefinition, touched: Gathered | None) -> None:
+def _judge_touched(work: Work, definition: MessageDefinition, touched: Gathered | None, stirred: Stirred) -> None:
     compiled = compile_message(work, definition)
     if definition.by_match:
-        _judge_new(work, definition, compiled, touched)
+        _judge_new(work, definition, compiled, touched, stirred)
     if definition.state == "live":
         touched_users: BitMap | None = None
         for occurrence, ledger in work.messages.occurrences(definition.key).active():
@@ -292,7 +294,9 @@ def _judge_touched(work: Work, definition: MessageDefinition, touched: Gathered 
                 rejudge(work, work.messages.get(definition.key), compiled, again, occurrence)
 
 
-def _judge_new(work: Work, definition: MessageDefinition, compiled: Compiled, touched: Gathered | None) -> None:
+def _judge_new(
+    work: Work, definition: MessageDefinition, compiled: Compiled, touched: Gathered | None, stirred: Stirred
+) -> None:
     """Select who of those touched matches and was not selected before."""
     properties = None if compiled.everything else compiled.targeting.properties
     live, late = work.touched.by(properties, compiled.targeting.events)
@@ -305,7 +309,7 @@ def _judge_new(work: Work, definition: MessageDefinition, compiled: Compiled, to
         new = work.messages.ledger(definition.key).open_to(users & work.population.live)
         if new:
             matched = _matching_touched(work, compiled.targeting, new, touched)
-            admit(work, definition, compiled, *at_once(matched, work.now), skip=skip)
+            admit(work, definition, compiled, *at_once(matched, work.now), skip=skip, stirred=stirred)
 
 
 def _matching_touched(work: Work, parsed: Parsed, users: BitMap, touched: Gathered | None) -> BitMap:

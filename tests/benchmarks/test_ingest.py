@@ -21,7 +21,7 @@ from benchmarks.rounds import WrongAnswer
 
 
 def arguments(corpora: Path) -> list[str]:
-    sizes = {"profiles": 2_000, "rounds": 2, "events": 600, "updates": 300, "batch": 100}
+    sizes = {"profiles": 2_000, "rounds": 2, "events": 600, "updates": 300, "batch": 100, "messages": 12}
     return ["ingest", "--json", "--corpora", str(corpora), *(f"--{name}={size}" for name, size in sizes.items())]
 
 
@@ -39,12 +39,13 @@ def test_a_run(corpora: Path, capsys: pytest.CaptureFixture[str]) -> None:
         "updates": 300,
         "batch": 100,
         "in_flight": 4,
+        "messages": 12,
     }
     for kind in (EVENTS, UPDATES):
         assert 0 < report["figures"][f"{kind}_per_second_median"] <= report["figures"][f"{kind}_per_second_best"]
-    assert len(report["targets"]) == 3
+    assert len(report["targets"]) == 5
     for one in report["targets"]:
-        assert one["bound"] in ingest.ASKED
+        assert one["bound"] in (ingest.ASKED + ingest.ASKED_WITH_MESSAGES)
         assert one["figure"] in report["figures"]
     # So little fills no checkpoint: whether one would stall is not known, and that does not hold.
     assert report["targets"][2]["ok"] is None
@@ -104,7 +105,7 @@ def test_requests_of_one_round_may_be_committed_in_any_order() -> None:
 
 def test_expected_counts_follow_the_records_one_by_one() -> None:
     who = people.generate(300, 7)
-    options, load = Options(profiles=300, rounds=2), ingest.Load(events=200, updates=100)
+    options, load = Options(profiles=300, rounds=2), ingest.Load(events=200, updates=100, messages=0)
     buyers, plan, age = set(), who.plan.tolist(), who.age.tolist()
     for number in range(3):
         events = draw_events(7, number, 200, 300)
@@ -139,11 +140,13 @@ def test_what_the_store_lost_is_found(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changed", "verdicts"),
     [
-        ({}, [True, True, True]),
-        ({"events_per_second_median": 99_999.0}, [False, True, True]),
-        ({"updates_per_second_median": 59_999.0}, [True, False, True]),
-        ({"longest_stall_ms": 1_000.1}, [True, True, False]),
-        ({"checkpoints": 0}, [True, True, None]),
+        ({}, [True, True, True, True, True]),
+        ({"events_per_second_median": 99_999.0}, [False, True, True, True, True]),
+        ({"updates_per_second_median": 59_999.0}, [True, False, True, True, True]),
+        ({"longest_stall_ms": 1_000.1}, [True, True, False, True, True]),
+        ({"checkpoints": 0}, [True, True, None, True, True]),
+        ({"events_rate_left_with_messages": 0.79}, [True, True, True, False, True]),
+        ({"updates_rate_left_with_messages": None}, [True, True, True, True, None]),
     ],
 )
 def test_bounds(changed: Figures, verdicts: list[bool | None]) -> None:
@@ -152,6 +155,8 @@ def test_bounds(changed: Figures, verdicts: list[bool | None]) -> None:
         "updates_per_second_median": 60_000.0,
         "longest_stall_ms": 1_000.0,
         "checkpoints": 1,
+        "events_rate_left_with_messages": 0.8,
+        "updates_rate_left_with_messages": 1.1,
     }
     assert [one.ok for one in ingest.targets(figures | changed)] == verdicts
 
@@ -171,3 +176,13 @@ def test_figures_are_medians_of_rounds() -> None:
     assert figures["updates_per_second_median"] == 100.0
     assert figures["longest_stall_ms"] == 40.0
     assert figures["checkpoints"] == 2
+
+
+def test_the_burden_of_messages_is_told_from_the_rounds_before_and_after() -> None:
+    def parts(*seconds: float) -> dict[str, list[Measured]]:
+        measured = [Measured(one, 9.0, 5.0, 1_000, 100, 0, 0, 0.5) for one in seconds]
+        return {EVENTS: measured, UPDATES: measured}
+
+    left = ingest.burden_of(parts(1.0, 1.0, 9.0), parts(4.0, 2.0, 2.0), parts(1.0, 1.0, 1.0))
+    assert left == {"events_rate_left_with_messages": 0.5, "updates_rate_left_with_messages": 0.5}
+    assert set(ingest.burden_of(parts(1.0), {}, {}).values()) == {None}

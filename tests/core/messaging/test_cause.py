@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from core.bitmaps.gathered import Gathered
 from core.messaging import cause
-from core.messaging.cause import cause_of, causes_of
+from core.messaging.cause import Stirred, cause_of, causes_of
 from core.messaging.compiled import compile_message
 from core.profiles.records import EventRecord
 from tests.core.project import DAY, HOUR, START, Project, email
@@ -48,8 +49,15 @@ def test_many_are_found_as_one_by_one(project: Project, monkeypatch: pytest.Monk
         if (found := cause_of(view, compiled, ordinal, instant)) is not None
     }
     assert 10 < len(one_by_one) < len(ordinals)
-    monkeypatch.setattr(cause, "_MANY", 1)
+    monkeypatch.setattr(cause, "_FEW", 0)
     assert causes_of(view, compiled, (ordinals, instants)) == one_by_one
+    at_once = np.flatnonzero(instants == view.now).astype(np.uint32)
+    users = ordinals[::2].copy()
+    stirred = Stirred(view, np.array([view.now], np.int64), Gathered(view.population, users))
+    both = np.intersect1d(at_once, users).astype(np.uint32)
+    assert causes_of(view, compiled, (both, np.full(len(both), view.now, np.int64)), stirred) == {
+        ordinal: found for ordinal, found in one_by_one.items() if ordinal in both
+    }
 
 
 def test_a_launch_looks_at_nobody_whom_no_event_stirred(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:

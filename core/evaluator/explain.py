@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Final, Literal
+from typing import Literal
 
-from core.evaluator.cel_values import CelError, CelValue
+from core.evaluator.cel_values import CelError
 from core.evaluator.compiled_row import Frame, compile_node, condition, path_of
+from core.evaluator.evidence import Computed, Evidence, computed, evidence
 from core.evaluator.outline import Part, outline
 from core.evaluator.parse import Parsed
 from core.evaluator.resolve import children
 from core.evaluator.row import Row
+from core.evaluator.shown import cut, shown
 from core.evaluator.time_texts import write_timestamp
 from core.evaluator.tree import AudienceRef, Call, Const, Has, Ident, Macro, Node, Select
 
 Answer = Literal["matches", "does_not_match", "errs"]
-_SHOWN: Final = 80
-_REASON: Final = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +31,8 @@ class Explanation:
         reason: where it errs, why, as "user.plan is missing"; else "".
         values: of a leaf, what it read, as 'user.plan = "free"'.
         parts: the operands of `&&`, `||` and `!`, and the expression of a saved audience.
+        computed: of a leaf, its operands with their values, down to what was read.
+        evidence: of a leaf, the events that it looks at.
     """
 
     text: str
@@ -41,6 +41,8 @@ class Explanation:
     reason: str
     values: tuple[str, ...]
     parts: tuple[Explanation, ...]
+    computed: tuple[Computed, ...] = ()
+    evidence: tuple[Evidence, ...] = ()
 
 
 def explain(parsed: Parsed, row: Row) -> Explanation:
@@ -52,20 +54,31 @@ class _Explainer:
     def __init__(self, frame: Frame, row: Row) -> None:
         self._frame, self._row = frame, row
 
-    def part(self, cut: Part) -> Explanation:
+    def part(self, piece: Part) -> Explanation:
         """The explanation of a part of the logic."""
-        verdict, reason = self._verdict(cut.node)
-        parts = tuple(self.part(below) for below in cut.parts)
-        if isinstance(cut.node, AudienceRef) and cut.node.parsed is not None:
-            parts = (explain(cut.node.parsed, self._row),)
-        values = () if parts else tuple(dict.fromkeys(self._values(cut.node, frozenset())))
-        return Explanation(cut.text, cut.position, verdict, reason, values, parts)
+        verdict, reason = self._verdict(piece.node)
+        parts = tuple(self.part(below) for below in piece.parts)
+        if isinstance(piece.node, AudienceRef) and piece.node.parsed is not None:
+            parts = (explain(piece.node.parsed, self._row),)
+        if parts:
+            return Explanation(piece.text, piece.position, verdict, reason, (), parts)
+        values = tuple(dict.fromkeys(self._values(piece.node, frozenset())))
+        return Explanation(
+            piece.text,
+            piece.position,
+            verdict,
+            reason,
+            values,
+            (),
+            computed(piece.node, self._frame),
+            evidence(piece.node, self._row),
+        )
 
     def _verdict(self, node: Node) -> tuple[Answer, str]:
         try:
             answer = condition(compile_node(node)(self._frame), node.position)
         except CelError as error:
-            return "errs", _cut(error.message)
+            return "errs", cut(error.message)
         return ("matches" if answer else "does_not_match"), ""
 
     def _values(self, node: Node, bound: frozenset[str]) -> Iterator[str]:
@@ -100,26 +113,10 @@ class _Explainer:
         try:
             value = compile_node(node)(self._frame)
         except CelError as error:
-            return _cut(error.message if path in error.message else f"{path}: {error.message}")
+            return cut(error.message if path in error.message else f"{path}: {error.message}")
         if _is_event_list(node):
             return f"{path}: {len(value)} event{'' if len(value) == 1 else 's'}"
         return f"{path} = {shown(value)}"
-
-
-def shown(value: CelValue) -> str:
-    """A value as one would write it, at most 80 characters."""
-    text = json.dumps(value, ensure_ascii=False, default=_unlike_json)
-    if isinstance(value, datetime):
-        text = write_timestamp(value)
-    return _cut(text, _SHOWN)
-
-
-def _cut(text: str, most: int = _REASON) -> str:
-    return text if len(text) <= most else text[: most - 1] + "…"
-
-
-def _unlike_json(value: CelValue) -> str:
-    return write_timestamp(value) if isinstance(value, datetime) else str(value)
 
 
 def _is_event_list(node: Node) -> bool:

@@ -21,6 +21,7 @@ from core.messaging.gates import Asked, concerning, matching, through
 from core.messaging.keys import idempotency_key
 from core.messaging.launches import users_past
 from core.messaging.ledger import Ledger
+from core.messaging.outcomes import DELIVERED
 from core.messaging.refusals import words_of_refusal
 from core.messaging.render import HandOff, Obstacle, is_allowed, render_users
 from core.messaging.rows import at_once
@@ -109,18 +110,33 @@ class Preview:
 
 
 @dataclass(frozen=True, slots=True)
-class DeliveryExplanation:
-    """Why one user did or did not get a message. `gates`: (name, passed, detail), in their order.
+class GateAnswer:
+    """What a gate says of one user; `due` is when one that defers would let the user through, in micros, 0 otherwise."""
 
-    `detail`: what the provider said where it refused.
+    name: str
+    passed: bool
+    detail: str
+    due: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryExplanation:
+    """Why one user did or did not get a message, in the last occurrence that has the user. Instants are micros.
+
+    `gates` stand in their order. `detail`: what the provider said where it refused. `group`: the groups the user was assigned to. `due_at`: when whoever is deferred is judged
+    again. `sent_at`: when the provider took it.
     """
 
     state: str
     reason: str
     decided_at: int | None
-    gates: list[tuple[str, bool, str]]
+    gates: list[GateAnswer]
     explanation: Any
     detail: str
+    occurrence: int
+    group: str
+    due_at: int | None
+    sent_at: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -301,7 +317,10 @@ def explain_delivery(view: View, key: str, distinct_id: str) -> DeliveryExplanat
     gates = []
     for gate in concerning(view, definition):
         stops = through(asked, user, (gate,))
-        gates.append((gate.name, not stops, gate.stopping(asked, stops[0]) if stops else gate.passing(asked)))
+        if stops:
+            gates.append(GateAnswer(gate.name, False, gate.stopping(asked, stops[0]), stops[0].due))
+        else:
+            gates.append(GateAnswer(gate.name, True, gate.passing(asked)))
     state, reason = place or ("none", "")
     return DeliveryExplanation(
         state,
@@ -310,7 +329,20 @@ def explain_delivery(view: View, key: str, distinct_id: str) -> DeliveryExplanat
         gates,
         explain_user(view, compiled.targeting, ordinal),
         words_of_refusal(view, key, occurrence, user & ledger.state("failed")).get(ordinal, ""),
+        occurrence,
+        ledger.group_of(ordinal),
+        ledger.due_of(ordinal),
+        _sent_at(view, key, occurrence, ordinal) if state == "sent" else None,
     )
+
+
+def _sent_at(view: View, key: str, occurrence: int, ordinal: int) -> int | None:
+    """When a provider took a message, in micros; None where the event that tells is gone."""
+    table = view.population.events(DELIVERED)
+    for time, _, about in [] if table is None else table.history(ordinal, view.now):
+        if about.get("message_id") == key and about.get("occurrence", 0) == occurrence:
+            return time
+    return None
 
 
 def _last_of(view: View, key: str, ordinal: int) -> tuple[int, Ledger]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Final
 
 from muster.v1 import audience_pb2
 
 from core.evaluator.audience import AudienceDefinition
+from core.evaluator.evidence import Computed, Evidence, Satisfies
+from core.values import to_micros
 from server.convert.times import timestamp
 
 
@@ -51,6 +53,39 @@ def explanation(found: Any) -> audience_pb2.Explanation:
         reason=found.reason,
         values=list(found.values),
         parts=[explanation(part) for part in found.parts],
+        computed=[_computed(part) for part in found.computed],
+        evidence=[_evidence(one) for one in found.evidence],
+    )
+
+
+def _computed(found: Computed) -> audience_pb2.Computed:
+    return audience_pb2.Computed(
+        text=found.text, value=found.value, errs=found.errs, parts=[_computed(part) for part in found.parts]
+    )
+
+
+_SATISFIES: Final[dict[Satisfies, audience_pb2.Satisfies]] = {
+    "yes": audience_pb2.SATISFIES_YES,
+    "no": audience_pb2.SATISFIES_NO,
+    "errs": audience_pb2.SATISFIES_ERRS,
+    "not_asked": audience_pb2.SATISFIES_UNSPECIFIED,
+}
+
+
+def _evidence(found: Evidence) -> audience_pb2.Evidence:
+    return audience_pb2.Evidence(
+        event=found.event,
+        condition=found.condition,
+        count=found.count,
+        satisfying=found.satisfying,
+        events=[
+            audience_pb2.SeenEvent(
+                time=None if one.time is None else timestamp(to_micros(one.time)),
+                values=one.values,
+                satisfies=_SATISFIES[one.satisfies],
+            )
+            for one in found.events
+        ],
     )
 
 

@@ -204,9 +204,21 @@ class MessageService(message_pb2_grpc.MessageServiceServicer):  # type: ignore[m
             state=found.state,
             reason=found.reason,
             decide_time=None if found.decided_at is None else timestamp(found.decided_at),
-            gates=[message_pb2.Gate(name=name, passed=passed, detail=detail) for name, passed, detail in found.gates],
+            gates=[
+                message_pb2.Gate(
+                    name=gate.name,
+                    passed=gate.passed,
+                    detail=gate.detail,
+                    due_time=timestamp(gate.due) if gate.due else None,
+                )
+                for gate in found.gates
+            ],
             explanation=audiences.explanation(found.explanation),
             detail=found.detail,
+            occurrence=found.occurrence,
+            group=found.group,
+            due_time=None if found.due_at is None else timestamp(found.due_at),
+            send_time=None if found.sent_at is None else timestamp(found.sent_at),
         )
 
     async def ListDeliveries(  # noqa: N802

@@ -13,9 +13,11 @@ from core.errors import InvalidInput
 from server.cli.arguments import AT, expression_of, moment_of, params_of
 from server.cli.context import Call, pass_call, read_text
 from server.cli.frame import Group
-from server.cli.output import COLOURS
+from server.cli.output import COLOURS, cell
 
 _PARAM = click.option("--param", "params", multiple=True, metavar="NAME=VALUE", help="a value of `params` in it")
+_SATISFIES: Final = {0: ("·", "dim"), 1: ("✓", "green"), 2: ("✗", "dim"), 3: ("!", "red")}
+"""By whether an event satisfies the condition, its mark and colour."""
 _MARKS: Final = {"matches": "✓", "does_not_match": "✗", "errs": "!"}
 
 
@@ -129,7 +131,37 @@ def _tree(found: Any, parent: Tree | None) -> Tree:
     tree = Tree(line) if parent is None else parent.add(line)
     for part in found.parts:
         _tree(part, tree)
+    for value in found.computed:
+        if value.parts and not _only_counts(value):  # what is only read stands beside the part already
+            tree.add(Text.assemble((f"{value.text} ", "dim"), ("errs: " if value.errs else "= ", "dim"), value.value))
+    for one in found.evidence:
+        if one.count:
+            _events(one, tree, named=len(found.evidence) > 1)
     return tree
+
+
+def _only_counts(value: Any) -> bool:
+    """Whether a value is how many events there are, which their list tells."""
+    return len(value.parts) == 1 and not value.parts[0].parts and value.text == f"size({value.parts[0].text})"
+
+
+def _events(found: Any, parent: Tree, *, named: bool) -> None:
+    """The events that a part looks at: how many, and the latest few."""
+    from server.cli.plain import instant
+
+    tree = parent
+    if found.condition:
+        where = f"{found.event} where {found.condition}: {found.satisfying:,} of {found.count:,}"
+        tree = parent.add(Text(where, "dim"))
+    elif named:
+        tree = parent.add(Text(f"{found.event}: {found.count:,}", "dim"))
+    for event in found.events:
+        time = cell(instant(event.time)) if event.HasField("time") else Text("at no time")
+        mark, style = _SATISFIES[event.satisfies]
+        tree.add(Text.assemble((f"{mark} ", style), time, f"  {', '.join(event.values)}" if event.values else ""))
+    rest = found.count - len(found.events)
+    if rest:
+        tree.add(Text(f"… and {rest:,} more", "dim"))
 
 
 @audience.command("save", epilog="""Example: muster audience save whales 'user.spent > 1000.0'""")

@@ -277,14 +277,24 @@ def explain(call: Call, key: str, user: str, at: str | None) -> None:
             cell(found.state if found.state != "none" else "not selected"),
             (f" ({found.reason})" if found.reason else ""),
             (f", decided {cell(decided)}" if decided else "", "dim"),
+            (f", sent {cell(instant(found.send_time))}" if found.HasField("send_time") else "", "dim"),
+            (f", judged again {cell(instant(found.due_time))}" if found.HasField("due_time") else "", "dim"),
+            (f", in occurrence {found.occurrence}" if found.occurrence else "", "dim"),
+            (f", of {found.group}" if found.group else "", "dim"),
         )
     )
     if found.detail:
         call.out.say(Text.assemble("the provider said: ", (found.detail, "yellow")))
     call.out.say()
-    call.out.table(["gate", "then" if at else "now", ""], [(one.name, one.passed, one.detail) for one in found.gates])
+    call.out.table(["gate", "then" if at else "now", ""], [(one.name, one.passed, _why(one)) for one in found.gates])
     call.out.say()
     show_explanation(call, found.explanation)
+
+
+def _why(gate: Any) -> str:
+    from server.cli.plain import instant
+
+    return f"{gate.detail}, until {cell(instant(gate.due_time))}" if gate.HasField("due_time") else str(gate.detail)
 
 
 @message.command("deliveries", epilog="Example: muster message deliveries welcome --state skipped")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from hypothesis import HealthCheck, given, settings
 
+from core.evaluator.evidence import Computed
 from core.evaluator.match import Explanation, Row, explain, match
 from core.evaluator.parse import parse
-from core.values import from_micros
+from core.values import MICROS_PER_DAY, from_micros
 from tests.conformance.strategies import NOW, Case, cases
 
 
@@ -51,6 +53,53 @@ def test_a_saved_audience_is_explained_by_its_own_text() -> None:
         (1, "errs", "user.money > 10"),
         (1, "does_not_match", "has(user.yacht)"),
     ]
+
+
+def _computed(parts: tuple[Computed, ...], depth: int = 0) -> Iterator[tuple[int, str, str]]:
+    for part in parts:
+        yield depth, part.text, part.value
+        yield from _computed(part.parts, depth + 1)
+
+
+def _bought(day: int, **properties: object) -> dict[str, Any]:
+    return {"time": from_micros(day * MICROS_PER_DAY), **properties}
+
+
+def test_every_part_of_a_leaf_has_its_value() -> None:
+    row = Row({"age": 2}, {"Buy": [_bought(1, amount=20.0), _bought(2, amount=5.0), _bought(3)]}, NOW)
+    leaf = explain(parse('events["Buy"].filter(e, has(e.amount) && e.amount > 10.0).size() + 1 >= user.age * 2'), row)
+    assert list(_computed(leaf.computed)) == [
+        (0, 'size(events["Buy"].filter(e, has(e.amount) && (e.amount > 10.0))) + 1', "2"),
+        (1, 'size(events["Buy"].filter(e, has(e.amount) && (e.amount > 10.0)))', "1"),
+        (2, 'events["Buy"].filter(e, has(e.amount) && (e.amount > 10.0))', "1 event"),
+        (3, 'events["Buy"]', "3 events"),
+        (0, "user.age * 2", "4"),
+        (1, "user.age", "2"),
+    ]
+    erring = explain(parse("user.age / user.zero > 1"), Row({"age": 2, "zero": 0}, {}, NOW))
+    assert [(part.errs, part.value) for part in erring.computed] == [(True, "division by zero")]
+
+
+def test_a_leaf_shows_the_events_that_decide() -> None:
+    events = [_bought(day, amount=float(day), shop="north") for day in range(1, 8)]
+    events[2] = _bought(3, shop="north")
+    row = Row({}, {"Buy": events}, NOW)
+    (found,) = explain(parse('events["Buy"].filter(e, e.amount < 3.0).map(e, e.shop).size() >= 2'), row).evidence
+    assert (found.event, found.condition, found.count, found.satisfying) == ("Buy", "e.amount < 3.0", 7, 2)
+    assert [(one.time, one.values, one.satisfies) for one in found.events] == [
+        (from_micros(7 * MICROS_PER_DAY), ("amount = 7.0", 'shop = "north"'), "no"),
+        (from_micros(2 * MICROS_PER_DAY), ("amount = 2.0", 'shop = "north"'), "yes"),
+        (from_micros(1 * MICROS_PER_DAY), ("amount = 1.0", 'shop = "north"'), "yes"),
+    ]
+    (every,) = explain(parse('events["Buy"].all(e, e.amount > 2.0)'), row).evidence
+    assert [one.satisfies for one in every.events] == ["yes", "no", "no"]
+    (size,) = explain(parse('size(events["Buy"]) > 100'), row).evidence
+    assert (size.condition, size.count, size.satisfying) == ("", 7, 7)
+    assert [one.satisfies for one in size.events] == ["not_asked"] * 3
+    (none,) = explain(parse("events.Sell.exists(e, e.amount > 1.0)"), row).evidence
+    assert (none.count, none.events) == (0, ())
+    (errs,) = explain(parse('events["Buy"].exists(e, e.amount > 90.0)'), Row({}, {"Buy": [events[2]]}, NOW)).evidence
+    assert [(one.values, one.satisfies) for one in errs.events] == [(("amount is missing",), "errs")]
 
 
 def _every(part: Explanation) -> Iterator[Explanation]:

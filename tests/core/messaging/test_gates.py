@@ -159,11 +159,24 @@ def test_explain_names_each_gate(project: Project) -> None:
     project.set("a", plan="free")
     explained = reading.explain_delivery(project.version, "hi", "a")
     assert (explained.state, explained.reason) == ("skipped", "unreachable")
-    assert [name for name, passed, _ in explained.gates if not passed] == ["once", "reachable", "properties"]
+    assert [gate.name for gate in explained.gates if not gate.passed] == ["once", "reachable", "properties"]
     project.set("b", plan="paid", name="Bo")
     explained = reading.explain_delivery(project.version, "hi", "b")
     assert explained.state == "none"
-    assert [name for name, passed, _ in explained.gates if not passed] == ["match", "reachable"]
+    assert [gate.name for gate in explained.gates if not gate.passed] == ["match", "reachable"]
+
+
+def test_explain_tells_when_in_which_group_and_occurrence(project: Project) -> None:
+    project.reach("a", "b")
+    project.message("hi", "true", control_percent=100.0)
+    held_out = reading.explain_delivery(project.version, "hi", "a")
+    assert (held_out.state, held_out.group, held_out.occurrence, held_out.sent_at) == ("held_out", "control", 0, None)
+    project.message("hello", "true")
+    project.move(START + HOUR)
+    project.send_all()
+    project.move(START + DAY)
+    sent = reading.explain_delivery(project.version, "hello", "b")
+    assert (sent.state, sent.group, sent.decided_at, sent.sent_at) == ("sent", "", START, START + HOUR)
 
 
 def test_a_forecast_counts_without_changing_anything(project: Project) -> None:

@@ -164,7 +164,7 @@ def test_explanation_and_preview_name_the_group(project: Project) -> None:
     project.set("a", plan="free")
     project.message("hi", FREE, content=HOOK, control_percent=100)
     gates = {
-        name: (passed, detail) for name, passed, detail in reading.explain_delivery(project.version, "hi", "a").gates
+        gate.name: (gate.passed, gate.detail) for gate in reading.explain_delivery(project.version, "hi", "a").gates
     }
     assert gates["group"] == (False, "belongs to the message's control group: held out, to compare with")
     project.message("next", FREE, content=HOOK, control_percent=100, launch=None)

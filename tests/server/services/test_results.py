@@ -9,7 +9,7 @@ from typing import Any
 import grpc
 import pytest
 from google.protobuf import duration_pb2, field_mask_pb2, timestamp_pb2
-from muster.v1 import ingest_pb2, message_pb2, project_pb2, results_pb2, value_pb2
+from muster.v1 import audience_pb2, ingest_pb2, message_pb2, project_pb2, results_pb2, value_pb2
 
 from tests.server.conftest import PROJECT, Stubs, email, refused
 
@@ -99,3 +99,28 @@ async def test_results_of_no_message_are_not_found(stubs: Stubs) -> None:
     await stubs.create()
     refusal = await refused(results(stubs, "hello"))
     assert (refusal.status, refusal.code) == (grpc.StatusCode.NOT_FOUND, "MESSAGE_NOT_FOUND")
+
+
+async def test_an_explanation_has_values_events_and_the_moment_of_sending(shop: Stubs) -> None:
+    await purchase(shop, "u0", 0, 20.0)
+    await purchase(shop, "u0", 0, 3.0)
+    explained = await shop.audiences.Explain(
+        audience_pb2.ExplainRequest(
+            project=PROJECT,
+            expression='events["Purchase"].filter(e, e.amount > 10.0).size() == 1',
+            distinct_id="u0",
+        )
+    )
+    leaf = explained.explanation
+    assert [(part.value, [below.value for below in part.parts]) for part in leaf.computed] == [("1", ["1 event"])]
+    (evidence,) = leaf.evidence
+    assert (evidence.event, evidence.condition) == ("Purchase", "e.amount > 10.0")
+    assert (evidence.count, evidence.satisfying) == (2, 1)
+    assert sorted((list(event.values), event.satisfies) for event in evidence.events) == [
+        (["amount = 20.0"], audience_pb2.SATISFIES_YES),
+        (["amount = 3.0"], audience_pb2.SATISFIES_NO),
+    ]
+    request = message_pb2.ExplainDeliveryRequest(project=PROJECT, key="hello", distinct_id="u0")
+    why = await shop.messages.ExplainDelivery(request)
+    assert (why.state, why.occurrence, why.group, why.send_time) == ("sent", 0, "", stamp(0))
+    assert not why.HasField("due_time")

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from pyroaring import BitMap
 
+from core.errors import InvalidExpression
 from core.evaluator import asking
 from core.evaluator.asking import LeafCount, NameWarning, explain_user, leaf_counts, warnings
 from core.evaluator.audience import Audiences
@@ -73,6 +74,41 @@ def select(view: View, expression: str, params: Mapping[str, Value]) -> BitMap:
     prepared = view.audiences.prepare(expression, params)
     plan = bind(prepared.parsed, view.population)
     return plan.select(view.population, now=view.now, most=CELLS_PER_QUESTION, given=prepared.given)
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """Who matches one expression and not another, at one instant (`now`, micros UTC).
+
+    `before` and `after` are how many match each; `warnings` are of the one that comes after.
+    """
+
+    before: int
+    after: int
+    total: int
+    now: int
+    entering: BitMap
+    leaving: BitMap
+    warnings: list[NameWarning]
+
+
+def diff(view: View, before: str, after: str, params: Mapping[str, Value]) -> Difference:
+    """Who would come into an audience, and who would leave it, if its expression were another.
+
+    Raises:
+        InvalidExpression: see `core.evaluator.parse.parse`; its field is `before` or `after`.
+        ExpressionTooCostly: EXPRESSION_TOO_COSTLY.
+    """
+    sides = []
+    for field, text in (("before", before), ("after", after)):
+        try:
+            sides.append(select(view, text, params))
+        except InvalidExpression as error:
+            error.field = field
+            raise
+    old, new = sides
+    names = warnings(view.population, view.audiences.parse(after, params))
+    return Difference(len(old), len(new), len(view.population.live), view.now, new - old, old - new, names)
 
 
 def explain(

@@ -79,15 +79,46 @@ class AudienceService(audience_pb2_grpc.AudienceServiceServicer):  # type: ignor
             for start in range(0, len(data), _BITMAP_BYTES_PER_PART):
                 yield audience_pb2.SelectResponse(bitmap=data[start : start + _BITMAP_BYTES_PER_PART])
             return
-        ordinals = await self._pool.run(_ordinals, users)
         if request.format == audience_pb2.SELECT_FORMAT_ORDINALS:
+            ordinals = await self._pool.run(_ordinals, users)
             for start in range(0, len(ordinals), _ORDINALS_PER_PART):
                 part = ordinals[start : start + _ORDINALS_PER_PART]
                 yield audience_pb2.SelectResponse(ordinals=part.astype("<u4").tobytes())
             return
+        async for ids in self._ids(version, users):
+            yield audience_pb2.SelectResponse(distinct_ids=ids)
+
+    async def Diff(  # noqa: N802
+        self, request: audience_pb2.DiffRequest, context: Any
+    ) -> AsyncIterator[audience_pb2.DiffResponse]:
+        """Who would come in and who would leave, counts first."""
+        version = await self._versions.of(request)
+        params = parameters(request.params)
+        found = await self._pool.run(answers.diff, version, request.before, request.after, params)
+        yield audience_pb2.DiffResponse(
+            counts=audience_pb2.DiffCounts(
+                before=found.before,
+                after=found.after,
+                entering=len(found.entering),
+                leaving=len(found.leaving),
+                total=found.total,
+            ),
+            warnings=convert.warnings(found.warnings),
+            now=timestamp(found.now),
+        )
+        if request.counts_only:
+            return
+        async for ids in self._ids(version, _first(found.entering, request.limit)):
+            yield audience_pb2.DiffResponse(entering=ids)
+        async for ids in self._ids(version, _first(found.leaving, request.limit)):
+            yield audience_pb2.DiffResponse(leaving=ids)
+
+    async def _ids(self, version: Version, users: BitMap) -> AsyncIterator[list[str]]:
+        """The ids of users in parts."""
+        ordinals = await self._pool.run(_ordinals, users)
         for start in range(0, len(ordinals), _IDS_PER_PART):
             part = ordinals[start : start + _IDS_PER_PART]
-            yield audience_pb2.SelectResponse(distinct_ids=await self._pool.run(reading.distinct_ids, version, part))
+            yield await self._pool.run(reading.distinct_ids, version, part)
 
     async def Explain(  # noqa: N802
         self, request: audience_pb2.ExplainRequest, context: Any
@@ -150,7 +181,11 @@ class AudienceService(audience_pb2_grpc.AudienceServiceServicer):  # type: ignor
 
 
 def _select(version: Version, expression: str, params: dict[str, Any], limit: int) -> BitMap:
-    users = answers.select(version, expression, params)
+    return _first(answers.select(version, expression, params), limit)
+
+
+def _first(users: BitMap, limit: int) -> BitMap:
+    """The first users, in ordinal order; all where there is no limit (0)."""
     first: BitMap = users[:limit] if 0 < limit < len(users) else users
     return first
 

@@ -19,6 +19,7 @@ from muster.v1 import audience_pb2
 _SERVICE: Final = "/muster.v1.AudienceService"
 _COUNT: Final = Rpc(f"{_SERVICE}/Count", audience_pb2.CountResponse)
 _SELECT: Final = Rpc(f"{_SERVICE}/Select", audience_pb2.SelectResponse)
+_DIFF: Final = Rpc(f"{_SERVICE}/Diff", audience_pb2.DiffResponse)
 _EXPLAIN: Final = Rpc(f"{_SERVICE}/Explain", audience_pb2.ExplainResponse)
 _SAVE: Final = Rpc(f"{_SERVICE}/SaveAudience", audience_pb2.SaveAudienceResponse)
 _GET: Final = Rpc(f"{_SERVICE}/GetAudience", audience_pb2.GetAudienceResponse)
@@ -152,6 +153,45 @@ class Audiences(Service[Way]):
 
         yield from flows.stream(_SELECT, request, self._transport.connection.retry, keep)
         return b"".join(parts)
+
+    @answered
+    def diff(
+        self,
+        before: str,
+        after: str,
+        *,
+        params: Mapping[str, Any] | None = None,
+        limit: int | None = 100,
+        at: datetime | None = None,
+    ) -> Flow[audience_pb2.DiffResponse]:
+        """Who would come in and who would leave if an expression were another: counts, and ids in order of first sight.
+
+        Arguments:
+            before, after: targeting in CEL; a saved audience is `audiences["name"]`.
+            params: what `params` stands for in either.
+            limit: at most so many ids of each kind; None: all.
+            at: as it was then, aware; None: as it is.
+
+        Raises:
+            FailedPrecondition: as `count`.
+
+        Example::
+
+            answer = client.audiences.diff('user.plan == "free"', 'user.plan in ["free", "trial"]')
+            print(answer.counts.entering, list(answer.entering), answer.counts.leaving)
+        """
+        request = audience_pb2.DiffRequest(
+            project=self._project,
+            before=before,
+            after=after,
+            params=values.from_python(params or {}),
+            limit=limit or 0,
+            counts_only=limit == 0,
+            at=_at(at),
+        )
+        found = audience_pb2.DiffResponse()
+        yield from flows.stream(_DIFF, request, self._transport.connection.retry, found.MergeFrom)
+        return found
 
     @answered
     def explain(

@@ -92,6 +92,51 @@ def select(call: Call, expression: str, params: tuple[str, ...], limit: int, at:
         call.out.raw(one)
 
 
+@audience.command(
+    "diff", epilog="""Example: muster audience diff 'user.plan == "free"' 'user.plan in ["free", "trial"]'"""
+)
+@click.argument("before")
+@click.argument("after")
+@_PARAM
+@click.option("--message", is_flag=True, help="BEFORE is the key of a message: what if its targeting were AFTER?")
+@click.option(
+    "--limit", type=click.IntRange(0), default=10, show_default=True, help="so many ids of each kind; 0: none"
+)
+@AT
+@pass_call
+def diff(
+    call: Call, before: str, after: str, params: tuple[str, ...], message: bool, limit: int, at: str | None
+) -> None:
+    """Who would come in and who would leave if an expression were AFTER instead of BEFORE."""
+    from server.cli.plain import plain
+
+    client = call.client()
+    call.texts["before"] = client.messages.get(before).targeting if message else expression_of(before)
+    call.texts["after"] = expression_of(after)
+    answer = client.audiences.diff(
+        call.texts["before"], call.texts["after"], params=params_of(params), limit=limit, at=moment_of(at)
+    )
+    if call.out.json:
+        call.out.document(plain(answer))
+        return
+    counts = answer.counts
+    call.out.table(
+        ["", "users", ""],
+        [
+            ("before", counts.before, ""),
+            (Text("leave", "red"), counts.leaving, _some(answer.leaving, counts.leaving)),
+            (Text("enter", "green"), counts.entering, _some(answer.entering, counts.entering)),
+            (Text("after", "bold"), counts.after, ""),
+        ],
+    )
+    show_warnings(call, answer.warnings)
+
+
+def _some(ids: Any, count: int) -> Text:
+    """A few ids, and whether there are more."""
+    return Text(", ".join(ids) + (", …" if ids and len(ids) < count else ""), "dim")
+
+
 @audience.command("explain", epilog="""Example: muster audience explain 'user.plan == "free"' u1""")
 @click.argument("expression")
 @click.argument("user", metavar="USER")

@@ -180,3 +180,14 @@ def test_on_a_narrow_terminal_no_word_is_broken_and_a_double_looks_like_one(must
     ):
         assert row in [" ".join(line.split()) for line in told]
     assert "amount 25.0" in muster("profile", "events", "a", env={"MUSTER_PROJECT": "narrow"}).out
+
+
+def test_a_difference_is_duckdbs(shop: Muster, raw: duckdb.DuckDBPyConnection) -> None:
+    bought = "select distinct customer from purchases where amount > {}"
+    before, after = 'events["Purchase"].exists(e, e.amount > 100.0)', 'events["Purchase"].exists(e, e.amount > 90.0)'
+    entering = raw.execute(f"{bought.format(90)} except {bought.format(100)} order by 1").fetchall()
+    found = shop("audience", "diff", before, after, "--json", "--limit", 1000).document
+    assert (found["counts"]["entering"], found["counts"].get("leaving", 0)) == (len(entering), 0)
+    assert found["entering"] == [row[0] for row in entering]
+    told = shop("audience", "diff", after, before, "--limit", 0).out.splitlines()
+    assert told[2].split() == ["leave", str(len(entering))] and told[3].split() == ["enter", "0"]

@@ -15,6 +15,7 @@ from core.messaging.definitions import MessageDefinition
 from core.messaging.suppressions import Why
 from core.profiles.batch import ChangeBatch, EventBatch, Read
 from core.profiles.records import EventRecord, ProfileChange, RecordError
+from core.values import Value
 
 Outcome = Literal["sent", "failed", "ambiguous", "not_sent"]
 FeedbackKind = Literal[
@@ -131,6 +132,39 @@ class LaunchMessage:
     key: str
     existing: Literal["send", "skip"] | None = None
     etag: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SendMessage:
+    """Send a message to named users now. Answer: SendAnswer.
+
+    `data` is for its templates. `test`: the message may be in any state, and counts nowhere as itself.
+    """
+
+    key: str
+    distinct_ids: Sequence[str]
+    data: Mapping[str, Value] = field(default_factory=dict)
+    test: bool = False
+
+
+@record("sent_to")
+@dataclass(frozen=True, slots=True)
+class SentTo:
+    """What a call that sends a message made of one user: `queued`, or `skipped` for a reason."""
+
+    distinct_id: str
+    state: str
+    reason: str
+    occurrence: int
+    idempotency_key: str
+
+
+@record("send_answer")
+@dataclass(frozen=True, slots=True)
+class SendAnswer:
+    """What became of each user, in the order they were named in."""
+
+    users: list[SentTo]
 
 
 @dataclass(frozen=True, slots=True)
@@ -375,6 +409,7 @@ Command = (
     | LaunchMessage
     | PauseMessages
     | ResumeMessage
+    | SendMessage
     | EndMessage
     | ResolveAmbiguous
     | Begin

@@ -14,7 +14,7 @@ from core import commands
 from core.codec import decode, encode, record
 from core.errors import FailedPrecondition, InvalidInput, MusterError, StaleEtag
 from core.evaluator.audience import AudienceSaved
-from core.messaging import audiences, feedback, judge
+from core.messaging import audiences, feedback, judge, sending
 from core.messaging import consent_handlers as consent
 from core.messaging import handlers as messaging
 from core.messaging.effects import Defined, Inboxed, Noted
@@ -84,6 +84,7 @@ _HANDLERS: Final[dict[type, Callable[[Any, Any], Any]]] = {
     commands.CreateMessage: messaging.create,
     commands.UpdateMessage: messaging.update,
     commands.LaunchMessage: messaging.launch,
+    commands.SendMessage: sending.send,
     commands.PauseMessages: messaging.pause,
     commands.ResumeMessage: messaging.resume,
     commands.EndMessage: messaging.end,

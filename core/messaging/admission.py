@@ -23,6 +23,7 @@ from core.messaging.effects import (
     Moved,
     Selected,
     is_open,
+    lasting,
 )
 from core.messaging.gates import MATCH, STANDING, Asked, Stop, matching, stopped, through
 from core.messaging.groups import sides
@@ -190,7 +191,8 @@ def leave(
     asked = Asked(work, definition, compiled, occurrence, "leave", work.now)
     stops = through(asked, queued, (*MATCH, *STANDING))
     for stop in stops:
-        work.do(Moved(definition.key, stop.users, "queued", "", "skipped", stop.reason, occurrence=occurrence))
+        reason = lasting(stop.reason, at_send=definition.on_send)
+        work.do(Moved(definition.key, stop.users, "queued", "", "skipped", reason, occurrence=occurrence))
     passing = queued - stopped(stops)
     granted = unchanged(work, definition, compiled, passing, bases, occurrence=occurrence)
     if granted:

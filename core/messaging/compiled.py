@@ -116,7 +116,7 @@ def compile_message(view: View, definition: MessageDefinition) -> Compiled:
         InvalidExpression, InvalidTemplate: with the field.
     """
     try:
-        targeting = view.audiences.parse(definition.targeting)
+        targeting = view.audiences.parse(definition.targeting if definition.targeting.strip() else "true")
     except InvalidExpression as error:
         error.field = "message.targeting"
         raise
@@ -161,6 +161,21 @@ def refuse_event_in_schedule(compiled: Compiled, definition: MessageDefinition) 
             field="message.content",
             mend='read profile properties, test it with {% if event %}, or give it a default: | default("…")',
             code="EVENT_WITHOUT_CAUSE",
+        )
+
+
+def refuse_data_without_send(compiled: Compiled, definition: MessageDefinition) -> None:
+    """Refuse a message that no call sends and that cannot be rendered without a call's data.
+
+    Raises:
+        InvalidTemplate: DATA_WITHOUT_SEND.
+    """
+    if not definition.on_send and compiled.content.requires_data:
+        raise InvalidTemplate(
+            "the content reads `data`, which only a call that sends the message gives",
+            field="message.content",
+            mend='set the schedule on_send, or give it a default: | default("…")',
+            code="DATA_WITHOUT_SEND",
         )
 
 

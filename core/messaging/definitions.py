@@ -12,7 +12,7 @@ from core.errors import InvalidInput
 from core.limits import check_percent
 from core.messaging.goal import Goal, check_goal
 from core.messaging.push_source import PushSource
-from core.messaging.schedules import BY_MATCH, Schedule, check_schedule
+from core.messaging.schedules import BY_MATCH, OnSend, Schedule, check_schedule
 from core.messaging.schedules import Asap as Asap
 from core.messaging.schedules import Once as Once
 from core.values import MICROS_PER_SECOND
@@ -121,6 +121,11 @@ class MessageDefinition:
         return isinstance(self.schedule, BY_MATCH)
 
     @property
+    def on_send(self) -> bool:
+        """Whether it is sent on a call alone."""
+        return isinstance(self.schedule, OnSend)
+
+    @property
     def expiry(self) -> int:
         """How long, in micros, what was queued may wait before a resume drops it."""
         return self.expires_after or DEFAULT_EXPIRY
@@ -176,7 +181,7 @@ def check_definition(definition: MessageDefinition) -> None:
         InvalidInput: with the field.
     """
     check_key(definition.key)
-    if not definition.targeting.strip():
+    if not definition.targeting.strip() and not definition.on_send:
         raise InvalidInput(
             "there is no targeting",
             field="message.targeting",

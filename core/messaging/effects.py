@@ -39,6 +39,7 @@ BACKFILLED: Final = "backfilled"
 UNREACHABLE: Final = "unreachable"
 MISSING_PROPERTY: Final = "missing_property"
 MISSING_EVENT: Final = "missing_event"
+MISSING_DATA: Final = "missing_data"
 RENDER_FAILED: Final = "render_failed"
 NO_LONGER_MATCHES: Final = "no_longer_matches"
 EXPIRED: Final = "expired"
@@ -53,6 +54,15 @@ LOCAL_TIME_PAST: Final = "local_time_past"
 def is_open(reason: str) -> bool:
     """Whether a skip for this reason is judged again when what it read changes."""
     return reason.partition(":")[0] in OPEN_REASONS
+
+
+AT_SEND: Final = "at_send"
+"""Before a reason that may pass, of a message that is sent on a call: nobody waits until it has passed."""
+
+
+def lasting(reason: str, *, at_send: bool) -> str:
+    """A skip's reason, made final where a call sends the message."""
+    return f"{AT_SEND}:{reason}" if at_send and is_open(reason) else reason
 
 
 @record("selected")
@@ -107,7 +117,7 @@ class Defined:
 @record("caused")
 @dataclass(frozen=True, slots=True)
 class Caused:
-    """The event that made each user match, kept for templates that name `event`."""
+    """The event that made each user match, kept for templates that name `event`; or what a call gave as `data`."""
 
     key: str
     events: dict[int, dict[str, Value]]

@@ -14,6 +14,7 @@ from core.messaging.admission import MAX_RECIPIENTS, judge_queue_again, leave, r
 from core.messaging.compiled import (
     Compiled,
     compile_message,
+    refuse_data_without_send,
     refuse_event_in_schedule,
     refuse_unknown_time,
 )
@@ -28,6 +29,7 @@ from core.messaging.effects import (
     Inboxed,
     InboxEntry,
     Moved,
+    lasting,
 )
 from core.messaging.firings import Homes, due
 from core.messaging.judge import judge_everybody, settle_runs
@@ -76,7 +78,9 @@ def create(work: Work, command: commands.CreateMessage) -> MessageDefinition:
             code="MESSAGE_EXISTS",
         )
     refuse_unknown_topic(work, definition)
-    refuse_event_in_schedule(compile_message(work, definition), definition)
+    compiled = compile_message(work, definition)
+    refuse_event_in_schedule(compiled, definition)
+    refuse_data_without_send(compiled, definition)
     work.do(Defined(definition))
     return definition
 
@@ -95,7 +99,9 @@ def update(work: Work, command: commands.UpdateMessage) -> MessageDefinition:
     if present.launched_at and fresh.control_percent != present.control_percent:
         fresh = replace(fresh, divided_at=work.now)
     refuse_unknown_topic(work, fresh)
-    refuse_event_in_schedule(compile_message(work, fresh), fresh)
+    compiled = compile_message(work, fresh)
+    refuse_event_in_schedule(compiled, fresh)
+    refuse_data_without_send(compiled, fresh)
     work.do(Defined(fresh))
     repeat_only_to_who_drops(work, present, fresh)
     return fresh
@@ -266,7 +272,8 @@ def skip(work: Work, command: commands.Skip) -> None:
         users = BitMap(ordinals) & work.messages.ledger(command.key, command.occurrence).state("queued")
         users = unchanged(work, definition, compiled, users, command.bases, occurrence=command.occurrence)
         if users:
-            work.do(Moved(command.key, users, "queued", "", "skipped", reason, occurrence=command.occurrence))
+            final = lasting(reason, at_send=definition.on_send)
+            work.do(Moved(command.key, users, "queued", "", "skipped", final, occurrence=command.occurrence))
 
 
 def divert(work: Work, command: commands.Divert) -> int:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import re
 from typing import Final
 
-_KEY: Final = re.compile(r"([0-9a-f]+)\.([a-z][a-z0-9_-]*)\.(\d+)\.(\d+)\Z")
+TEST: Final = "~test"
+"""What follows a message's key in that of the message which stands for it in tests. No client can write it."""
+
+_KEY: Final = re.compile(r"([0-9a-f]+)\.([a-z][a-z0-9_-]*(?:~test)?)\.(\d+)\.(\d+)\Z")
 
 
 def idempotency_key(project_uid: str, message_key: str, ordinal: int, occurrence: int) -> str:

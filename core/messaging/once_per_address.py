@@ -32,8 +32,15 @@ _BEFORE: Final[tuple[DeliveryState, ...]] = ("held_out", "deferred", "queued")
 
 
 def is_on(definition: MessageDefinition) -> bool:
-    """Whether a message goes to each address once: as it says, else on every channel whose users can share one."""
-    return address_kind(definition.channel) is not None and definition.once_per_address is not False
+    """Whether a message goes to each address once: as it says, else on every channel whose users can share one.
+
+    A call that sends to two users of one address means both.
+    """
+    return (
+        address_kind(definition.channel) is not None
+        and definition.once_per_address is not False
+        and not definition.on_send
+    )
 
 
 def stops(

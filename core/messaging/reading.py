@@ -18,7 +18,7 @@ from core.messaging.definitions import MessageDefinition, State
 from core.messaging.effects import STATES, DeliveryState, InboxEntry, is_open
 from core.messaging.firings import next_run
 from core.messaging.gates import Asked, concerning, matching, through
-from core.messaging.keys import idempotency_key
+from core.messaging.keys import TEST, idempotency_key
 from core.messaging.launches import users_past
 from core.messaging.ledger import Ledger
 from core.messaging.outcomes import DELIVERED
@@ -168,7 +168,7 @@ def message(view: View, key: str) -> MessageDefinition:
 def messages_page(
     view: View, after: str, limit: int, state: State | None = None
 ) -> tuple[list[MessageDefinition], str | None]:
-    """Messages by key.
+    """Messages by key; those that stand for others in tests are not among them.
 
     Arguments:
         after: the key to go on after, "" to begin.
@@ -176,7 +176,8 @@ def messages_page(
     Returns:
         The messages, and the key to go on after, None on the last page.
     """
-    found = [m for m in view.messages.all() if m.key > after and state in (None, m.state)]
+    every = (m for m in view.messages.all() if not m.key.endswith(TEST))
+    found = [m for m in every if m.key > after and state in (None, m.state)]
     return found[:limit], found[limit - 1].key if len(found) > limit else None
 
 

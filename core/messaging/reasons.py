@@ -7,6 +7,7 @@ from typing import Final
 _REASONS: Final = {
     "unreachable": "there is no address to send to on this channel",
     "missing_property": "the template needs a property that the user lacks",
+    "missing_data": "the template reads data that the call which sent it did not give",
     "missing_event": "the template reads the event that caused the match, and time alone caused it",
     "render_failed": "the user's values do not fit the template",
     "unsubscribed": "the address is unsubscribed from everything, or the user's $unsubscribed says so",
@@ -19,6 +20,8 @@ _REASONS: Final = {
     "no_longer_matches": "the user no longer matched when it was to be sent",
     "expired": "it waited longer than the message's expires_after",
     "ended": "the message ended before it was sent",
+    "at_send": "it was sent there and then, and nothing waits for what kept the user from it",
+    "not_targeted": "the targeting did not match when it was sent",
     "superseded": "the next run came before what kept the user from this one was gone",
     "local_time_past": "the time was past in the user's zone at the launch, which was told to skip those",
     "merged": "the user was merged into another, whose delivery counts",

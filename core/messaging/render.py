@@ -14,8 +14,8 @@ from core.messaging.addresses import OF_USER, normalise_email, normalise_phone, 
 from core.messaging.compiled import ADDRESS_PROPERTIES, Compiled
 from core.messaging.definitions import ChannelName, MessageDefinition, WebhookSource
 from core.messaging.devices import Device, devices_of
-from core.messaging.effects import MISSING_EVENT, MISSING_PROPERTY, RENDER_FAILED, UNREACHABLE
-from core.messaging.keys import idempotency_key
+from core.messaging.effects import MISSING_DATA, MISSING_EVENT, MISSING_PROPERTY, RENDER_FAILED, UNREACHABLE
+from core.messaging.keys import TEST, idempotency_key
 from core.messaging.ledger import Ledger
 from core.messaging.work import View
 from core.render import RenderBatch
@@ -91,26 +91,30 @@ def render_users(
     """Render an occurrence of a message for users, in the order given.
 
     Arguments:
-        examples: events to show, by ordinal, where none is kept as the cause.
+        examples: events to show, or data of a call, by ordinal, where none is kept.
     """
     columns = _read(view, compiled, ordinals)
     ledger = view.messages.ledger(definition.key, occurrence)
     bases = _bases(view, definition, ledger, ordinals, columns)
     ids = view.users.names(np.array(ordinals, np.uint32))
+    given = [ledger.cause(ordinal) or (examples or {}).get(ordinal) for ordinal in ordinals]
     rendered = compiled.content.render_batch(
         RenderBatch(
             distinct_ids=ids,
             user=columns,
-            events=[ledger.cause(ordinal) or (examples or {}).get(ordinal) for ordinal in ordinals],
+            events=given if definition.key.endswith(TEST) or not definition.on_send else None,
             message={"id": definition.key, "key": definition.key, "title": definition.title},
             project={"id": view.settings.name, "name": view.settings.name},
+            data=given if definition.on_send else None,
         )
     )
     found: list[HandOff | Obstacle] = []
     for place, (ordinal, distinct_id, basis, result) in enumerate(zip(ordinals, ids, bases, rendered, strict=True)):
         if isinstance(result, Missing):
             of_user = result.source == "user"
-            reason = f"{MISSING_PROPERTY}:{result.property}" if of_user else MISSING_EVENT
+            reason = {"user": f"{MISSING_PROPERTY}:{result.property}", "data": MISSING_DATA}.get(
+                result.source, MISSING_EVENT
+            )
             detail = f"no property {result.path!r}" if of_user else f"no {result.source} {result.path!r}"
             found.append(Obstacle(ordinal, reason, detail, basis))
         elif isinstance(result, RenderFailed):

@@ -69,7 +69,13 @@ class Recurring:
     zone: str = ""
 
 
-Schedule = Asap | Once | Recurring
+@record("on_send")
+@dataclass(frozen=True, slots=True)
+class OnSend:
+    """Sent to whom a call names, as often as one does, and to nobody else."""
+
+
+Schedule = Asap | Once | Recurring | OnSend
 BY_MATCH: Final = (Asap,)
 BY_TIME: Final = (Once, Recurring)
 
@@ -118,11 +124,11 @@ def check_schedule(schedule: object) -> None:
     elif isinstance(schedule, Recurring):
         _check_zone(schedule.zone, "message.recurring.time_zone")
         check_rule(read_wall(schedule.start, "message.recurring.start"), schedule.rule, "message.recurring.rule")
-    elif not isinstance(schedule, Asap):
+    elif not isinstance(schedule, Asap | OnSend):
         raise InvalidInput(
             "there is no schedule",
             field="message.schedule",
-            mend="set asap, once or recurring",
+            mend="set asap, once, recurring or on_send",
             code="NO_SCHEDULE",
         )
 

@@ -20,6 +20,7 @@ class RenderBatch:
         events: the event that caused each match, None where there is none; None: no row has any.
         message: `id`, `key` and `title` of the message.
         project: facts of the project.
+        data: what calls gave for the templates, None for a row without; None: no row has any.
     """
 
     distinct_ids: Sequence[str]
@@ -27,6 +28,7 @@ class RenderBatch:
     events: Sequence[Mapping[str, Value] | None] | None = None
     message: Mapping[str, Value] = field(default_factory=dict)
     project: Mapping[str, Value] = field(default_factory=dict)
+    data: Sequence[Mapping[str, Value] | None] | None = None
 
     def __len__(self) -> int:
         return len(self.distinct_ids)
@@ -35,6 +37,10 @@ class RenderBatch:
         """The event of one row."""
         return None if self.events is None else self.events[place]
 
+    def data_of(self, place: int) -> Mapping[str, Value]:
+        """What a call gave for one row."""
+        return (None if self.data is None else self.data[place]) or {}
+
     def profile(self, place: int) -> dict[str, Value]:
         """The properties that one row's user has."""
         found = ((name, values[place]) for name, values in self.user.items())
@@ -42,4 +48,11 @@ class RenderBatch:
 
     def row(self, place: int) -> RenderRow:
         """One row of it."""
-        return RenderRow(self.profile(place), self.event(place), self.message, self.project, self.distinct_ids[place])
+        return RenderRow(
+            self.profile(place),
+            self.event(place),
+            self.message,
+            self.project,
+            self.distinct_ids[place],
+            self.data_of(place),
+        )

@@ -116,6 +116,8 @@ class Frame:
             if events is None:
                 return [GONE] * self.size
             return _present(events if not name else [None if event is None else event.get(name) for event in events])
+        if source == "data":
+            return _present(batch.data_of(place).get(name) for place in range(self.size))
         value = (batch.message if source == "message" else batch.project).get(name)
         return [GONE if value is None else value] * self.size
 

@@ -62,6 +62,7 @@ class RowContext:
             "event": _NO_EVENT if row.event is None else row.event,
             "message": row.message,
             "project": row.project,
+            "data": row.data,
             DISTINCT_ID: row.distinct_id,
         }
         self.steps = MAX_LIST_STEPS

@@ -12,7 +12,7 @@ from jinja2 import nodes
 
 from core.render.results import Source
 
-SOURCES: Final[tuple[Source, ...]] = ("user", "event", "message", "project")
+SOURCES: Final[tuple[Source, ...]] = ("user", "event", "message", "project", "data")
 """The variables whose properties a template reads."""
 
 DISTINCT_ID: Final = "distinct_id"

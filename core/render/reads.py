@@ -27,12 +27,14 @@ class Reads:
         required: names of the user properties without which it cannot be rendered.
         event: whether the event is read anywhere.
         event_required: whether it cannot be rendered without an event.
+        data_required: names in the data of a call that sends it without which it cannot be rendered.
     """
 
     properties: frozenset[str] = frozenset()
     required: frozenset[str] = frozenset()
     event: bool = False
     event_required: bool = False
+    data_required: frozenset[str] = frozenset()
 
     def __or__(self, other: Reads) -> Reads:
         """What two templates read together."""
@@ -41,6 +43,7 @@ class Reads:
             self.required | other.required,
             self.event or other.event,
             self.event_required or other.event_required,
+            self.data_required | other.data_required,
         )
 
 
@@ -70,6 +73,11 @@ class Reader:
         """Whether it cannot be rendered without an event, and so not in a scheduled message."""
         return self.reads.event_required
 
+    @property
+    def requires_data(self) -> frozenset[str]:
+        """Names that the data of a call that sends it must have."""
+        return self.reads.data_required
+
 
 def reads_of(tree: nodes.Template) -> Reads:
     """What a tree that `rules.check` passed reads; to be asked before the tree is bound."""
@@ -81,7 +89,8 @@ def reads_of(tree: nodes.Template) -> Reads:
             properties.add(str(path.keys[0]))
     event = any(name.name == "event" for name in tree.find_all(nodes.Name))
     required = frozenset(name for source, name in needs if source == "user")
-    return Reads(frozenset(properties), required, event, any(source == "event" for source, _ in needs))
+    data = frozenset(name for source, name in needs if source == "data")
+    return Reads(frozenset(properties), required, event, any(source == "event" for source, _ in needs), data)
 
 
 def _body(body: Iterable[nodes.Node]) -> _Needs:
@@ -114,7 +123,7 @@ def _value(node: nodes.Node) -> _Needs:
     """What is needed where the expression's value is wanted."""
     path = path_of(node)
     if path is not None:
-        if path.root in ("user", "event"):
+        if path.root in ("user", "event", "data"):
             return frozenset({(path.root, str(path.keys[0]) if path.keys else "")})
         return _NOTHING
     if isinstance(node, nodes.Filter) and node.node is not None:

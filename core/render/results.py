@@ -10,7 +10,7 @@ from core.errors import FailedPrecondition
 from core.render.sms_length import SmsLength
 from core.values import Value
 
-Source = Literal["user", "event", "message", "project"]
+Source = Literal["user", "event", "message", "project", "data"]
 """Whose property a template read."""
 
 
@@ -25,6 +25,7 @@ class RenderRow:
         message: `id` and `key` of the message.
         project: facts of the project, such as its `id` and `name`.
         distinct_id: the user's id, read in templates as `distinct_id`.
+        data: what a call that sends the message gave for its templates.
     """
 
     user: Mapping[str, Value]
@@ -32,6 +33,7 @@ class RenderRow:
     message: Mapping[str, Value] = field(default_factory=dict)
     project: Mapping[str, Value] = field(default_factory=dict)
     distinct_id: str = ""
+    data: Mapping[str, Value] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

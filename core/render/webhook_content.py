@@ -106,6 +106,8 @@ class WebhookContent(Reader):
         }
         if row.event is not None:
             found["event"] = dict(row.event)
+        if row.data:
+            found["data"] = dict(row.data)
         return json_of(found)
 
 

@@ -28,13 +28,13 @@ def expression_of(text: str) -> str:
     return read_text(text[1:]).strip() if text.startswith("@") else text
 
 
-def params_of(pairs: Iterable[str]) -> dict[str, Any]:
+def params_of(pairs: Iterable[str], flag: str = "--param") -> dict[str, Any]:
     """Named parameters from `name=value`: JSON and ISO times are what they say, all else is a text.
 
     Raises:
         InvalidInput: PARAM_INVALID.
     """
-    return {name: _value(text) for name, text in (pair_of(pair, "--param") for pair in pairs)}
+    return {name: _value(text) for name, text in (pair_of(pair, flag) for pair in pairs)}
 
 
 def pair_of(pair: str, flag: str) -> tuple[str, str]:

@@ -192,7 +192,7 @@ def _schedule(path: str, value: Any) -> Any:
         return value if value.tzinfo is not None else value.replace(tzinfo=UTC)
     if isinstance(value, date):
         return datetime.combine(value, time(), UTC)
-    return "asap" if value == "asap" else instant_of(value, "schedule")
+    return value if value in ("asap", "on_send") else instant_of(value, "schedule")
 
 
 def _content(path: str, channel: str, table: Mapping[str, Any], folder: Path) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import Final
 
 from muster.v1 import message_pb2
 
+from core.commands import SendAnswer
 from core.messaging.reading import Counts, DeliveryRow, Forecast, Report
 from server.convert import audiences
 from server.convert.messages import message
@@ -81,6 +82,20 @@ def report(found: Report) -> message_pb2.GetReportResponse:
         ],
         next_run_time=None if found.next_run is None else timestamp(found.next_run),
     )
+
+
+def sent(found: SendAnswer) -> list[message_pb2.SentTo]:
+    """What a call that sends a message made of its users."""
+    return [
+        message_pb2.SentTo(
+            distinct_id=one.distinct_id,
+            state=one.state,
+            reason=one.reason,
+            occurrence=one.occurrence,
+            idempotency_key=one.idempotency_key,
+        )
+        for one in found.users
+    ]
 
 
 def deliveries(rows: Iterable[DeliveryRow]) -> message_pb2.ListDeliveriesResponse:

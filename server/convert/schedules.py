@@ -7,10 +7,10 @@ from typing import Final
 from muster.v1 import message_pb2
 
 from core.errors import InvalidInput
-from core.messaging.schedules import Asap, Once, Past, Recurring, Schedule
+from core.messaging.schedules import Asap, Once, OnSend, Past, Recurring, Schedule
 from server.convert.times import duration, duration_micros, micros, timestamp
 
-KINDS: Final = ("asap", "once", "recurring")
+KINDS: Final = ("asap", "once", "recurring", "on_send")
 """The fields of a message that are its schedule."""
 _PASTS: Final[dict[message_pb2.Past, Past]] = {
     message_pb2.PAST_UNSPECIFIED: "",
@@ -34,6 +34,8 @@ def schedule(message: message_pb2.Message) -> Schedule:
     if kind == "recurring":
         sent = message.recurring
         return Recurring(sent.start, sent.rule, sent.time_zone)
+    if kind == "on_send":
+        return OnSend()
     raise InvalidInput(
         "there is no schedule", field="message.schedule", mend=f"set one of {', '.join(KINDS)}", code="NO_SCHEDULE"
     )
@@ -69,6 +71,8 @@ def fill(made: message_pb2.Message, found: Schedule) -> None:
     """Put a schedule into a message as clients see it."""
     if isinstance(found, Asap):
         made.asap.SetInParent()
+    elif isinstance(found, OnSend):
+        made.on_send.SetInParent()
     elif isinstance(found, Recurring):
         made.recurring.CopyFrom(message_pb2.RecurringSchedule(start=found.start, rule=found.rule, time_zone=found.zone))
     else:

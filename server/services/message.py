@@ -14,6 +14,7 @@ from core.commands import (
     PauseMessages,
     ResolveAmbiguous,
     ResumeMessage,
+    SendMessage,
     UpdateMessage,
 )
 from core.errors import InvalidInput, StaleEtag
@@ -22,7 +23,7 @@ from core.messaging.definitions import MessageDefinition, State
 from core.messaging.handlers import check_launch
 from core.version import Version
 from server.blocking import Pool
-from server.convert import audiences, messages, reports
+from server.convert import audiences, messages, reports, values
 from server.convert.deliveries import rendered
 from server.convert.times import timestamp
 from server.paging import Pages, page_size
@@ -164,6 +165,26 @@ class MessageService(message_pb2_grpc.MessageServiceServicer):  # type: ignore[m
         project = self._projects.get(request.project)
         made = await project.submit(ResumeMessage(request.key, request.max_recipients), request.request_id)
         return message_pb2.ResumeMessageResponse(message=messages.message(made))
+
+    async def Send(  # noqa: N802
+        self, request: message_pb2.SendRequest, context: Any
+    ) -> message_pb2.SendResponse:
+        """Send a message to named users, now."""
+        return message_pb2.SendResponse(users=await self._send(request, test=False))
+
+    async def TestSend(  # noqa: N802
+        self, request: message_pb2.TestSendRequest, context: Any
+    ) -> message_pb2.TestSendResponse:
+        """Send a message to named users as a test."""
+        return message_pb2.TestSendResponse(users=await self._send(request, test=True))
+
+    async def _send(
+        self, request: message_pb2.SendRequest | message_pb2.TestSendRequest, *, test: bool
+    ) -> list[message_pb2.SentTo]:
+        project = self._projects.get(request.project)
+        data = values.properties(request.data, "data")
+        command = SendMessage(request.key, list(request.distinct_ids), data, test)
+        return reports.sent(await project.submit(command, request.request_id))
 
     async def EndMessage(  # noqa: N802
         self, request: message_pb2.EndMessageRequest, context: Any

@@ -23,6 +23,8 @@ _GET: Final = Rpc(f"{_SERVICE}/GetMessage", message_pb2.GetMessageResponse)
 _LIST: Final = Rpc(f"{_SERVICE}/ListMessages", message_pb2.ListMessagesResponse)
 _UPDATE: Final = Rpc(f"{_SERVICE}/UpdateMessage", message_pb2.UpdateMessageResponse)
 _LAUNCH: Final = Rpc(f"{_SERVICE}/LaunchMessage", message_pb2.LaunchMessageResponse)
+_SEND: Final = Rpc(f"{_SERVICE}/Send", message_pb2.SendResponse)
+_TEST_SEND: Final = Rpc(f"{_SERVICE}/TestSend", message_pb2.TestSendResponse)
 _PAUSE: Final = Rpc(f"{_SERVICE}/PauseMessage", message_pb2.PauseMessageResponse)
 _RESUME: Final = Rpc(f"{_SERVICE}/ResumeMessage", message_pb2.ResumeMessageResponse)
 _END: Final = Rpc(f"{_SERVICE}/EndMessage", message_pb2.EndMessageResponse)
@@ -129,7 +131,7 @@ class Messages(Service[Way]):
         self,
         key: str,
         *,
-        targeting: str,
+        targeting: str = "",
         schedule: Schedule = ASAP,
         email: Email | None = None,
         webhook: Webhook | None = None,
@@ -150,8 +152,8 @@ class Messages(Service[Way]):
 
         Arguments:
             key: lower-case letters, digits, `-` and `_`, at most 63, starting with a letter.
-            targeting: whom it is for, in CEL.
-            schedule: "asap"; the instant, aware, at which it is sent; or Once or Recurring of `muster.schedules`.
+            targeting: whom it is for, in CEL; may be left empty where the schedule is "on_send".
+            schedule: "asap"; the instant, aware, at which it is sent; Once or Recurring of `muster.schedules`; or "on_send".
             email, webhook, sms, push: its content; one of them.
             title: for people.
             max_recipients: pause instead of selecting more; 0: no limit.
@@ -343,6 +345,70 @@ class Messages(Service[Way]):
         return (yield from self._ask(_LAUNCH, request, timeout))
 
     @answered
+    def send(
+        self,
+        key: str,
+        distinct_ids: Sequence[str] | str,
+        *,
+        data: Mapping[str, Any] | None = None,
+        request_id: str = "",
+    ) -> Flow[Sequence[message_pb2.SentTo]]:
+        """Send a live message whose schedule is "on_send", now; what becomes of each user.
+
+        Arguments:
+            distinct_ids: to whom: one id, or up to 1,000.
+            data: read by the templates as `data`.
+            request_id: repeated within 24 hours, it is answered as the first time, and sends nothing. Give one of your
+                own where you may call again for the same reason.
+
+        Raises:
+            NotFound: for a user that there is not, at `field`.
+            InvalidInput: if the templates need more data, at `field`.
+            FailedPrecondition: if the message is not live, or not "on_send".
+
+        Example::
+
+            client.messages.send("receipt", "u1", data={"order": "A-17", "total": 12.5}, request_id="receipt-A-17")
+        """
+        request = message_pb2.SendRequest(
+            project=self._project,
+            request_id=request_id or new_request_id(),
+            key=key,
+            distinct_ids=_ids(distinct_ids),
+        )
+        values.write_properties(data or {}, request.data, "data")
+        answer = yield from self._ask(_SEND, request)
+        return answer.users
+
+    @answered
+    def test_send(
+        self,
+        key: str,
+        distinct_ids: Sequence[str] | str,
+        *,
+        data: Mapping[str, Any] | None = None,
+        request_id: str = "",
+    ) -> Flow[Sequence[message_pb2.SentTo]]:
+        """Send a message of any state to named users as a test: it counts in no report, and waits for no schedule.
+
+        Arguments:
+            data: read by the templates as `data`, and laid over the user's latest event where they read `event`.
+
+        Example::
+
+            client.messages.test_send("welcome", "me")
+        """
+        request = message_pb2.TestSendRequest(
+            project=self._project,
+            request_id=request_id or new_request_id(),
+            key=key,
+            distinct_ids=_ids(distinct_ids),
+        )
+        values.write_properties(data or {}, request.data, "data")
+        answer = yield from self._ask(_TEST_SEND, request)
+        return answer.users
+
+    @answered
     def pause(self, key: str, *, request_id: str = "") -> Flow[message_pb2.Message]:
         """Stop a live message: nothing of it begins any more.
 
@@ -514,6 +580,10 @@ def message_of(key: str, **fields: Any) -> message_pb2.Message:
     if expires_after is not None:
         message.expires_after.CopyFrom(values.duration(expires_after))
     return message
+
+
+def _ids(distinct_ids: Sequence[str] | str) -> Sequence[str]:
+    return [distinct_ids] if isinstance(distinct_ids, str) else distinct_ids
 
 
 def _choice(word: str, choices: Mapping[str, Any], field: str) -> Any:

@@ -11,6 +11,7 @@ from muster.errors import InvalidInput
 from muster.v1 import message_pb2
 
 ASAP: Final = "asap"
+ON_SEND: Final = "on_send"
 USERS_ZONE: Final = "user"
 """As a schedule's `time_zone`: each user's own, by `$timezone`."""
 Past: TypeAlias = Literal["send", "skip"]
@@ -58,9 +59,9 @@ class Recurring:
     time_zone: str = ""
 
 
-Schedule: TypeAlias = datetime | Literal["asap"] | Once | Recurring
-"""When a message is sent: "asap", as soon as someone comes to match; at an instant, aware, to everybody who matches; or
-as Once or Recurring say."""
+Schedule: TypeAlias = datetime | Literal["asap", "on_send"] | Once | Recurring
+"""When a message is sent: "asap", as soon as someone comes to match; at an instant, aware, to everybody who matches; as
+Once or Recurring say; or "on_send", by `client.messages.send` alone."""
 
 
 def put(schedule: object, message: message_pb2.Message) -> None:
@@ -71,6 +72,8 @@ def put(schedule: object, message: message_pb2.Message) -> None:
     """
     if schedule == ASAP:
         message.asap.SetInParent()
+    elif schedule == ON_SEND:
+        message.on_send.SetInParent()
     elif isinstance(schedule, datetime):
         message.once.time.CopyFrom(values.timestamp(schedule, "schedule"))
     elif isinstance(schedule, Once):
@@ -83,7 +86,7 @@ def put(schedule: object, message: message_pb2.Message) -> None:
         raise InvalidInput(
             f"the schedule {schedule!r}",
             field="schedule",
-            mend='"asap", an aware datetime, muster.Once(…) or muster.Recurring(…)',
+            mend='"asap", "on_send", an aware datetime, muster.Once(…) or muster.Recurring(…)',
             code="VALUE_TYPE",
         )
 

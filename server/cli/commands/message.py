@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from core.errors import InvalidInput
-from server.cli.arguments import expression_of, instant_of, length_of
+from server.cli.arguments import expression_of, instant_of, length_of, params_of
 from server.cli.commands.audience import show_leaves, show_warnings
 from server.cli.context import Call, pass_call
 from server.cli.frame import Group, LocalCommand
@@ -64,11 +64,11 @@ def create(call: Call, file: str) -> None:
     from server.cli.plain import plain
 
     found = read_message(file)
-    if "targeting" not in found.fields:
+    if "targeting" not in found.fields and found.fields.get("schedule") != "on_send":
         raise InvalidInput(
             "there is no targeting", field=file, mend="write CEL, or `true` for everybody", code="MESSAGE_FILE"
         )
-    _remember(call, found.fields["targeting"])
+    _remember(call, found.fields.get("targeting", ""))
     answer = call.client().messages.create(found.key, **found.fields)
     if call.out.json:
         call.out.document(plain(answer))
@@ -224,6 +224,37 @@ def _launched(call: Call, client: Any, found: Any) -> None:
         call.out.say(f"{found.key} is live: everybody is judged at {cell(instant(report.next_run_time))}")
     else:
         call.out.say(f"{found.key} is live: {selected:,} selected so far")
+
+
+@message.command("send", epilog="Example: muster message send receipt --to u1 --data order=A-17")
+@click.argument("key")
+@click.option("--to", "users", metavar="USER", multiple=True, required=True, help="a user's id; may be given again")
+@click.option("--data", "pairs", metavar="NAME=VALUE", multiple=True, help="what the templates read as data.NAME")
+@click.option("--request-id", default="", help="with the same one again, nothing is sent twice")
+@pass_call
+def send(call: Call, key: str, users: tuple[str, ...], pairs: tuple[str, ...], request_id: str) -> None:
+    """Send a live message, whose schedule is on_send, to USERs now."""
+    data = params_of(pairs, "--data")
+    _show_sent(call, call.client().messages.send(key, users, data=data, request_id=request_id))
+
+
+@message.command("test", epilog="Example: muster message test welcome --to me")
+@click.argument("key")
+@click.option("--to", "users", metavar="USER", multiple=True, required=True, help="a user's id; may be given again")
+@click.option("--data", "pairs", metavar="NAME=VALUE", multiple=True, help="what the templates read as data.NAME")
+@pass_call
+def test(call: Call, key: str, users: tuple[str, ...], pairs: tuple[str, ...]) -> None:
+    """Send a message, a draft too, to USERs now as a test: it counts in no report."""
+    _show_sent(call, call.client().messages.test_send(key, users, data=params_of(pairs, "--data")))
+
+
+def _show_sent(call: Call, found: Any) -> None:
+    from server.cli.plain import plain
+
+    if call.out.json:
+        call.out.document([plain(one) for one in found])
+        return
+    call.out.table(["user", "state", "reason"], [(one.distinct_id, one.state, one.reason or None) for one in found])
 
 
 @message.command("pause", epilog="Example: muster message pause --all")

@@ -22,6 +22,7 @@ from core.errors import Exhausted, MusterError, StoreError, Unavailable
 from core.group import Asked, Broken, decide, replay, to_log, was_unwatched
 from core.history import History, check_past
 from core.lanes import Lanes, Waiting
+from core.messaging.accounts import Account, accounts
 from core.messaging.judge import Defective
 from core.profiles.identity import Users
 from core.requests import Requests
@@ -548,24 +549,38 @@ def recover(store: Store) -> tuple[Version, Requests]:
     return replay(version, store.log.read(position), requests), requests
 
 
-def verify(folder: Path) -> list[str]:
-    """What is wrong with a store that no server has open; empty where all is well.
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """What a store holds and what is wrong with it. `accounts` are empty where the store itself is damaged."""
 
-    Checks every record and page, then recovers in memory and reconciles every message.
+    problems: list[str]
+    accounts: list[Account]
+
+
+def verify(folder: Path) -> list[str]:
+    """What is wrong with a store that no server has open; empty where all is well. See `examine`."""
+    return examine(folder).problems
+
+
+def examine(folder: Path) -> Verified:
+    """Check a store that no server has open: every record and page, then, recovered in memory, every message's accounts.
+
+    Raises:
+        StoreError: STORE_NOT_FOUND, STORE_LOCKED, STORE_FORMAT_NEWER, STORE_FORMAT_OLDER: nothing could be checked.
     """
     from core.storage.verify import verify as verify_store
 
     problems = [str(problem) for problem in verify_store(folder)]
     if problems:
-        return problems
+        return Verified(problems, [])
     store = Store.open(folder)
     try:
         version, _ = recover(store)
     except MusterError as error:
-        return [str(error)]
+        return Verified([str(error)], [])
     finally:
         store.close()
-    for definition in version.messages.all():
-        for occurrence, ledger in version.messages.occurrences(definition.key).all():
-            problems += [f"message {definition.key}, occurrence {occurrence}: {text}" for text in ledger.problems()]
-    return problems
+    found = list(accounts(version))
+    for one in found:
+        problems += [f"message {one.key}, occurrence {one.occurrence}: {text}" for text in one.problems]
+    return Verified(problems, found)

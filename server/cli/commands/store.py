@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 from click.shell_completion import get_completion_class
@@ -15,6 +15,10 @@ from rich.text import Text
 from core.errors import InvalidInput, MusterError
 from server.cli.context import Call, pass_call
 from server.cli.frame import Command, LocalCommand, fail
+
+if TYPE_CHECKING:
+    from core.engine import Verified
+    from core.messaging.accounts import Account
 
 _PROJECTS: Final = "projects"
 _OF_A_STORE: Final = ("format", "log", "pages")
@@ -43,7 +47,8 @@ def backup(call: Call, destination: Path) -> None:
 def verify(call: Call, folder: Path) -> None:
     """Check a store that no server has open.
 
-    Every record and page is read, and every message has to add up.
+    Every record and page is read, and every message has to add up. Its accounts are told by occurrence: what stands
+    behind `selected` sums to it.
 
     FOLDER is a server's store, or the copy of one project that `muster backup` made. Status 1 where anything is wrong.
     """
@@ -60,41 +65,76 @@ def verify(call: Call, folder: Path) -> None:
         if held.is_dir()
         else [folder]
     )
-    results: list[tuple[str, list[str]]] = []
+    results: list[tuple[str, Verified]] = []
     for store in stores:
         with call.out.waiting(f"checking {store.name}"):
-            results.append((store.name, _problems(store)))
-    bad = any(problems for _, problems in results)
+            results.append((store.name, _examined(store)))
+    bad = any(found.problems for _, found in results)
     if call.out.json:
         call.out.document(
             {
                 "store": str(folder),
                 "sound": not bad,
-                "projects": [{"name": name, "problems": found} for name, found in results],
+                "projects": [
+                    {
+                        "name": name,
+                        "problems": found.problems,
+                        "messages": [_equation(one, {"key": one.key}) for one in found.accounts],
+                    }
+                    for name, found in results
+                ],
             }
         )
     else:
         call.out.table(
             ["project", "", "problems"],
             [
-                (name, Text("damaged", "red") if found else Text("sound", "green"), "\n".join(found) or None)
+                (
+                    name,
+                    Text("damaged", "red") if found.problems else Text("sound", "green"),
+                    "\n".join(found.problems) or None,
+                )
                 for name, found in results
             ],
             empty="the store holds no project yet",
         )
+        rows = [
+            _equation(one, {"project": name, "message": one.key}) for name, found in results for one in found.accounts
+        ]
+        if rows:
+            call.out.say()
+            call.out.table([name.replace("_", " ") for name in rows[0]], [list(row.values()) for row in rows])
     if bad:
         fail()
 
 
-def _problems(store: Path) -> list[str]:
-    from core.engine import verify as verify_project
+def _examined(store: Path) -> Verified:
+    from core.engine import Verified, examine
 
     try:
-        return verify_project(store)
+        return examine(store)
     except MusterError as error:
         if error.code == "STORE_LOCKED":
             raise
-        return [str(error)]
+        return Verified([str(error)], [])
+
+
+def _equation(one: Account, named: dict[str, Any]) -> dict[str, Any]:
+    """An occurrence's accounts: what stands after `selected` adds up to it."""
+    found = one.counts
+    return {
+        **named,
+        "occurrence": one.occurrence,
+        "selected": found.selected,
+        "held_out": found.held_out,
+        "skipped": sum(users for _, _, users in found.skipped),
+        "deferred": found.deferred,
+        "queued": found.queued,
+        "begun": found.begun,
+        "sent": found.sent,
+        "failed": found.failed,
+        "ambiguous": found.ambiguous,
+    }
 
 
 @click.command(

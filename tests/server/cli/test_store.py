@@ -25,11 +25,33 @@ def copy(shop: Muster, tmp_path: Path) -> Path:
 def test_a_backup_is_sound(copy: Path) -> None:
     answer = run("verify", copy)
     assert answer.status == 0 and "copy     sound" in answer.out
-    assert run("verify", copy, "--json").document == {
-        "store": str(copy),
-        "sound": True,
-        "projects": [{"name": "copy", "problems": []}],
-    }
+    found = run("verify", copy, "--json").document
+    assert (found["store"], found["sound"]) == (str(copy), True)
+    assert [(one["name"], one["problems"]) for one in found["projects"]] == [("copy", [])]
+
+
+def test_every_message_is_accounted_for_by_occurrence(muster: Muster, tmp_path: Path) -> None:
+    (tmp_path / "hook.toml").write_text(
+        'key = "hook"\ntargeting = "true"\n[webhook]\nurl = "https://example.com/hook"\nproperties = ["name"]\n',
+        "utf-8",
+    )
+    (tmp_path / "people.csv").write_text("distinct_id,name\na,Ann\nb,Bo\n", "utf-8")
+    env = {"MUSTER_PROJECT": "accounted"}
+    for words in (
+        ("project", "create", "accounted"),
+        ("import", "profiles", tmp_path / "people.csv"),
+        ("message", "create", tmp_path / "hook.toml"),
+        ("message", "launch", "hook", "--existing", "skip"),
+    ):
+        assert muster(*words, env=env).status == 0
+    copy = muster("backup", tmp_path / "copy", "--json", env=env).document["destination"]
+    (found,) = run("verify", copy, "--json").document["projects"]
+    (row,) = found["messages"]
+    assert (row.pop("key"), row.pop("occurrence"), row.pop("selected"), row["skipped"]) == ("hook", 0, 2, 2)
+    assert sum(row.values()) == 2
+    told = run("verify", copy).out.splitlines()
+    assert told[-2].split()[:4] == ["project", "message", "occurrence", "selected"]
+    assert told[-1].split() == ["copy", "hook", "0", "2", "0", "2", "0", "0", "0", "0", "0", "0"]
 
 
 def test_a_folder_that_is_taken_is_refused(shop: Muster, copy: Path) -> None:

@@ -64,7 +64,10 @@ class DeleteUser:
 
 @dataclass(frozen=True, slots=True)
 class UpdateSettings:
-    """Change a project's settings; None leaves one as it is. Answer: Settings."""
+    """Change a project's settings; None leaves one as it is. Answer: Settings.
+
+    `new_link_key`, hexadecimal and by chance, is taken where the project has no key of links, or to rotate it.
+    """
 
     sandbox: bool | None = None
     allowed_addresses: list[str] | None = None
@@ -73,6 +76,11 @@ class UpdateSettings:
     late_after: int | None = None
     inbox_limit: int | None = None
     holdout_percent: float | None = None
+    links_url: str | None = None
+    link_opens: bool | None = None
+    link_clicks: bool | None = None
+    new_link_key: str = ""
+    rotate_link_key: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -375,14 +383,15 @@ class Unsuppress:
 class Unsubscribe:
     """A person's word to hear no more of a topic, "" being everything. Answer: how many addresses are new to it.
 
-    The person is a user, on one channel or (None) on all where there is an address; or an address of a channel.
-    `hand_off`: the idempotency key of the hand-off that led to it, "" where none did.
+    The person is a user, on one channel or (None) on all where there is an address; or an address of a channel, as a
+    text or by its key. `hand_off`: the idempotency key of the hand-off that led to it, "" where none did.
     """
 
     distinct_id: str = ""
     channel: AddressKind | None = None
     address: str = ""
     topic: str = ""
+    address_key: int = 0
     hand_off: str = ""
 
 
@@ -394,6 +403,7 @@ class Resubscribe:
     channel: AddressKind | None = None
     address: str = ""
     topic: str = ""
+    address_key: int = 0
 
 
 Command = (

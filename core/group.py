@@ -22,7 +22,7 @@ from core.messaging.freed_addresses import rejudge_freed
 from core.profiles import handlers as profiles
 from core.profiles.steps import EventsAdded, Gathered, ImportAdvanced, ProfilesChanged, UsersMerged
 from core.requests import MAX_REQUEST_ID_BYTES, Requests
-from core.settings import Settings, check_settings
+from core.settings import Links, Settings, check_settings
 from core.values import MAX_MICROS, MICROS_PER_SECOND, utf8_length
 from core.version import ClockMoved, Draft, SettingsChanged, Version
 
@@ -53,6 +53,13 @@ class Asked:
     error: BaseException | None = None
 
 
+def _link_keys(present: Settings, command: commands.UpdateSettings) -> list[str]:
+    """The keys of links: the one that signs, and the one before it, whose links are still good."""
+    if command.new_link_key and (command.rotate_link_key or not present.link_keys):
+        return [command.new_link_key, *present.link_keys[:1]]
+    return present.link_keys
+
+
 def _update_settings(work: Draft, command: commands.UpdateSettings) -> Settings:
     present = work.settings
     if command.etag and command.etag != present.etag:
@@ -65,6 +72,12 @@ def _update_settings(work: Draft, command: commands.UpdateSettings) -> Settings:
         late_after=present.late_after if command.late_after is None else command.late_after,
         inbox_limit=present.inbox_limit if command.inbox_limit is None else command.inbox_limit,
         holdout_percent=present.holdout_percent if command.holdout_percent is None else command.holdout_percent,
+        links=Links(
+            base_url=present.links.base_url if command.links_url is None else command.links_url.rstrip("/"),
+            opens=present.links.opens if command.link_opens is None else command.link_opens,
+            clicks=present.links.clicks if command.link_clicks is None else command.link_clicks,
+        ),
+        link_keys=_link_keys(present, command),
     )
     check_settings(fresh)
     work.do(SettingsChanged(fresh))

@@ -6,6 +6,7 @@ import hashlib
 import re
 from dataclasses import dataclass, field
 from typing import Final, Literal
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from core.codec import encode, record
@@ -17,7 +18,23 @@ ClockKind = Literal["real", "manual"]
 LATE_AFTER: Final = 72 * 3600 * MICROS_PER_SECOND
 INBOX_LIMIT: Final = 100_000
 MAX_INBOX_LIMIT: Final = 10_000_000
+_URL: Final = re.compile(r"[!#$%&'()*+,./:;=?@\[\]_~A-Za-z0-9-]{1,500}\Z")
 _NAME: Final = re.compile(r"[a-z][a-z0-9_-]{0,62}\Z")
+
+
+@record("links")
+@dataclass(frozen=True, slots=True)
+class Links:
+    """Where a project's links lead, and what they tell of.
+
+    Arguments:
+        base_url: where its people reach the server's gateway, without a slash at the end; "": there are no links.
+        opens, clicks: whether emails tell when they are opened, and when an address in them is followed.
+    """
+
+    base_url: str = ""
+    opens: bool = False
+    clicks: bool = False
 
 
 @record("settings")
@@ -28,6 +45,7 @@ class Settings:
     `late_after`, in micros: an event that is older than this when it arrives triggers no message.
     `inbox_limit`: how many of the newest entries the inbox keeps.
     `holdout_percent`: of whoever is let through by any message from now on, the share that is sent none.
+    `link_keys`: hexadecimal keys under which links are signed, the first for new ones; never shown to anybody.
     """
 
     name: str
@@ -40,6 +58,8 @@ class Settings:
     late_after: int = LATE_AFTER
     inbox_limit: int = INBOX_LIMIT
     holdout_percent: float = 0.0
+    links: Links = field(default_factory=Links)
+    link_keys: list[str] = field(default_factory=list)
 
     @property
     def etag(self) -> str:
@@ -51,7 +71,7 @@ def check_settings(settings: Settings) -> None:
     """Refuse a bad name, time zone, length of time, share or bound.
 
     Raises:
-        InvalidInput: INVALID_NAME, INVALID_PERCENT, INVALID_TIME_ZONE, INVALID_DURATION, INBOX_LIMIT.
+        InvalidInput: INVALID_NAME, INVALID_PERCENT, INVALID_URL, INVALID_TIME_ZONE, INVALID_DURATION, INBOX_LIMIT.
     """
     if not 1 <= settings.inbox_limit <= MAX_INBOX_LIMIT:
         raise InvalidInput(
@@ -61,6 +81,7 @@ def check_settings(settings: Settings) -> None:
             code="INBOX_LIMIT",
         )
     check_percent(settings.holdout_percent, "holdout_percent")
+    _check_links(settings.links)
     if settings.late_after < 0:
         raise InvalidInput(
             "a negative duration", field="late_after", mend="zero or more, such as 72h", code="INVALID_DURATION"
@@ -81,3 +102,21 @@ def check_settings(settings: Settings) -> None:
             mend="an IANA name such as Europe/Berlin",
             code="INVALID_TIME_ZONE",
         ) from error
+
+
+def _check_links(links: Links) -> None:
+    if not links.base_url:
+        return
+    try:
+        parts = urlsplit(links.base_url)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        parts, host = None, None
+    good = parts is not None and parts.scheme in ("http", "https") and host and not parts.query and not parts.fragment
+    if not good or links.base_url.endswith("/") or not _URL.match(links.base_url):
+        raise InvalidInput(
+            f"{links.base_url!r} is no place for links",
+            field="links.base_url",
+            mend="where people reach the gateway, without a slash at the end, such as https://mail.example.com",
+            code="INVALID_URL",
+        )

@@ -80,6 +80,7 @@ from server.convert.batches import READERS
 from server.gateway import Gateway, Readiness, application, standard_pages
 from server.health import Health
 from server.interceptors import CallInterceptor
+from server.link_pages import link_pages
 from server.metrics import CallMetrics, ProjectCollector, figures
 from server.options import wrong
 from server.projects import Projects
@@ -212,7 +213,7 @@ class Server:
         registry.register(ProjectCollector(lambda: [figures(project) for project in projects.all()]))
         readiness = Readiness()
         if config.http_listen:
-            pages = standard_pages(readiness, projects, registry, pool)
+            pages = [*standard_pages(readiness, projects, registry, pool), *link_pages(projects)]
             gateway = Gateway(application(pages, tokens), config.http_listen, certificate, config.stop_grace_seconds)
             stack.push_async_callback(gateway.stop)
             self.http_address = await gateway.start()

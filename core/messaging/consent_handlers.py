@@ -17,6 +17,7 @@ from core.messaging.consent_book import Topic, TopicDeleted, TopicSaved
 from core.messaging.definitions import check_key
 from core.messaging.effects import Noted
 from core.messaging.keys import read_key
+from core.messaging.outcomes import properties_of
 from core.messaging.suppressions import WHYS, Why
 from core.messaging.work import View, Work
 from core.profiles import handlers as profiles
@@ -171,11 +172,14 @@ def _people(work: Work, command: commands.Unsubscribe | commands.Resubscribe) ->
     """Whom a command means: by channel the keys of their addresses (uint64[n]), and all users who have those."""
     if command.topic:
         work.consent.topic(command.topic, "topic")
-    if bool(command.distinct_id) == bool(command.address):
+    if sum(map(bool, (command.distinct_id, command.address, command.address_key))) != 1:
         raise InvalidInput(
             "it is not said who", field="distinct_id", mend="a distinct id, or an address and its channel",
             code="PERSON_REQUIRED",
         )  # fmt: skip
+    if command.address_key:
+        known = np.array([command.address_key], np.uint64)
+        return [(of := _channel(command.channel), known, _having(work, of, known))]
     if command.address:
         channel = _channel(command.channel)
         if _NORMALISE[channel](command.address) is None:
@@ -211,14 +215,17 @@ def _having(view: View, channel: AddressKind, keys: Keys) -> BitMap:
 
 
 def _note(work: Work, channel: AddressKind, users: BitMap, command: commands.Unsubscribe) -> None:
-    if not users:
-        return
+    """Let it be an event of everybody who has the address, and of whom the hand-off was to that led to it."""
     about: dict[str, Value] = {"message_type": channel}
-    if command.topic:
-        about["topic"] = command.topic
     hand_off = read_key(command.hand_off, work.settings.uid)
     if hand_off is not None and hand_off[0] in work.messages:
-        about |= {"message_id": hand_off[0], "occurrence": hand_off[1]}
+        key, occurrence, ordinal = hand_off
+        about = properties_of(work, key, occurrence)
+        users = (users | BitMap([work.users.survivor(ordinal)])) & work.population.live
+    if command.topic:
+        about["topic"] = command.topic
+    if not users:
+        return
     ordinals = np.array(users.to_array(), np.uint32)
     uid = work.settings.uid
     ids = [f"{uid}.unsubscribe.{channel}.{command.topic}.{ordinal}.{work.now}" for ordinal in users]

@@ -8,6 +8,8 @@ from pyroaring import BitMap
 
 from core.messaging.address_index import PROPERTY_OF, AddressKind, address_key
 from core.messaging.consent import opted_out
+from core.messaging.consent_book import Topic
+from core.messaging.links import Link
 from core.messaging.suppressions import Place, Why
 from core.messaging.work import View
 from core.profiles.reading import find
@@ -59,3 +61,35 @@ def consent_of(view: View, distinct_id: str) -> UserConsent:
         if isinstance(address, str):
             addresses.append((channel, address, suppressions_of(view, channel, address)))
     return UserConsent(bool(opted_out(view.population, BitMap([ordinal]))), addresses)
+
+
+@dataclass(frozen=True, slots=True)
+class Preferences:
+    """What the person of a link has chosen. `address` is shown to that person, "" where it is not known any more.
+
+    `everything`: unsubscribed from everything. `topics`: each with whether it is unsubscribed from.
+    """
+
+    address: str
+    everything: bool
+    topics: list[tuple[Topic, bool]]
+
+
+def preferences_of(view: View, link: Link) -> Preferences:
+    """What the person whom a link was sent to has chosen."""
+    suppressions = view.consent.suppressions
+    stops = {
+        topic: suppressions.at("email", "unsubscribed", topic).since(link.address) is not None
+        for topic in ("", *(topic.key for topic in view.consent.topics()))
+    }
+    address = _address_of(view, link)
+    out = bool(address and opted_out(view.population, BitMap([view.users.survivor(link.ordinal)])))
+    return Preferences(address, stops[""] or out, [(one, stops[one.key]) for one in view.consent.topics()])
+
+
+def _address_of(view: View, link: Link) -> str:
+    column = view.population.column(PROPERTY_OF["email"])
+    ordinal = view.users.survivor(link.ordinal)
+    address = None if column is None or ordinal not in view.population.live else column.get(ordinal)
+    is_same = isinstance(address, str) and address_key(view.settings.uid, "email", address) == link.address
+    return str(address) if is_same else ""

@@ -35,6 +35,7 @@ from core.messaging.firings import Homes, due
 from core.messaging.judge import judge_everybody, settle_runs
 from core.messaging.keys import read_key
 from core.messaging.launches import check_times, fire_at_launch
+from core.messaging.linking import refuse_missing_links
 from core.messaging.outcomes import DELIVERED, Word, lose_all, note, repeat_only_to_who_drops
 from core.messaging.render import unchanged
 from core.messaging.schedules import settled
@@ -114,7 +115,8 @@ def check_launch(view: View, key: str, etag: str = "", *, asked_only: bool = Fal
         asked_only: nothing is launched, and what a launch must be told may be left unsaid.
 
     Raises:
-        NotFound: MESSAGE_NOT_FOUND; StaleEtag; FailedPrecondition: NOT_A_DRAFT; InvalidInput: SCHEDULE_IN_PAST, PAST_REQUIRED;
+        NotFound: MESSAGE_NOT_FOUND; StaleEtag; FailedPrecondition: NOT_A_DRAFT, LINKS_NOT_SET; InvalidInput:
+            SCHEDULE_IN_PAST, PAST_REQUIRED;
             InvalidExpression: TIME_USE_UNKNOWN.
     """
     present = view.messages.get(key)
@@ -127,6 +129,7 @@ def check_launch(view: View, key: str, etag: str = "", *, asked_only: bool = Fal
             code="NOT_A_DRAFT",
         )
     compiled = compile_message(view, present)
+    refuse_missing_links(view, present)
     refuse_unknown_time(compiled, present)
     check_times(view, present, asked_only=asked_only)
     return compiled

@@ -282,7 +282,7 @@ def preview(view: View, key: str, distinct_id: str) -> Preview:
     cause = ledger.cause(ordinal)
     example = latest_event(view, compiled, ordinal) if cause is None and compiled.content.needs_event else None
     examples = {} if example is None else {ordinal: example}
-    result = render_users(view, definition, compiled, [ordinal], examples, occurrence=occurrence)[0]
+    result = render_users(view, definition, compiled, [ordinal], examples, occurrence=occurrence, preview=True)[0]
     rendered = result if isinstance(result, HandOff) else None
     asked = Asked(view, definition, compiled, occurrence, "ask", view.now)
     for gate in concerning(view, definition):

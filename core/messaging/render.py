@@ -17,6 +17,7 @@ from core.messaging.devices import Device, devices_of
 from core.messaging.effects import MISSING_DATA, MISSING_EVENT, MISSING_PROPERTY, RENDER_FAILED, UNREACHABLE
 from core.messaging.keys import TEST, idempotency_key
 from core.messaging.ledger import Ledger
+from core.messaging.linking import LINKS_OFF, Linking
 from core.messaging.work import View
 from core.render import RenderBatch
 from core.render.results import (
@@ -60,6 +61,7 @@ class HandOff:
     sms: SmsLength | None = None
     push: RenderedPush | None = None
     devices: tuple[Device, ...] = ()
+    unsubscribe_url: str = ""
 
     @property
     def characters(self) -> int:
@@ -87,12 +89,15 @@ def render_users(
     examples: Mapping[int, dict[str, Value]] | None = None,
     *,
     occurrence: int,
+    preview: bool = False,
 ) -> list[HandOff | Obstacle]:
     """Render an occurrence of a message for users, in the order given.
 
     Arguments:
         examples: events to show, or data of a call, by ordinal, where none is kept.
+        preview: make links that change nothing.
     """
+    linking = Linking(view.settings, definition, occurrence, preview)
     columns = _read(view, compiled, ordinals)
     ledger = view.messages.ledger(definition.key, occurrence)
     bases = _bases(view, definition, ledger, ordinals, columns)
@@ -128,8 +133,21 @@ def render_users(
                 basis,
             )
             user = {name: columns[name][place] for name in ADDRESS_PROPERTIES[definition.channel]}
-            found.append(_filled(hand_off, definition.channel, user, result))
+            found.append(_linked(linking, ledger, _filled(hand_off, definition.channel, user, result)))
     return found
+
+
+def _linked(linking: Linking, ledger: Ledger, result: HandOff | Obstacle) -> HandOff | Obstacle:
+    """An email with its links; anything else as it is."""
+    if isinstance(result, Obstacle):
+        return result
+    if linking.lacks_links:
+        detail = "the text has a mark for a link, and the project has no links"
+        return Obstacle(result.ordinal, f"{RENDER_FAILED}:{LINKS_OFF}", detail, result.basis)
+    if not linking.is_on:
+        return result
+    made = linking.email(result.to, result.html, result.text, ledger.known_as(result.ordinal))
+    return replace(result, html=made.html, text=made.text, unsubscribe_url=made.unsubscribe_url)
 
 
 def _filled(bare: HandOff, channel: ChannelName, user: Mapping[str, Value], result: Rendered) -> HandOff | Obstacle:

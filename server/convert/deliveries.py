@@ -36,6 +36,7 @@ def rendered(found: HandOff) -> message_pb2.Rendered:
         url=found.url,
         headers=found.headers,
         body=found.body,
+        unsubscribe_url=found.unsubscribe_url,
     )
     setattr(made, "from", found.from_)  # a word that Python keeps for itself
     if found.sms is not None:

@@ -12,6 +12,7 @@ from core.commands import ClockAnswer, MoveClock, UpdateSettings
 from core.errors import InvalidInput
 from core.messaging import reading
 from core.messaging.addresses import OF_USER, normalise_email, normalise_phone, read_url
+from core.messaging.links import new_key
 from core.settings import INBOX_LIMIT, LATE_AFTER, ClockKind, Settings
 from core.version import Version
 from server.auth import CALLER
@@ -115,6 +116,11 @@ class ProjectService(project_pb2_grpc.ProjectServiceServicer):  # type: ignore[m
                 late_after=_late_after(request, None),
                 inbox_limit=request.inbox_limit if request.HasField("inbox_limit") else None,
                 holdout_percent=request.holdout_percent if request.HasField("holdout_percent") else None,
+                links_url=request.links.base_url if request.links.HasField("base_url") else None,
+                link_opens=request.links.opens if request.links.HasField("opens") else None,
+                link_clicks=request.links.clicks if request.links.HasField("clicks") else None,
+                new_link_key=new_key() if request.rotate_link_key or request.HasField("links") else "",
+                rotate_link_key=request.rotate_link_key,
                 etag=request.etag,
             ),
             request.request_id,
@@ -213,6 +219,9 @@ def _project(version: Version) -> project_pb2.Project:
         inbox_limit=settings.inbox_limit,
         inbox_let_go=version.messages.inbox.first,
         holdout_percent=settings.holdout_percent,
+        links=project_pb2.Links(
+            base_url=settings.links.base_url, opens=settings.links.opens, clicks=settings.links.clicks
+        ),
         profiles=len(version.population.live),
         events=sum(table.count for table in version.population.event_tables.values()),
         etag=settings.etag,

@@ -120,6 +120,10 @@ class Projects(Service[Way]):
         late_after: timedelta | None = None,
         inbox_limit: int | None = None,
         holdout_percent: float | None = None,
+        links_url: str | None = None,
+        track_opens: bool | None = None,
+        track_clicks: bool | None = None,
+        rotate_link_key: bool = False,
         etag: str = "",
         request_id: str = "",
     ) -> Flow[project_pb2.Project]:
@@ -132,6 +136,9 @@ class Projects(Service[Way]):
             inbox_limit: how many entries the inbox keeps, the newest; a lower one lets go of the oldest at once.
             holdout_percent: of whoever is let through by any message from now on, how many are sent nothing, to compare
                 with; 0 to 100.
+            links_url: where people reach the server's gateway, such as https://mail.example.com; "": no links.
+            track_opens, track_clicks: whether emails tell when they are opened, and when an address in them is followed.
+            rotate_link_key: sign links with a new key; those of the key before stay good until the next time.
             etag: of the project as it was read. "": no check.
 
         Raises:
@@ -147,7 +154,10 @@ class Projects(Service[Way]):
             etag=etag,
             inbox_limit=inbox_limit,
             holdout_percent=holdout_percent,
+            rotate_link_key=rotate_link_key,
         )
+        if (links_url, track_opens, track_clicks) != (None, None, None):
+            request.links.CopyFrom(project_pb2.Links(base_url=links_url, opens=track_opens, clicks=track_clicks))
         if sandbox is not None:
             request.sandbox = sandbox
         if allowed_addresses is not None:

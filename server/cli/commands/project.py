@@ -140,9 +140,15 @@ def _show(call: Call, found: Any) -> None:
             "inbox keeps": f"{found.inbox_limit:,}"
             + (f", let go of {found.inbox_let_go:,}" if found.inbox_let_go else ""),
             "holdout": f"{found.holdout_percent:g}%",
+            "links": _links(found.links),
             "etag": found.etag,
         }
     )
+
+
+def _links(links: Any) -> str:
+    told = [name for name, on in (("opens", links.opens), ("clicks", links.clicks)) if on]
+    return f"{links.base_url}, tell of {' and '.join(told)}" if links.base_url and told else str(links.base_url)
 
 
 @project.command("get", epilog="Example: muster project get shop")
@@ -160,6 +166,10 @@ def get(call: Call, name: str) -> None:
 @_LATE_AFTER
 @_INBOX_LIMIT
 @_HOLDOUT
+@click.option("--links-url", metavar="URL", help="where people reach the gateway; emails have links that lead there")
+@click.option("--track-opens/--no-track-opens", default=None, help="whether emails tell when they are opened")
+@click.option("--track-clicks/--no-track-clicks", default=None, help="whether they tell when an address is followed")
+@click.option("--rotate-link-key", is_flag=True, help="sign links anew; those of the key before stay good")
 @click.option("--etag", default="", help="refuse if the project has changed since it was read with this etag")
 @pass_call
 def update(
@@ -170,14 +180,19 @@ def update(
     late_after: str | None,
     inbox_limit: int | None,
     holdout: float | None,
+    links_url: str | None,
+    track_opens: bool | None,
+    track_clicks: bool | None,
+    rotate_link_key: bool,
     etag: str,
 ) -> None:
     """Change a project's settings."""
-    if all(one is None for one in (time_zone, sandbox, late_after, inbox_limit, holdout)):
+    settings = (time_zone, sandbox, late_after, inbox_limit, holdout, links_url, track_opens, track_clicks)
+    if all(one is None for one in settings) and not rotate_link_key:
         raise InvalidInput(
             "nothing is to be changed",
             field="OPTIONS",
-            mend="give --time-zone, --late-after, --inbox-limit, --holdout, --sandbox or --live",
+            mend="give --time-zone, --late-after, --inbox-limit, --holdout, --links-url, --sandbox or --live",
             code="NOTHING_TO_DO",
         )
     changed = call.server().projects.update(
@@ -187,6 +202,10 @@ def update(
         late_after=length_of(late_after, "--late-after") if late_after else None,
         inbox_limit=inbox_limit,
         holdout_percent=holdout,
+        links_url=links_url,
+        track_opens=track_opens,
+        track_clicks=track_clicks,
+        rotate_link_key=rotate_link_key,
         etag=etag,
     )
     _show(call, changed)

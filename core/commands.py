@@ -11,6 +11,7 @@ from typing import Literal
 
 from core.codec import record
 from core.messaging.address_index import AddressKind
+from core.messaging.campaign_definitions import CampaignDefinition
 from core.messaging.definitions import MessageDefinition
 from core.messaging.suppressions import Why
 from core.profiles.batch import ChangeBatch, EventBatch, Read
@@ -193,6 +194,55 @@ class ResumeMessage:
 @dataclass(frozen=True, slots=True)
 class EndMessage:
     """End a message; what is queued is skipped. Answer: MessageDefinition."""
+
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class CreateCampaign:
+    """Create a draft. Answer: CampaignDefinition."""
+
+    definition: CampaignDefinition
+
+
+@dataclass(frozen=True, slots=True)
+class UpdateCampaign:
+    """Change fields of a campaign. Answer: CampaignDefinition."""
+
+    key: str
+    changes: dict[str, object]
+    etag: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LaunchCampaign:
+    """Make a draft live with its messages. Answer: CampaignDefinition.
+
+    `existing` says whether those who match already enter ("send"), or never do ("skip").
+    """
+
+    key: str
+    existing: Literal["send", "skip"] | None = None
+    etag: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PauseCampaign:
+    """Pause a live campaign with its messages. Answer: CampaignDefinition."""
+
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class ResumeCampaign:
+    """Let a paused campaign and its messages go on. Answer: CampaignDefinition."""
+
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class EndCampaign:
+    """End a campaign and its messages. Answer: CampaignDefinition."""
 
     key: str
 
@@ -421,6 +471,12 @@ Command = (
     | ResumeMessage
     | SendMessage
     | EndMessage
+    | CreateCampaign
+    | UpdateCampaign
+    | LaunchCampaign
+    | PauseCampaign
+    | ResumeCampaign
+    | EndCampaign
     | ResolveAmbiguous
     | Begin
     | Skip

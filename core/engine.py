@@ -23,6 +23,8 @@ from core.group import Asked, Broken, decide, replay, to_log, was_unwatched
 from core.history import History, check_past
 from core.lanes import Lanes, Waiting
 from core.messaging.accounts import Account, accounts
+from core.messaging.campaign_definitions import CampaignDefinition
+from core.messaging.definitions import MessageDefinition
 from core.messaging.judge import Defective
 from core.profiles.identity import Users
 from core.requests import Requests
@@ -409,8 +411,8 @@ class Engine:
 
     def _decide_and_append(self, group: list[Waiting], now: int) -> tuple[int, Any]:
         asked = [item.asked for item in group]
-        defective: list[str] = []
         unwatched = was_unwatched(self._version, now)
+        defective: list[MessageDefinition | CampaignDefinition] = []
         while True:
             try:
                 draft = decide(self._version, now, asked, self._requests, defective, unwatched=unwatched)
@@ -419,8 +421,8 @@ class Engine:
                 _log.error("a %s failed unexpectedly and is refused", broken, exc_info=broken.asked.error)
                 asked = [one for one in asked if one is not broken.asked]
             except Defective as found:
-                _log.exception("judging the message %s failed unexpectedly: it is paused", found.key)
-                defective.append(found.key)
+                _log.exception("judging %s failed unexpectedly: it is paused", found)
+                defective.append(found.definition)
             self._discard()
             for one in asked:
                 one.answer = one.error = None

@@ -15,8 +15,11 @@ from core.codec import decode, encode, record
 from core.errors import FailedPrecondition, InvalidInput, MusterError, StaleEtag
 from core.evaluator.audience import AudienceSaved
 from core.messaging import audiences, feedback, judge, sending
+from core.messaging import campaign_handlers as campaigns
 from core.messaging import consent_handlers as consent
 from core.messaging import handlers as messaging
+from core.messaging.campaign_definitions import CampaignDefined, CampaignDefinition, CampaignEntered
+from core.messaging.definitions import MessageDefinition
 from core.messaging.effects import Defined, Inboxed, Noted
 from core.messaging.freed_addresses import rejudge_freed
 from core.profiles import handlers as profiles
@@ -101,6 +104,12 @@ _HANDLERS: Final[dict[type, Callable[[Any, Any], Any]]] = {
     commands.PauseMessages: messaging.pause,
     commands.ResumeMessage: messaging.resume,
     commands.EndMessage: messaging.end,
+    commands.CreateCampaign: campaigns.create,
+    commands.UpdateCampaign: campaigns.update,
+    commands.LaunchCampaign: campaigns.launch,
+    commands.PauseCampaign: campaigns.pause,
+    commands.ResumeCampaign: campaigns.resume,
+    commands.EndCampaign: campaigns.end,
     commands.ResolveAmbiguous: messaging.resolve,
     commands.Begin: messaging.begin,
     commands.Skip: messaging.skip,
@@ -130,10 +139,13 @@ def was_unwatched(version: Version, now: int) -> bool:
     return version.settings.clock == "real" and now - version.now > _WATCHED
 
 
-def _move_clock(work: Draft, to: int, unwatched_since: int = 0) -> None:
+def _move_clock(work: Draft, to: int, unwatched_since: int = 0, on_the_way: Iterable[object] = ()) -> None:
+    """Move the clock and decide what time decides; `on_the_way` are steps that happened as it moved."""
     after = work.now
     if to > after:
         work.do(ClockMoved(to, unwatched_since))
+        for step in on_the_way:
+            work.do(step)
         judge.advance(work, after, to, unwatched_since)
 
 
@@ -169,7 +181,7 @@ def decide(
     now: int,
     group: Sequence[Asked],
     requests: Requests,
-    defective: Collection[str] = (),
+    defective: Collection[MessageDefinition | CampaignDefinition] = (),
     *,
     unwatched: bool = False,
 ) -> Draft:
@@ -179,7 +191,7 @@ def decide(
         version: the state before.
         now: the group's instant in micros, not before `version.now`.
         group: the commands in order; a MoveClock moves the clock where it stands.
-        defective: messages whose judgement failed: they are paused before anything else.
+        defective: messages and campaigns whose judgement failed: they are paused before anything else.
         unwatched: nobody followed the clock since `version`: see `was_unwatched`.
 
     Returns:
@@ -190,8 +202,8 @@ def decide(
             used.
     """
     draft = version.fork()
-    for key in defective:
-        judge.pause_defective(draft, key)
+    for found in defective:
+        judge.pause_defective(draft, found)
     _move_clock(draft, now, version.now if unwatched else 0)
     for asked in group:
         if _was_answered(asked, requests, draft.now):
@@ -276,13 +288,16 @@ def _answer(draft: Draft, command: commands.Command) -> Any:
     return _HANDLERS[type(command)](draft, command)
 
 
-def follow(version: Version, steps: Iterable[object], decided: Collection[str]) -> Draft:
-    """Decide anew what a recorded group brought, for some messages; all else happens as it is recorded.
+def follow(
+    version: Version, steps: Iterable[object], decided: Collection[str], campaigns_decided: Collection[str] = ()
+) -> Draft:
+    """Decide anew what a recorded group brought, for some messages and campaigns; all else happens as it is recorded.
 
     Arguments:
-        version: the state before, whose `messages` show only those that are decided.
+        version: the state before, whose `messages` and `campaigns` show only those that are decided.
         steps: those of the record.
         decided: keys of the messages; what the record says of them is left out.
+        campaigns_decided: keys of the campaigns, likewise.
 
     Returns:
         The draft.
@@ -291,13 +306,26 @@ def follow(version: Version, steps: Iterable[object], decided: Collection[str]) 
         Defective: where judging a message failed unexpectedly.
     """
     draft = version.fork()
-    for step in steps:
-        if isinstance(step, Answered | Inboxed) or _message_of(step) in decided:
+    kept = [
+        step
+        for step in steps
+        if not isinstance(step, Answered | Inboxed)
+        and _message_of(step) not in decided
+        and _campaign_of(step) not in campaigns_decided
+    ]
+    # Who entered other campaigns by time did so on the way of the clock: decisions along it see that.
+    on_the_way = 0
+    for number, step in enumerate(kept):
+        if number < on_the_way:
             continue
         if isinstance(step, ClockMoved):
             _settle(draft)
             draft.start_touching()
-            _move_clock(draft, step.to, step.unwatched_since)
+            on_the_way = next(
+                (later for later in range(number + 1, len(kept)) if not isinstance(kept[later], CampaignEntered)),
+                len(kept),
+            )
+            _move_clock(draft, step.to, step.unwatched_since, kept[number + 1 : on_the_way])
         elif isinstance(step, AudienceSaved):
             audiences.saved(draft, step.definition)
         else:
@@ -315,6 +343,13 @@ def _message_of(step: object) -> str | None:
     if isinstance(step, Defined):
         return step.definition.key
     return getattr(step, "key", None)
+
+
+def _campaign_of(step: object) -> str | None:
+    """The key of the campaign that a step is about."""
+    if isinstance(step, CampaignDefined):
+        return step.definition.key
+    return step.campaign if isinstance(step, CampaignEntered) else None
 
 
 def to_log(draft: Draft) -> bytes:

@@ -276,9 +276,9 @@ class _Run:
             raise broken.asked.error or broken from broken
         except Defective as found:
             raise FailedPrecondition(
-                f"judging the message {found.key!r} failed unexpectedly",
+                f"judging {found} failed unexpectedly",
                 field="keys",
-                mend="report it; leave this message out, or pause it",
+                mend="report it; leave it out, or pause it",
                 code="JUDGEMENT_FAILED",
             ) from found
 

@@ -10,11 +10,15 @@ from typing import Any, Final
 import numpy as np
 from pyroaring import BitMap
 
+from core.bitmaps.cells import encode as encode_cells
+from core.bitmaps.event_identity import identities_of
 from core.bitmaps.population import Population
 from core.codec import decode, encode, record
 from core.errors import StoreError
 from core.evaluator.audience import AudienceDeleted, Audiences, AudienceSaved
 from core.messaging.book import Messages
+from core.messaging.campaign_definitions import JOURNEY_ENTERED, CampaignDefined, CampaignEntered, entry_insert_id
+from core.messaging.campaigns import Campaigns
 from core.messaging.consent_book import Consent, TopicDeleted, TopicSaved
 from core.messaging.effects import Assigned, Caused, Defined, Inboxed, Moved, Noted, Selected
 from core.messaging.runs import Fired
@@ -84,6 +88,7 @@ class Version:
         self.audiences = Audiences()
         self.messages = Messages()
         self.consent = Consent()
+        self.campaigns = Campaigns()
         self.imports: dict[str, int] = {}
 
     def fork(self) -> Draft:
@@ -104,7 +109,7 @@ class Version:
             further: pages that go with these, in no particular order.
         """
         small = [(_PROJECT + b"state", encode([self.now, self.settings, self.imports]))]
-        parts = (self.audiences, self.messages, self.consent)
+        parts = (self.audiences, self.messages, self.campaigns, self.consent)
         rest = sorted([*small, *(page for part in parts for page in part.dirty_pages()), *further], key=_key)
         return heapq.merge(self.population.dirty_pages(), self.users.dirty_pages(), rest, key=_key)
 
@@ -128,6 +133,7 @@ class Version:
             version.audiences = Audiences.load(scan)
             version.messages = Messages.load(scan, scan_in_place)
             version.consent = Consent.load(scan)
+            version.campaigns = Campaigns.load(scan)
             version.position = position
             return version
         raise StoreError("the checkpoint has no project in it", code="STORE_DAMAGED")
@@ -149,6 +155,7 @@ class Draft(Version):
         self.audiences = base.audiences.fork()
         self.messages = base.messages.fork()
         self.consent = base.consent.fork()
+        self.campaigns = base.campaigns.fork()
         self.imports = base.imports
         self.steps: list[object] = []
         self.start_touching()
@@ -176,6 +183,11 @@ class Draft(Version):
             self.consent.apply(step)
         elif isinstance(step, Noted):
             self._note(step)
+        elif isinstance(step, CampaignEntered):
+            self.campaigns.apply(step)
+            self._note_entry(step)
+        elif isinstance(step, CampaignDefined):
+            self.campaigns.apply(step)
         elif isinstance(step, AudienceSaved):
             self.audiences.save(step)
         elif isinstance(step, AudienceDeleted):
@@ -196,7 +208,9 @@ class Draft(Version):
         if not merged and not deleted and not reissued:
             return
         self.messages.absorb(self.settings.uid, merged, deleted, reissued)
-        self.audiences.absorb(merged, BitMap([ordinal for ordinal, _ in deleted]))
+        gone = BitMap([ordinal for ordinal, _ in deleted])
+        self.audiences.absorb(merged, gone)
+        self.campaigns.absorb(merged, gone)
         self._absorbed_merges, self._absorbed_deletions = len(self.touched.merged), len(self.touched.deleted)
 
     def _note(self, step: Noted) -> None:
@@ -216,6 +230,25 @@ class Draft(Version):
             if len(users):
                 self.touched.event(step.name, BitMap(users), live=happened)
 
+    def _note_entry(self, step: CampaignEntered) -> None:
+        """The event of entering a campaign, of each user at the instant of it."""
+        if step.left_out:
+            return
+        count = len(step.ordinals)
+        events = self.population.writable_events(JOURNEY_ENTERED)
+        insert_id = entry_insert_id(step.campaign)
+        tags, data = encode_cells([step.campaign], *events.dictionaries("campaign_id"))
+        size = len(insert_id.encode())
+        events.append(
+            step.ordinals,
+            step.instants,
+            step.instants,
+            np.repeat(identities_of([""], [insert_id]), count),
+            (insert_id.encode(), np.zeros(count, np.uint64), np.full(count, size, np.uint32)),
+            {"campaign_id": (np.arange(count), np.repeat(tags, count), np.repeat(data, count))},
+        )
+        self.touched.event(JOURNEY_ENTERED, BitMap(step.ordinals), live=True)
+
     def publish(self, position: int) -> Version:
         """The immutable version that this draft becomes once its commit is durable."""
         version = Version.__new__(Version)
@@ -224,13 +257,13 @@ class Draft(Version):
         version.settings = self.settings
         version.population, version.users = self.population, self.users
         version.audiences, version.messages = self.audiences, self.messages
-        version.consent = self.consent
+        version.campaigns, version.consent = self.campaigns, self.consent
         version.imports = self.imports
         return version
 
     def clean(self) -> None:
         """Forget what is dirty: a checkpoint of the version this forks will have it."""
-        for part in (self.population, self.users, self.audiences, self.messages, self.consent):
+        for part in (self.population, self.users, self.audiences, self.messages, self.campaigns, self.consent):
             part.clean()
 
     def adopt(self, frozen: Version, get: Callable[[bytes], Any]) -> None:
@@ -253,3 +286,4 @@ class Draft(Version):
         self.audiences.soil(frozen.audiences)
         self.messages.soil(frozen.messages)
         self.consent.soil(frozen.consent)
+        self.campaigns.soil(frozen.campaigns)

@@ -24,6 +24,8 @@ from muster import AsyncClient
 from muster.v1 import (
     audience_pb2,
     audience_pb2_grpc,
+    campaign_pb2,
+    campaign_pb2_grpc,
     consent_pb2,
     consent_pb2_grpc,
     delivery_pb2,
@@ -85,6 +87,7 @@ from server.metrics import CallMetrics, ProjectCollector, figures
 from server.options import wrong
 from server.projects import Projects
 from server.services.audience import AudienceService
+from server.services.campaign import CampaignService
 from server.services.consent import ConsentService
 from server.services.delivery import DeliveryService
 from server.services.feedback import FeedbackService
@@ -111,6 +114,7 @@ _HISTORY_THREADS: Final = 2
 
 _SERVICES: Final = (
     *audience_pb2.DESCRIPTOR.services_by_name.values(),
+    *campaign_pb2.DESCRIPTOR.services_by_name.values(),
     *delivery_pb2.DESCRIPTOR.services_by_name.values(),
     *consent_pb2.DESCRIPTOR.services_by_name.values(),
     *feedback_pb2.DESCRIPTOR.services_by_name.values(),
@@ -224,6 +228,7 @@ class Server:
         delivery = DeliveryService(projects, pool, commits)
         audience_pb2_grpc.add_AudienceServiceServicer_to_server(AudienceService(projects, pool, versions), server)
         consent_pb2_grpc.add_ConsentServiceServicer_to_server(ConsentService(projects, pool), server)
+        campaign_pb2_grpc.add_CampaignServiceServicer_to_server(CampaignService(projects, pool), server)
         delivery_pb2_grpc.add_DeliveryServiceServicer_to_server(delivery, server)
         feedback_pb2_grpc.add_FeedbackServiceServicer_to_server(FeedbackService(projects), server)
         history_pb2_grpc.add_HistoryServiceServicer_to_server(HistoryService(projects, history), server)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import Final
@@ -162,14 +162,15 @@ class Audiences:
             and name in parse(other.expression, audiences=_Sources(self._by_name, (other.name,))).audiences
         )
 
-    def refuse_if_used(self, name: str, messages: list[str]) -> None:
+    def refuse_if_used(self, name: str, messages: Sequence[str], campaigns: Sequence[str] = ()) -> None:
         """Refuse the deletion of an audience in use.
 
         Raises:
             FailedPrecondition: AUDIENCE_IN_USE.
         """
         self.get(name)
-        users = [f"audience {other!r}" for other in self.users_of(name)] + [f"message {key!r}" for key in messages]
+        users = [f"audience {other!r}" for other in self.users_of(name)]
+        users += [f"message {key!r}" for key in messages] + [f"campaign {key!r}" for key in campaigns]
         if users:
             raise FailedPrecondition(
                 f"{name!r} is used by {', '.join(users)}",

@@ -35,10 +35,10 @@ def crossings(time_use: TimeUse, population: Population, after: int, upto: int) 
         if found is not None and len(found[0]):
             users.append(found[0])
             instants.append(found[1] + offset)
-    return _each_once(np.concatenate(users), np.concatenate(instants))
+    return each_once(np.concatenate(users), np.concatenate(instants))
 
 
-def _each_once(ordinals: Ordinals, instants: Instants) -> tuple[Ordinals, Instants]:
+def each_once(ordinals: Ordinals, instants: Instants) -> tuple[Ordinals, Instants]:
     """The pairs by ordinal and instant, each once."""
     order = np.lexsort((instants, ordinals))
     ordinals, instants = ordinals[order], instants[order]

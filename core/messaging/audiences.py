@@ -8,11 +8,14 @@ import numpy as np
 from pyroaring import BitMap
 
 from core import commands
-from core.errors import InvalidInput
+from core.errors import InvalidExpression, InvalidInput
 from core.evaluator.audience import AudienceDefinition, AudienceDeleted, AudienceSaved
 from core.evaluator.time_use import launch_problems
+from core.messaging.campaign_compiled import compile_campaign
+from core.messaging.campaign_definitions import JOURNEY_ENTERED, CampaignDefinition
 from core.messaging.compiled import compile_message, listed_audiences
 from core.messaging.definitions import MessageDefinition
+from core.messaging.entry import enter_everybody
 from core.messaging.judge import judge_everybody
 from core.messaging.work import Work
 from core.profiles.steps import UsersIssued
@@ -39,9 +42,17 @@ def save(work: Work, command: commands.SaveAudience) -> AudienceDefinition:
     if command.ids is None:
         trial = work.audiences.fork()
         trial.save(AudienceSaved(bare))
-        for problem in [one for m in naming for one in launch_problems(trial.parse(m.targeting))]:
+        texts = [m.targeting for m in naming] + [campaign.entry for campaign in _entered_by(work, command.name)]
+        for problem in [one for text in texts for one in launch_problems(trial.parse(text))]:
             problem.field = "audience.expression"
             raise problem
+        if any(JOURNEY_ENTERED in trial.parse(one.entry).events for one in _entered_by(work, command.name)):
+            raise InvalidExpression(
+                f"a live campaign is entered by this audience, and that cannot depend on {JOURNEY_ENTERED}",
+                field="audience.expression",
+                mend="read what made them enter the other campaign, or save it under another name",
+                code="ENTRY_READS_ENTRY",
+            )
         definition = bare
     else:
         definition = replace(bare, members=_listed(work, command.ids, command.create_missing))
@@ -50,8 +61,10 @@ def save(work: Work, command: commands.SaveAudience) -> AudienceDefinition:
 
 
 def saved(work: Work, definition: AudienceDefinition) -> None:
-    """An audience is this now: live messages that name it judge everybody once."""
+    """An audience is this now: live campaigns and messages that name it judge everybody once."""
     work.do(AudienceSaved(definition))
+    for campaign in _entered_by(work, definition.name):
+        enter_everybody(work, campaign)
     for message in _naming(work, definition.name):
         judge_everybody(work, message, compile_message(work, message), work.now)
 
@@ -59,6 +72,11 @@ def saved(work: Work, definition: AudienceDefinition) -> None:
 def _naming(work: Work, name: str) -> list[MessageDefinition]:
     live = [m for m in work.messages.live() if m.by_match]
     return [m for m in live if name in listed_audiences(compile_message(work, m))]
+
+
+def _entered_by(work: Work, name: str) -> list[CampaignDefinition]:
+    """Live campaigns whose entry names an audience."""
+    return [one for one in work.campaigns.live() if name in compile_campaign(work, one).entry.audiences]
 
 
 def _listed(work: Work, distinct_ids: list[str], create_missing: bool) -> BitMap:
@@ -93,5 +111,10 @@ def delete(work: Work, command: commands.DeleteAudience) -> None:
         for m in work.messages.all()
         if m.state != "ended" and command.name in listed_audiences(compile_message(work, m))
     ]
-    work.audiences.refuse_if_used(command.name, using)
+    using_too = [
+        one.key
+        for one in work.campaigns.all()
+        if one.state != "ended" and command.name in compile_campaign(work, one).audiences
+    ]
+    work.audiences.refuse_if_used(command.name, using, using_too)
     work.do(AudienceDeleted(command.name))

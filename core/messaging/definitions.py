@@ -86,6 +86,7 @@ class MessageDefinition:
     users who share an address; None: as is usual on the channel. `grace`: how late a missed run may fire; 0: as
     `core.messaging.firings.grace` says. `most_per_user`: how many occurrences may reach one user, 0: any number; 1 means
     only those who never had it. `fired_at` is of one-time messages of older releases: when it was sent.
+    `campaign` is the key of the campaign whose list names the message; "" outside.
     """
 
     key: str
@@ -109,6 +110,7 @@ class MessageDefinition:
     divided_at: int = 0
     grace: int = 0
     most_per_user: int = 0
+    campaign: str = ""
 
     @property
     def channel(self) -> ChannelName:

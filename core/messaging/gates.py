@@ -19,10 +19,11 @@ from core.evaluator.bind import bind
 from core.evaluator.parse import Parsed
 from core.messaging import consent, once_per_address
 from core.messaging.address_index import address_kind
+from core.messaging.campaign_compiled import compile_campaign
 from core.messaging.cause import Stirred, causes_of
 from core.messaging.compiled import Compiled
 from core.messaging.definitions import MessageDefinition
-from core.messaging.effects import BACKFILLED, MISSING_EVENT, MISSING_PROPERTY, NO_LONGER_MATCHES, UNREACHABLE
+from core.messaging.effects import BACKFILLED, EXITED, MISSING_EVENT, MISSING_PROPERTY, NO_LONGER_MATCHES, UNREACHABLE
 from core.messaging.groups import GHOSTS, sides
 from core.messaging.reasons import describe
 from core.messaging.rows import Pairs, inside
@@ -127,6 +128,38 @@ def _live(asked: Asked, users: BitMap) -> list[Stop]:
 def _state(asked: Asked) -> str:
     why = f" ({asked.definition.pause_reason})" if asked.definition.pause_reason else ""
     return f"the message is {asked.definition.state}{why}"
+
+
+def _of_campaign(_: View, definition: MessageDefinition) -> bool:
+    return bool(definition.campaign)
+
+
+def _leavable(view: View, definition: MessageDefinition) -> bool:
+    return bool(definition.campaign and view.campaigns.get(definition.campaign).exit)
+
+
+def _entered(asked: Asked, users: BitMap) -> list[Stop]:
+    if not asked.definition.campaign:
+        return []
+    return [Stop("entered", users - asked.view.campaigns.membership(asked.definition.campaign).members)]
+
+
+def _entered_words(asked: Asked, stop: Stop) -> str:
+    campaign = asked.definition.campaign
+    for reason, users in asked.view.campaigns.membership(campaign).left_out.items():
+        if stop.users <= users:
+            return f"was left out of the campaign {campaign!r}: {describe(reason)}"
+    return f"has not entered the campaign {campaign!r}"
+
+
+def _exited(asked: Asked, users: BitMap) -> list[Stop]:
+    if not _leavable(asked.view, asked.definition):
+        return []
+    leaving = compile_campaign(asked.view, asked.view.campaigns.get(asked.definition.campaign)).exit
+    if leaving is None:
+        return []
+    now = asked.now if isinstance(asked.now, int) else asked.pairs(users)
+    return [Stop(EXITED, matching(asked.view, leaving, users, now))]
 
 
 def _match(asked: Asked, users: BitMap) -> list[Stop]:
@@ -235,6 +268,14 @@ def _says(text: str) -> Callable[[Asked], str]:
 GATES: Final[tuple[Gate, ...]] = (
     Gate("live", "selecting", _live, _state, lambda asked, _: _state(asked)),
     Gate(
+        "entered",
+        "selecting",
+        _entered,
+        lambda asked: f"entered the campaign {asked.definition.campaign!r}",
+        _entered_words,
+        _of_campaign,
+    ),
+    Gate(
         "match",
         "selecting",
         _match,
@@ -243,6 +284,7 @@ GATES: Final[tuple[Gate, ...]] = (
     ),
     Gate("once", "selecting", _once, _says("not selected before"), _once_words),
     Gate("backfilled", "selecting", _backfilled, _says("no import or late event decided it"), _described),
+    Gate("exited", "standing", _exited, _says("the campaign's exit does not hold"), _described, _leavable),
     Gate(
         "reachable",
         "standing",

@@ -69,6 +69,7 @@ def create(work: Work, command: commands.CreateMessage) -> MessageDefinition:
         paused_at=0,
         divided_at=0,
         revision=1,
+        campaign="",
     )
     check_definition(definition)
     if definition.key in work.messages:
@@ -108,16 +109,18 @@ def update(work: Work, command: commands.UpdateMessage) -> MessageDefinition:
     return fresh
 
 
-def check_launch(view: View, key: str, etag: str = "", *, asked_only: bool = False) -> Compiled:
+def check_launch(
+    view: View, key: str, etag: str = "", *, asked_only: bool = False, of_campaign: bool = False
+) -> Compiled:
     """The working parts of a draft that may be launched now.
 
     Arguments:
         asked_only: nothing is launched, and what a launch must be told may be left unsaid.
+        of_campaign: it is its campaign that asks, which alone may launch it.
 
     Raises:
-        NotFound: MESSAGE_NOT_FOUND; StaleEtag; FailedPrecondition: NOT_A_DRAFT, LINKS_NOT_SET; InvalidInput:
-            SCHEDULE_IN_PAST, PAST_REQUIRED;
-            InvalidExpression: TIME_USE_UNKNOWN.
+        NotFound: MESSAGE_NOT_FOUND; StaleEtag; FailedPrecondition: NOT_A_DRAFT, OF_CAMPAIGN, LINKS_NOT_SET; InvalidInput:
+            SCHEDULE_IN_PAST, PAST_REQUIRED; InvalidExpression: TIME_USE_UNKNOWN.
     """
     present = view.messages.get(key)
     _etag(etag, present.etag, "etag")
@@ -128,6 +131,13 @@ def check_launch(view: View, key: str, etag: str = "", *, asked_only: bool = Fal
             mend="resume it" if present.state == "paused" else "only a draft can be launched",
             code="NOT_A_DRAFT",
         )
+    if present.campaign and not of_campaign:
+        raise FailedPrecondition(
+            f"it is a message of the campaign {present.campaign!r}",
+            field="key",
+            mend="launch the campaign",
+            code="OF_CAMPAIGN",
+        )
     compiled = compile_message(view, present)
     refuse_missing_links(view, present)
     refuse_unknown_time(compiled, present)
@@ -135,13 +145,13 @@ def check_launch(view: View, key: str, etag: str = "", *, asked_only: bool = Fal
     return compiled
 
 
-def launch(work: Work, command: commands.LaunchMessage) -> MessageDefinition:
-    """Make a draft live and judge everybody once.
+def launch(work: Work, command: commands.LaunchMessage, *, of_campaign: bool = False) -> MessageDefinition:
+    """Make a draft live and judge everybody once; a campaign launches its messages itself.
 
     Raises:
         MusterError: what `check_launch` raises; InvalidInput: EXISTING_REQUIRED.
     """
-    compiled = check_launch(work, command.key, command.etag)
+    compiled = check_launch(work, command.key, command.etag, of_campaign=of_campaign)
     present = work.messages.get(command.key)
     if present.by_match and command.existing is None:
         raise InvalidInput(
@@ -196,7 +206,7 @@ def resume(work: Work, command: commands.ResumeMessage) -> MessageDefinition:
     """Judge everybody again and go on.
 
     Raises:
-        FailedPrecondition: NOT_PAUSED, LIMIT_REACHED.
+        FailedPrecondition: NOT_PAUSED, LIMIT_REACHED, CAMPAIGN_NOT_LIVE.
     """
     present = work.messages.get(command.key)
     if present.state != "paused":
@@ -205,6 +215,13 @@ def resume(work: Work, command: commands.ResumeMessage) -> MessageDefinition:
             field="key",
             mend="only a paused message can be resumed",
             code="NOT_PAUSED",
+        )
+    if present.campaign and work.campaigns.get(present.campaign).state != "live":
+        raise FailedPrecondition(
+            f"its campaign {present.campaign!r} is {work.campaigns.get(present.campaign).state}",
+            field="key",
+            mend="resume the campaign",
+            code="CAMPAIGN_NOT_LIVE",
         )
     if command.max_recipients < 0:
         raise InvalidInput(

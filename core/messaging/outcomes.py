@@ -132,7 +132,11 @@ def note(work: Work, name: str, key: str, occurrence: int, ordinals: list[int], 
 
 def properties_of(work: Work, key: str, occurrence: int) -> dict[str, Value]:
     """What every event about a hand-off says of it."""
-    return {"message_id": key, "message_type": work.messages.get(key).channel, "occurrence": occurrence}
+    definition = work.messages.get(key)
+    about: dict[str, Value] = {"message_id": key, "message_type": definition.channel, "occurrence": occurrence}
+    if definition.campaign:
+        about["campaign_id"] = definition.campaign
+    return about
 
 
 def _drops_repeated(definition: MessageDefinition) -> str:

@@ -190,15 +190,18 @@ def name_warnings(view: View, key: str) -> list[NameWarning]:
     return warnings(view.population, compile_message(view, view.messages.get(key)).targeting)
 
 
-def forecast(view: View, key: str) -> Forecast:
+def forecast(view: View, key: str, among: BitMap | None = None) -> Forecast:
     """What launching a message now would do; users already selected are left out.
+
+    Arguments:
+        among: only these users; None: everybody.
 
     Raises:
         NotFound: MESSAGE_NOT_FOUND.
     """
     definition = view.messages.get(key)
     compiled = compile_message(view, definition)
-    matched = matching(view, compiled.targeting, None, view.now) - view.messages.ledger(key).closed_to
+    matched = matching(view, compiled.targeting, among, view.now) - view.messages.ledger(key).closed_to
     reachable = matching(view, compiled.reachable, matched, view.now)
     missing, ready = {}, reachable
     for name, parsed in compiled.needs.items():

@@ -24,6 +24,7 @@ _REASONS: Final = {
     "not_targeted": "the targeting did not match when it was sent",
     "superseded": "the next run came before what kept the user from this one was gone",
     "local_time_past": "the time was past in the user's zone at the launch, which was told to skip those",
+    "exited": "the campaign's exit condition holds for the user",
     "merged": "the user was merged into another, whose delivery counts",
     "deleted": "the user was deleted",
     "once": "an id of this user had it before its user was deleted, or it may have reached the user by another hand-off",

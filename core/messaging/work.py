@@ -7,6 +7,8 @@ from typing import Protocol
 from core.bitmaps.population import Population
 from core.evaluator.audience import AudienceDeleted, Audiences, AudienceSaved
 from core.messaging.book import Messages
+from core.messaging.campaign_definitions import CampaignStep
+from core.messaging.campaigns import Campaigns
 from core.messaging.consent_book import Consent, ConsentStep
 from core.messaging.effects import Effect
 from core.profiles.identity import Users
@@ -25,6 +27,7 @@ class View(Protocol):
     audiences: Audiences
     messages: Messages
     consent: Consent
+    campaigns: Campaigns
 
 
 class Work(View, Protocol):
@@ -32,5 +35,8 @@ class Work(View, Protocol):
 
     touched: Touched
 
-    def do(self, step: Effect | ConsentStep | UsersIssued | ProfilesChanged | AudienceSaved | AudienceDeleted) -> None:
+    def do(
+        self,
+        step: Effect | CampaignStep | ConsentStep | UsersIssued | ProfilesChanged | AudienceSaved | AudienceDeleted,
+    ) -> None:
         """Apply a decision and record it for the log."""

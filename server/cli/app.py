@@ -8,6 +8,7 @@ from typing import Final
 import click
 
 from server.cli.commands.audience import audience
+from server.cli.commands.campaign import campaign
 from server.cli.commands.channel import channel
 from server.cli.commands.consent import consent
 from server.cli.commands.exporting import export
@@ -25,7 +26,7 @@ from server.cli.frame import Root
 _SECTIONS: Final = {
     "Begin": (demo, serve, project),
     "Data": (import_, export, profile, schema),
-    "Targeting and messages": (audience, message, simulate, inbox, consent, channel),
+    "Targeting and messages": (audience, message, campaign, simulate, inbox, consent, channel),
     "Care": (backup, verify, store, bench, completion),
 }
 

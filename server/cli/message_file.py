@@ -16,7 +16,7 @@ from server.cli.context import read_text
 from server.cli.schedules import schedule_of
 from server.names import nearest
 
-_KEY: Final = re.compile(r"[a-z][a-z0-9_-]{0,62}\Z")
+KEY: Final = re.compile(r"[a-z][a-z0-9_-]{0,62}\Z")
 
 _TOP: Final[dict[str, type]] = {
     "key": str,
@@ -438,5 +438,5 @@ _KEYS: Final = {"email": "we-miss-you", "webhook": "best-customers", "sms": "ord
 def example(channel: str, path: str) -> str:
     """A commented example; the file's name is its key, where it can be one."""
     stem = Path(path).stem.lower().replace(" ", "-")
-    key = stem if path != "-" and _KEY.match(stem) else _KEYS[channel]
+    key = stem if path != "-" and KEY.match(stem) else _KEYS[channel]
     return EXAMPLES[channel].replace("@KEY@", key)

@@ -122,6 +122,7 @@ def message(found: MessageDefinition) -> message_pb2.Message:
         control_percent=found.control_percent,
         topic=found.topic,
         once_per_address=found.once_per_address,
+        campaign=found.campaign,
     )
     schedules.fill(made, found.schedule)
     source = found.content

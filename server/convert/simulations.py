@@ -4,19 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from muster.v1 import message_pb2, simulation_pb2
+from muster.v1 import simulation_pb2
 
 from core.errors import InvalidInput
-from core.simulation import Existing, Question, Result
+from core.simulation import Question, Result
 from server.convert import messages
+from server.convert.choices import EXISTING, chosen
 from server.convert.deliveries import rendered
 from server.convert.times import duration, duration_micros, micros, timestamp
-
-_EXISTING: dict[int, Existing | None] = {
-    message_pb2.EXISTING_UNSPECIFIED: None,
-    message_pb2.EXISTING_SEND: "send",
-    message_pb2.EXISTING_SKIP: "skip",
-}
 
 
 def question(request: simulation_pb2.SimulateRequest, now: int) -> Question:
@@ -30,19 +25,12 @@ def question(request: simulation_pb2.SimulateRequest, now: int) -> Question:
     """
     if not request.HasField("end_time"):
         raise InvalidInput("there is no end", field="end_time", mend="an instant after the start", code="TIME_MISSING")
-    if request.existing not in _EXISTING:
-        raise InvalidInput(
-            f"no value of Existing: {request.existing}",
-            field="existing",
-            mend="one of Existing",
-            code="UNKNOWN_ENUM_VALUE",
-        )
     return Question(
         tuple(dict.fromkeys(request.keys)),
         messages.definition(request.message) if request.HasField("message") else None,
         micros(request.start_time, "start_time") if request.HasField("start_time") else now,
         micros(request.end_time, "end_time"),
-        _EXISTING[request.existing],
+        chosen(EXISTING, request.existing, "existing", "Existing"),
         request.examples,
         duration_micros(request.step, "step") if request.HasField("step") else 0,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import Any, Final, Literal, TypeVar
+from typing import Any, Final, Literal
 
 from muster.v1 import message_pb2, message_pb2_grpc
 
@@ -19,34 +19,22 @@ from core.commands import (
 )
 from core.errors import InvalidInput, StaleEtag
 from core.messaging import reading
-from core.messaging.definitions import MessageDefinition, State
+from core.messaging.definitions import MessageDefinition
 from core.messaging.handlers import check_launch
 from core.version import Version
 from server.blocking import Pool
 from server.convert import audiences, messages, reports, values
+from server.convert.choices import EXISTING, STATES, chosen
 from server.convert.deliveries import rendered
 from server.convert.times import timestamp
 from server.paging import Pages, page_size
 from server.projects import Projects
 from server.versions import Versions
 
-T = TypeVar("T")
-_EXISTING: Final[dict[int, Literal["send", "skip"] | None]] = {
-    message_pb2.EXISTING_UNSPECIFIED: None,
-    message_pb2.EXISTING_SEND: "send",
-    message_pb2.EXISTING_SKIP: "skip",
-}
 _RESOLUTIONS: Final[dict[int, Literal["offer_again", "mark_sent", "mark_failed"]]] = {
     message_pb2.RESOLUTION_OFFER_AGAIN: "offer_again",
     message_pb2.RESOLUTION_MARK_SENT: "mark_sent",
     message_pb2.RESOLUTION_MARK_FAILED: "mark_failed",
-}
-_STATES: Final[dict[int, State | None]] = {
-    message_pb2.MESSAGE_STATE_UNSPECIFIED: None,
-    message_pb2.MESSAGE_STATE_DRAFT: "draft",
-    message_pb2.MESSAGE_STATE_LIVE: "live",
-    message_pb2.MESSAGE_STATE_PAUSED: "paused",
-    message_pb2.MESSAGE_STATE_ENDED: "ended",
 }
 
 
@@ -91,7 +79,7 @@ class MessageService(message_pb2_grpc.MessageServiceServicer):  # type: ignore[m
     ) -> message_pb2.ListMessagesResponse:
         """Messages by key."""
         version = self._version(request.project)
-        state = _chosen(_STATES, request.state, "state", "MessageState")
+        state = chosen(STATES, request.state, "state", "MessageState")
         pages = Pages("ListMessages", request.project, request.state)
         after = pages.position(request.page_token, "")
         found, following = reading.messages_page(version, after, page_size(request.page_size), state)
@@ -127,7 +115,7 @@ class MessageService(message_pb2_grpc.MessageServiceServicer):  # type: ignore[m
     ) -> message_pb2.LaunchMessageResponse:
         """Make a draft live, or only tell what that would do."""
         project = self._projects.get(request.project)
-        existing = _chosen(_EXISTING, request.existing, "existing", "Existing")
+        existing = chosen(EXISTING, request.existing, "existing", "Existing")
         if request.validate_only:
             version = project.engine.version
 
@@ -270,11 +258,3 @@ class MessageService(message_pb2_grpc.MessageServiceServicer):  # type: ignore[m
         command = ResolveAmbiguous(request.key, list(request.distinct_ids), _RESOLUTIONS[request.resolution])
         resolved: int = await project.submit(command, request.request_id)
         return message_pb2.ResolveAmbiguousResponse(resolved=resolved)
-
-
-def _chosen(known: dict[int, T], value: int, field: str, enum: str) -> T:
-    if value not in known:
-        raise InvalidInput(
-            f"no value of {enum}: {value}", field=field, mend=f"one of {enum}", code="UNKNOWN_ENUM_VALUE"
-        )
-    return known[value]

@@ -20,6 +20,7 @@ from muster import connection, worker
 from muster.flow import Rpc
 from muster.v1 import (
     audience_pb2,
+    campaign_pb2,
     consent_pb2,
     delivery_pb2,
     feedback_pb2,
@@ -39,6 +40,7 @@ from tests.clients.fakes import FakeServer
 FILES = (
     audience_pb2,
     consent_pb2,
+    campaign_pb2,
     delivery_pb2,
     feedback_pb2,
     history_pb2,
@@ -53,6 +55,7 @@ PARTS = (
     "profiles",
     "audiences",
     "messages",
+    "campaigns",
     "projects",
     "history",
     "results",

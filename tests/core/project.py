@@ -10,7 +10,8 @@ from typing import Any, Final, Literal
 
 from core import commands
 from core.engine import Engine, EngineConfig
-from core.messaging import reading
+from core.messaging import campaign_reading, reading
+from core.messaging.campaign_definitions import CampaignDefinition
 from core.messaging.definitions import Asap, EmailSource, MessageDefinition, Once, WebhookSource
 from core.messaging.desk import Desk
 from core.messaging.effects import STATES
@@ -150,7 +151,30 @@ class Project:
         launched: MessageDefinition = self.ask(commands.LaunchMessage(key, launch))
         return launched
 
+    def campaign(
+        self,
+        key: str,
+        entry: str,
+        messages: Sequence[str],
+        *,
+        launch: Literal["send", "skip"] | None = "send",
+        **fields: Any,
+    ) -> CampaignDefinition:
+        """Create a campaign of drafts, and launch it unless `launch` is None."""
+        created: CampaignDefinition = self.ask(
+            commands.CreateCampaign(CampaignDefinition(key, key, entry, list(messages), **fields))
+        )
+        if launch is None:
+            return created
+        launched: CampaignDefinition = self.ask(commands.LaunchCampaign(key, launch))
+        return launched
+
     # Reading
+
+    def entered(self, key: str) -> dict[str, int]:
+        """Distinct id to the instant at which the user entered a campaign."""
+        ordinals, instants = campaign_reading.entries(self.version, key)
+        return dict(zip(self.version.users.names(ordinals), instants.tolist(), strict=True))
 
     def places(self, key: str) -> dict[str, str]:
         """Distinct id to `state` or `state:reason`, for everybody selected."""
@@ -215,6 +239,8 @@ def live_a_little(project: Project) -> None:
     project.message("sale", "true", at=START + DAY, content=HOOK)
     project.set("a", plan="free", tags=["x", {"deep": [1, 2.5, None, True]}])
     project.track("a", "Visit", at=START + 3 * DAY, page="home")
+    project.message("step", "true", content=HOOK, launch=None)
+    project.campaign("journey", FREE, ["step"], exit='events["Buy"].size() > 0')
     project.ask(commands.SaveAudience("list", ids=["a", "b"]))
     project.ask(commands.SaveAudience("free", expression=FREE))
     project.merge("a", "alias")
@@ -270,6 +296,14 @@ def contents(version: Version) -> dict[str, Any]:
         "issued": version.users.issued,
         "users": users,
         "messages": messages,
+        "campaigns": {
+            definition.key: (
+                definition,
+                sorted(version.campaigns.membership(definition.key).members),
+                {reason: sorted(u) for reason, u in version.campaigns.membership(definition.key).left_out.items() if u},
+            )
+            for definition in version.campaigns.all()
+        },
         "inbox": list(version.messages.inbox),
         "imports": dict(version.imports),
         "audiences": [

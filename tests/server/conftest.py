@@ -12,6 +12,7 @@ import pytest
 from google.rpc import error_details_pb2, status_pb2
 from muster.v1 import (
     audience_pb2_grpc,
+    campaign_pb2_grpc,
     consent_pb2_grpc,
     delivery_pb2_grpc,
     feedback_pb2_grpc,
@@ -40,6 +41,7 @@ class Stubs:
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self.channel = channel
         self.audiences: Any = audience_pb2_grpc.AudienceServiceStub(channel)
+        self.campaigns: Any = campaign_pb2_grpc.CampaignServiceStub(channel)
         self.delivery: Any = delivery_pb2_grpc.DeliveryServiceStub(channel)
         self.consent: Any = consent_pb2_grpc.ConsentServiceStub(channel)
         self.feedback: Any = feedback_pb2_grpc.FeedbackServiceStub(channel)

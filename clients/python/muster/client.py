@@ -12,6 +12,7 @@ from typing import Any, Self
 
 from muster import environment
 from muster.audiences import Audiences
+from muster.campaigns import Campaigns
 from muster.connection import Retry, Tls
 from muster.consent import Consent
 from muster.history import History
@@ -39,6 +40,7 @@ class BaseClient(Ingest[Way]):
         self.profiles: Profiles[Way] = Profiles(transport, project)
         self.audiences: Audiences[Way] = Audiences(transport, project)
         self.messages: Messages[Way] = Messages(transport, project)
+        self.campaigns: Campaigns[Way] = Campaigns(transport, project)
         self.projects: Projects[Way] = Projects(transport, project)
         self.history: History[Way] = History(transport, project)
         self.results: MessageResults[Way] = MessageResults(transport, project)

@@ -35,7 +35,7 @@ _DELIVERIES: Final = Rpc(f"{_SERVICE}/ListDeliveries", message_pb2.ListDeliverie
 _RESOLVE: Final = Rpc(f"{_SERVICE}/ResolveAmbiguous", message_pb2.ResolveAmbiguousResponse)
 
 # Launching and resuming judge everybody.
-_LONG: Final = 3600.0
+LONG: Final = 3600.0
 
 Email = TypedDict(
     "Email",
@@ -100,7 +100,7 @@ Existing: TypeAlias = Literal["send", "skip"]
 Resolution: TypeAlias = Literal["offer_again", "mark_sent", "mark_failed"]
 
 EXISTING: Final = {"send": message_pb2.EXISTING_SEND, "skip": message_pb2.EXISTING_SKIP}
-_STATES: Final = {
+STATES: Final = {
     "draft": message_pb2.MESSAGE_STATE_DRAFT,
     "live": message_pb2.MESSAGE_STATE_LIVE,
     "paused": message_pb2.MESSAGE_STATE_PAUSED,
@@ -230,7 +230,7 @@ class Messages(Service[Way]):
         def page(token: str) -> Flow[message_pb2.ListMessagesResponse]:
             request = message_pb2.ListMessagesRequest(project=self._project, page_size=page_size, page_token=token)
             if state is not None:
-                request.state = _choice(state, _STATES, "state")
+                request.state = choice(state, STATES, "state")
             return self._ask(_LIST, request)
 
         return Items(message_pb2.Message, flows.pages(page, lambda found: found.messages))
@@ -313,7 +313,7 @@ class Messages(Service[Way]):
         existing: Existing | None = None,
         validate_only: bool = False,
         etag: str = "",
-        timeout: float = _LONG,
+        timeout: float = LONG,
         request_id: str = "",
     ) -> Flow[message_pb2.LaunchMessageResponse]:
         """Make a draft live; or only tell how many match and are reachable.
@@ -341,7 +341,7 @@ class Messages(Service[Way]):
             etag=etag,
         )
         if existing is not None:
-            request.existing = _choice(existing, EXISTING, "existing")
+            request.existing = choice(existing, EXISTING, "existing")
         return (yield from self._ask(_LAUNCH, request, timeout))
 
     @answered
@@ -438,7 +438,7 @@ class Messages(Service[Way]):
 
     @answered
     def resume(
-        self, key: str, *, max_recipients: int = 0, timeout: float = _LONG, request_id: str = ""
+        self, key: str, *, max_recipients: int = 0, timeout: float = LONG, request_id: str = ""
     ) -> Flow[message_pb2.Message]:
         """Judge everybody again and go on.
 
@@ -556,7 +556,7 @@ class Messages(Service[Way]):
             request_id=request_id or new_request_id(),
             key=key,
             distinct_ids=distinct_ids,
-            resolution=_choice(resolution, _RESOLUTIONS, "resolution"),
+            resolution=choice(resolution, _RESOLUTIONS, "resolution"),
         )
         answer = yield from self._ask(_RESOLVE, request)
         return answer.resolved
@@ -586,7 +586,12 @@ def _ids(distinct_ids: Sequence[str] | str) -> Sequence[str]:
     return [distinct_ids] if isinstance(distinct_ids, str) else distinct_ids
 
 
-def _choice(word: str, choices: Mapping[str, Any], field: str) -> Any:
+def choice(word: str, choices: Mapping[str, Any], field: str) -> Any:
+    """What a word stands for.
+
+    Raises:
+        InvalidInput: CHOICE, where it is none of the choices.
+    """
     if word not in choices:
         raise InvalidInput(f"{word!r} is none of the choices", field=field, mend=" or ".join(choices), code="CHOICE")
     return choices[word]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import click
@@ -11,6 +10,7 @@ from core.errors import InvalidInput
 from server.cli.arguments import expression_of, instant_of, length_of, params_of
 from server.cli.commands.audience import show_leaves, show_warnings
 from server.cli.context import Call, pass_call
+from server.cli.files.examples import write_example
 from server.cli.frame import Group, LocalCommand
 from server.cli.message_file import EXAMPLES, example, read_message
 from server.cli.output import cell
@@ -35,20 +35,7 @@ def new(call: Call, channel: str, file: str, force: bool) -> None:
     if file == "-":
         call.out.raw(text)
         return
-    try:
-        with Path(file).open("w" if force else "x", encoding="utf-8") as stream:
-            stream.write(text)
-    except FileExistsError as error:
-        raise InvalidInput(
-            "the file exists", field=file, mend="name another file, or give --force", code="FILE_EXISTS"
-        ) from error
-    except OSError as error:
-        raise InvalidInput(
-            f"cannot be written: {error.strerror}",
-            field=file,
-            mend="name another file",
-            code="FILE_UNWRITABLE",
-        ) from error
+    write_example(file, text, force)
     if call.out.json:
         call.out.document({"file": file, "channel": channel})
         return

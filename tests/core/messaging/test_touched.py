@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from core import commands
-from core.messaging import judge
+from core.messaging import gathering
 from tests.core.project import HOOK, Project
 
 TARGETING = (
@@ -41,7 +41,7 @@ def story(project: Project) -> list[object]:
 def test_side_by_side_and_in_place(tmp_path: Path, unsynced: None, monkeypatch: pytest.MonkeyPatch) -> None:
     with Project(tmp_path / "beside") as project:
         beside = story(project)
-    monkeypatch.setattr(judge, "_MOST_GATHERED", -1)
+    monkeypatch.setattr(gathering, "_MOST_GATHERED", -1)
     with Project(tmp_path / "in place") as project:
         assert story(project) == beside
     assert all(beside), "every message has somebody, so that there is something to compare"

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import numpy as np
 from numpy.typing import NDArray
 
 Ordinals = NDArray[np.uint32]
 Instants = NDArray[np.int64]
 Index = NDArray[np.int64]
+Flags = NDArray[np.bool_]
 
 NONE = -1
 """The place of an exposure that is not there."""
@@ -26,16 +29,14 @@ class Exposures:
         """Arguments: the same, in any order. Of several exposures of a user to one thing the first counts."""
         self._count = int(things.max()) + 1 if len(things) else 1
         pairs = self._pairs_of(ordinals, things)
-        order = np.lexsort((instants, pairs))
-        first = np.ones(len(order), bool)
-        first[1:] = pairs[order[1:]] != pairs[order[:-1]]
-        kept = order[first]
-        kept = kept[np.lexsort((things[kept], instants[kept], ordinals[kept]))]
-        self.ordinals, self.things, self.instants = ordinals[kept], things[kept], instants[kept]
-        self._by_pair = np.argsort(pairs[kept], kind="stable")
-        self._pairs = pairs[kept][self._by_pair]
-        self._times, ranks = np.unique(self.instants, return_inverse=True)
-        self._keys = _joined(self.ordinals, ranks)
+        order = np.argsort(pairs, kind="stable")  # events come as sorted runs, which a stable sort only merges
+        repeated = pairs[order[1:]] == pairs[order[:-1]]
+        if repeated.any():
+            order = np.lexsort((instants, pairs))
+            order = order[np.concatenate([[True], ~repeated])]
+        if (ordinals[order[1:]] == ordinals[order[:-1]]).any():
+            order = order[np.lexsort((things[order], instants[order], ordinals[order]))]
+        self.ordinals, self.things, self.instants = ordinals[order], things[order], instants[order]
 
     def __len__(self) -> int:
         return len(self.ordinals)
@@ -43,16 +44,51 @@ class Exposures:
     def _pairs_of(self, ordinals: Ordinals, things: Index) -> NDArray[np.uint64]:
         return ordinals.astype(np.uint64) * np.uint64(self._count) + things.astype(np.uint64)
 
+    @cached_property
+    def _starts(self) -> Index:
+        """Where each user's exposures begin, ascending, and where the last one's end."""
+        new = np.ones(len(self) + 1, bool)
+        new[1:-1] = self.ordinals[1:] != self.ordinals[:-1]
+        return np.flatnonzero(new)
+
+    @cached_property
+    def _whose(self) -> Index:
+        """int64[n]: the number of each exposure's user among those who have any."""
+        starts = self._starts
+        return np.repeat(np.arange(len(starts) - 1), np.diff(starts))
+
+    @cached_property
+    def _numbers(self) -> NDArray[np.int32]:
+        """By ordinal, the number of the user among those who have any exposure; NONE for others."""
+        numbers = np.full(int(self.ordinals[-1]) + 2 if len(self) else 1, NONE, np.int32)
+        users = self.ordinals[self._starts[:-1]]
+        numbers[users] = np.arange(len(users), dtype=np.int32)
+        return numbers
+
+    def _spans(self, ordinals: Ordinals) -> tuple[Index, Index]:
+        """From where to before where the exposures of users stand; nowhere for who has none."""
+        numbers = self._numbers[np.minimum(ordinals, len(self._numbers) - 1)]
+        known = numbers != NONE
+        first = np.where(known, self._starts[numbers], 0)
+        return first, np.where(known, self._starts[numbers + 1], 0)
+
+    @cached_property
+    def _by_pair(self) -> tuple[NDArray[np.uint64], Index]:
+        pairs = self._pairs_of(self.ordinals, self.things)
+        order = np.argsort(pairs, kind="stable")
+        return pairs[order], order
+
     def of_pairs(self, ordinals: Ordinals, things: Index) -> Index:
         """Where the exposures of users to things stand: int64[m], NONE for those that were not. `things` may be NONE."""
         found = np.full(len(ordinals), NONE, np.int64)
         known = np.flatnonzero((things >= 0) & (things < self._count))
         if not len(self) or not len(known):
             return found
+        pairs, order = self._by_pair
         wanted = self._pairs_of(ordinals[known], things[known])
-        places = np.minimum(np.searchsorted(self._pairs, wanted), len(self) - 1)
-        hit = self._pairs[places] == wanted
-        found[known[hit]] = self._by_pair[places[hit]]
+        places = np.minimum(np.searchsorted(pairs, wanted), len(self) - 1)
+        hit = pairs[places] == wanted
+        found[known[hit]] = order[places[hit]]
         return found
 
     def followed(self, ordinals: Ordinals, times: Instants, within: int) -> Index:
@@ -62,22 +98,25 @@ class Exposures:
         """
         if not len(self):
             return np.full(len(ordinals), NONE, np.int64)
-        # Instants are compared by rank, so that a user and an instant are one number.
-        places = np.searchsorted(self._keys, _joined(ordinals, np.searchsorted(self._times, times))) - 1
-        last = np.maximum(places, 0)
-        follows = (places >= 0) & (self.ordinals[last] == ordinals) & (times - self.instants[last] <= within)
+        first, end = self._spans(ordinals)
+        low, high = first, end
+        while (open_ := low < high).any():  # all events at once: the first exposure of the user that is not before
+            middle = (low + high) >> 1
+            before = open_ & (self.instants[np.minimum(middle, len(self) - 1)] < times)
+            low, high = np.where(before, middle + 1, low), np.where(open_ & ~before, middle, high)
+        last = np.maximum(low - 1, 0)
+        follows = (low > first) & (times - self.instants[last] <= within)
         return np.where(follows, last, NONE)
 
-    def users(self, chosen: NDArray[np.bool_]) -> int:
+    def users(self, chosen: Flags) -> int:
         """How many users the chosen of the exposures (bool[n]) are of."""
-        return len(np.unique(self.ordinals[chosen]))
+        whose = self._whose[chosen]
+        return len(whose) and 1 + int(np.count_nonzero(whose[1:] != whose[:-1]))
 
-    def per_user(self, chosen: NDArray[np.bool_], values: NDArray[np.float64]) -> NDArray[np.float64]:
+    def per_user(self, chosen: Flags, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """Of each user of the chosen exposures (bool[n]) the sum of their values (float64[n]): float64[users]."""
-        _, whose = np.unique(self.ordinals[chosen], return_inverse=True)
-        sums: NDArray[np.float64] = np.bincount(whose, weights=values[chosen]).astype(np.float64)
+        whose = self._whose[chosen]
+        number = np.zeros(len(whose), np.int64)
+        np.cumsum(whose[1:] != whose[:-1], out=number[1:])
+        sums: NDArray[np.float64] = np.bincount(number, weights=values[chosen]).astype(np.float64)
         return sums
-
-
-def _joined(ordinals: Ordinals, ranks: Index) -> NDArray[np.uint64]:
-    return ordinals.astype(np.uint64) << np.uint64(32) | ranks.astype(np.uint64)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,6 +70,9 @@ class Outcome:
     replied: int
     converted: int
     revenue: float
+
+
+_NOTHING: Final = Outcome(0, 0, 0, 0, 0, 0, 0, 0, 0, 0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +196,10 @@ class _Tally:
     def __init__(self, view: View, firings: Sequence[Firing], arms: Arms) -> None:
         self._view = view
         self._keys = list(dict.fromkeys(firing.definition.key for firing in firings))
-        self._number_of = {(firing.definition.key, firing.occurrence): n for n, firing in enumerate(firings)}
+        most = max((firing.occurrence for firing in firings), default=FIRST)
+        self._numbers = np.full((len(self._keys), most + 2), NONE, np.int64)
+        for number, firing in enumerate(firings):
+            self._numbers[self._keys.index(firing.definition.key), firing.occurrence] = number
         spans = [span for firing in firings if (span := firing.ledger.span()) is not None]
         self._after = min((first for first, _ in spans), default=view.now) - 1
         self.exposures = self._exposed(firings)
@@ -214,9 +220,12 @@ class _Tally:
         return found
 
     def _firings(self, messages: NDArray[np.int64], occurrences: NDArray[np.int64]) -> NDArray[np.int64]:
-        pairs, whose = np.unique(np.stack([messages, occurrences]), axis=1, return_inverse=True)
-        numbers = [self._number_of.get((self._keys[message], number), NONE) for message, number in pairs.T.tolist()]
-        return np.array(numbers, np.int64)[whose.reshape(-1)]
+        """The numbers of firings by message and occurrence; NONE where there is none such."""
+        none = self._numbers.shape[1] - 1
+        found: NDArray[np.int64] = self._numbers[
+            messages, np.where(occurrences < 0, none, np.minimum(occurrences, none))
+        ]
+        return found
 
     def _exposed(self, firings: Sequence[Firing]) -> Exposures:
         parts = self._about(DELIVERED)
@@ -261,12 +270,32 @@ class _Tally:
 
     def among(self, parts: Sequence[int]) -> Flags:
         """Which exposures are of some parts."""
-        return np.isin(self.parts, parts)
+        wanted = np.zeros(int(self.parts.max(initial=0)) + 1, bool)
+        wanted[[part for part in parts if part < len(wanted)]] = True
+        found: Flags = wanted[self.parts]
+        return found
 
     def outcome(self, chosen: Flags) -> Outcome:
         """What followed some of the exposures."""
         sums = {name: int(np.count_nonzero(flags & chosen)) for name, flags in self.followed.items()}
         return Outcome(exposed=int(np.count_nonzero(chosen)), revenue=float(self.revenue[chosen].sum()), **sums)
+
+    def outcomes(self, chosen: Flags, groups: NDArray[np.int64]) -> dict[int, Outcome]:
+        """What followed some of the exposures, by a number that each has (int64[n])."""
+        numbers, places = np.unique(groups[chosen], return_inverse=True)
+
+        def summed(values: NDArray[Any]) -> list[float]:
+            found: list[float] = np.bincount(places, weights=values[chosen], minlength=len(numbers)).tolist()
+            return found
+
+        sums = {name: summed(flags) for name, flags in self.followed.items()}
+        exposed, revenue = np.bincount(places, minlength=len(numbers)).tolist(), summed(self.revenue)
+        return {
+            number: Outcome(
+                exposed=exposed[n], revenue=revenue[n], **{name: int(counts[n]) for name, counts in sums.items()}
+            )
+            for n, number in enumerate(numbers.tolist())
+        }
 
     def sums(self, metric: Metric, chosen: Flags) -> Sums:
         """The sufficient statistics of a metric over the users of some exposures."""
@@ -295,8 +324,8 @@ def _days(tally: _Tally, firings: Sequence[Firing], arms: Arms, name: str, chose
             so_far = decided.setdefault(place, {})
             for day, users in days:
                 so_far[day] = so_far.get(day, 0) + users
-    exposed_on = tally.exposures.instants // MICROS_PER_DAY
-    every = sorted({*decided.get("selected", {}), *np.unique(exposed_on[chosen]).tolist()})
+    followed = tally.outcomes(chosen, tally.exposures.instants // MICROS_PER_DAY)
+    every = sorted({*decided.get("selected", {}), *followed})
     skips = sorted(place for place in decided if place.startswith("skipped:"))
     found = []
     for day in every:
@@ -307,7 +336,7 @@ def _days(tally: _Tally, firings: Sequence[Firing], arms: Arms, name: str, chose
                 decided.get("selected", {}).get(day, 0),
                 decided.get("held_out", {}).get(day, 0),
                 skipped,
-                tally.outcome(chosen & (exposed_on == day)),
+                followed.get(day, _NOTHING),
             )
         )
     return found

@@ -16,7 +16,7 @@ from core.errors import InvalidExpression, InvalidInput
 from core.messaging.definitions import MessageDefinition, Once
 from core.messaging.effects import Assigned, Defined, Moved, Noted, Selected
 from core.messaging.goal import Goal
-from core.messaging.results import Results, message_results
+from core.messaging.results import Results, message_results, results
 from core.profiles.steps import UsersIssued
 from core.settings import Settings
 from core.version import Draft, Version
@@ -254,3 +254,8 @@ def test_a_goal_that_cannot_be_looked_for_is_refused(project: Project, goal: Goa
     assert "hi" not in project.version.messages
     if isinstance(caught.value, InvalidExpression):
         assert 0 <= caught.value.position <= len(goal.condition)
+
+
+def test_no_messages_have_empty_results(project: Project) -> None:
+    found = results(project.version, [], GOAL)
+    assert [(arm.name, arm.users, arm.days) for arm in found.arms] == [("sent", 0, [])]

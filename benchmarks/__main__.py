@@ -280,6 +280,21 @@ def _deliver(as_json: bool, recipients: int, **options: Any) -> int:
     return _show(report, as_json)
 
 
+@commands.command("asap")
+@_common(rounds=1)
+@click.option("--seconds", type=click.IntRange(8), default=60, show_default=True, help="For how long.")
+@click.option("--messages", type=click.IntRange(2), default=1_000, show_default=True, help="Live messages.")
+@click.option("--events", type=click.IntRange(1), default=5_000, show_default=True, help="Events a second.")
+@click.option("--batch", type=click.IntRange(1, 10_000), default=250, show_default=True, help="Events a request.")
+def _asap(as_json: bool, seconds: int, messages: int, events: int, batch: int, **options: Any) -> int:
+    """From the commit that makes a user match to the batch on the worker's stream; and from a moment. Has no rounds."""
+    from benchmarks import asap
+
+    with Bar(asap.NAME) as bar:
+        report = asap.run(Options(**options), asap.Load(seconds, messages, events, batch), bar)
+    return _show(report, as_json)
+
+
 def _own(command: _Command) -> _Command:
     """The options of the commands that ask one's own expressions."""
     options = (

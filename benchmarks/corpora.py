@@ -23,7 +23,7 @@ from core.bitmaps.population import Population
 from core.engine import Engine
 from core.errors import StoreError
 from core.profiles.identity import Users
-from core.settings import Settings
+from core.settings import ClockKind, Settings
 from core.storage.folder import FORMAT as STORE_FORMAT
 from core.values import ValueType
 
@@ -97,23 +97,25 @@ def copied(corpus: Corpus, folder: Path) -> Iterator[Path]:
         yield scratch
 
 
-def people_corpus(who: People, seed: int, folder: Path, progress: Progress) -> Corpus:
+def people_corpus(who: People, seed: int, folder: Path, progress: Progress, clock: ClockKind = "manual") -> Corpus:
     """The store that holds these people, made where there is none yet.
 
     Arguments:
         who: as `people.generate(len(who), seed)` gave them.
         folder: where corpora are kept; made where it does not exist.
+        clock: of its project; a real one goes on from `NOW` to the present as soon as it is served.
 
     Raises:
         StoreError: CORPORA_UNUSABLE, where the folder or the disk does not take it.
     """
-    key = f"people-{len(who)}-seed{seed}-format{people.FORMAT}.{STORE_FORMAT}"
+    name = "people" if clock == "manual" else f"people-{clock}-clock"
+    key = f"{name}-{len(who)}-seed{seed}-format{people.FORMAT}.{STORE_FORMAT}"
 
     def fill(population: Population, users: Users) -> None:
         _fill(who, population, users, progress)
         progress("writing the checkpoint")
 
-    return _kept(key, who.digest(), folder, [fill])
+    return _kept(key, who.digest(), folder, [fill], clock)
 
 
 def wide_corpus(who: People, seed: int, folder: Path, progress: Progress) -> Corpus:
@@ -168,9 +170,9 @@ def history_corpus(who: People, what: History, folder: Path, progress: Progress)
     return _kept(key, f"{who.digest()}{what.digest()}", folder, [fill, *parts])
 
 
-def _kept(key: str, digest: str, folder: Path, fills: Sequence[Fill]) -> Corpus:
+def _kept(key: str, digest: str, folder: Path, fills: Sequence[Fill], clock: ClockKind = "manual") -> Corpus:
     try:
-        return _made(key, digest, folder, fills)
+        return _made(key, digest, folder, fills, clock)
     except OSError as error:
         raise StoreError(
             f"the corpora cannot be kept: {error.strerror}",
@@ -180,7 +182,7 @@ def _kept(key: str, digest: str, folder: Path, fills: Sequence[Fill]) -> Corpus:
         ) from error
 
 
-def _made(key: str, digest: str, folder: Path, fills: Sequence[Fill]) -> Corpus:
+def _made(key: str, digest: str, folder: Path, fills: Sequence[Fill], clock: ClockKind) -> Corpus:
     final = folder / key
     folder.mkdir(parents=True, exist_ok=True)
     if _digest_of(final) == digest:
@@ -188,7 +190,7 @@ def _made(key: str, digest: str, folder: Path, fills: Sequence[Fill]) -> Corpus:
     making = folder / f".making-{uuid.uuid4().hex}"
     try:
         project_folder(making).parent.mkdir(parents=True)
-        _load(project_folder(making), fills)
+        _load(project_folder(making), fills, clock)
         (making / _FACTS).write_text(json.dumps({"key": key, "digest": digest}) + "\n", encoding="utf-8")
         if final.exists():  # of another generator: numpy's streams may change between versions
             shutil.rmtree(final)
@@ -207,8 +209,8 @@ def _digest_of(folder: Path) -> str:
     return str(facts.get("digest", ""))
 
 
-def _load(folder: Path, fills: Sequence[Fill]) -> None:
-    Engine.create(folder, Settings(PROJECT, uid="be9c4", clock="manual", created_at=NOW), NOW)
+def _load(folder: Path, fills: Sequence[Fill], clock: ClockKind) -> None:
+    Engine.create(folder, Settings(PROJECT, uid="be9c4", clock=clock, created_at=NOW), NOW)
     engine = Engine.open(folder, clock=lambda: NOW)
     try:
         for fill in fills:  # each ends in a checkpoint, and what that wrote is no longer held in memory

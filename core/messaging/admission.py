@@ -13,6 +13,7 @@ from pyroaring import BitMap
 from core.messaging.cause import Stirred
 from core.messaging.compiled import Compiled, compile_message
 from core.messaging.definitions import MessageDefinition
+from core.messaging.dividing import sides
 from core.messaging.effects import (
     EXPIRED,
     NO_LONGER_MATCHES,
@@ -26,7 +27,6 @@ from core.messaging.effects import (
     lasting,
 )
 from core.messaging.gates import MATCH, STANDING, Asked, Stop, matching, stopped, through
-from core.messaging.groups import sides
 from core.messaging.occurrences import FIRST
 from core.messaging.render import unchanged
 from core.messaging.rows import Instants, Ordinals, inside
@@ -54,7 +54,7 @@ def assign(work: Work, definition: MessageDefinition, occurrence: int, users: Bi
         Of the users, all that are held out, by now or since before.
     """
     ledger = work.messages.ledger(definition.key, occurrence)
-    for group, members in sides(work.settings, definition, users - ledger.let_through).items():
+    for group, members in sides(work, definition, users - ledger.let_through).items():
         if members:
             work.do(Assigned(definition.key, occurrence, group, members))
     return users & work.messages.ledger(definition.key, occurrence).held_back

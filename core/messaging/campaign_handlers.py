@@ -14,6 +14,7 @@ from core.messaging.campaign_definitions import (
     CampaignDefinition,
     changed,
     check_campaign,
+    check_message_of_campaign,
 )
 from core.messaging.campaign_pause import pause_campaign
 from core.messaging.definitions import MessageDefinition
@@ -47,6 +48,7 @@ def create(work: Work, command: commands.CreateCampaign) -> CampaignDefinition:
         created_at=work.now,
         launched_at=0,
         paused_at=0,
+        divided_at=0,
         revision=1,
     )
     check_campaign(definition)
@@ -75,6 +77,8 @@ def update(work: Work, command: commands.UpdateCampaign) -> CampaignDefinition:
     fresh = changed(present, command.changes)
     compile_campaign(work, fresh)
     taken = _taken_in(work, fresh, present.messages)
+    if present.launched_at and fresh.control_percent != present.control_percent:
+        fresh = replace(fresh, divided_at=work.now)
     left = [work.messages.get(key) for key in present.messages if key not in fresh.messages]
     for message in left:
         if message.state != "draft":
@@ -116,6 +120,7 @@ def _taken_in(work: View, definition: CampaignDefinition, before: list[str]) -> 
                 mend="name drafts; the campaign's launch launches them",
                 code="NOT_A_DRAFT",
             )
+        check_message_of_campaign(message, field)
         found.append(message)
     return found
 

@@ -35,6 +35,7 @@ class CampaignCounts:
 
     Arguments:
         entered: users who did and still exist.
+        control: of them, who are held out.
         left_out: (reason, users) of those who never will.
         exited: of those who entered, for how many the exit is true now.
         messages: (key, counts), in the campaign's order.
@@ -44,6 +45,7 @@ class CampaignCounts:
 
     definition: CampaignDefinition
     entered: int
+    control: int
     left_out: list[tuple[str, int]]
     exited: int
     messages: list[tuple[str, Counts]]
@@ -111,6 +113,7 @@ def campaign_counts(view: View, key: str) -> CampaignCounts:
     return CampaignCounts(
         definition,
         len(membership.members),
+        len(membership.control),
         sorted((reason, len(users)) for reason, users in membership.left_out.items() if users),
         len(exited),
         messages,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from typing import Final
 
@@ -22,10 +22,14 @@ _MEMBERS: Final = b"campaigns/members/"
 
 @dataclass(frozen=True, slots=True)
 class Membership:
-    """Who entered a campaign, and who never will, by reason. Sets are never written in place."""
+    """Who entered a campaign, and who never will, by reason. Sets are never written in place.
+
+    `control` are the members who are held out of all its messages.
+    """
 
     members: BitMap = field(default_factory=BitMap)
     left_out: Mapping[str, BitMap] = field(default_factory=dict)
+    control: BitMap = field(default_factory=BitMap)
 
     @property
     def closed_to(self) -> BitMap:
@@ -33,15 +37,21 @@ class Membership:
         return BitMap.union(self.members, *self.left_out.values())
 
     def after(self, merged: Iterable[tuple[int, int]], deleted: BitMap) -> Membership:
-        """Followed through merges, (ordinal that goes, ordinal that stays), and deletions."""
-        members = self.members - deleted
+        """Followed through merges, (ordinal that goes, ordinal that stays), and deletions.
+
+        Of two members who become one, the side of the one that stays holds.
+        """
+        members, control = self.members - deleted, self.control - deleted
         left_out = {reason: users - deleted for reason, users in self.left_out.items()}
         for goes, stays in merged:
+            if goes in control and stays not in members:
+                control.add(stays)
+            control.discard(goes)
             for users in (members, *left_out.values()):
                 if goes in users:
                     users.discard(goes)
                     users.add(stays)
-        return Membership(members, {reason: users - members for reason, users in left_out.items()})
+        return Membership(members, {reason: users - members for reason, users in left_out.items()}, control)
 
 
 _NOBODY: Final = Membership()
@@ -129,9 +139,10 @@ class Campaigns:
         key, users, present = step.campaign, BitMap(step.ordinals), self.membership(step.campaign)
         if step.left_out:
             reasons = {**present.left_out, step.left_out: present.left_out.get(step.left_out, BitMap()) | users}
-            self._memberships[key] = Membership(present.members, reasons)
+            self._memberships[key] = replace(present, left_out=reasons)
         else:
-            self._memberships[key] = Membership(present.members | users, present.left_out)
+            control = present.control | step.control
+            self._memberships[key] = Membership(present.members | users, present.left_out, control)
             known = self.arrivals(key)
             ordinals = np.concatenate([known[0], step.ordinals])
             order = np.argsort(ordinals, kind="stable")
@@ -152,7 +163,7 @@ class Campaigns:
             yield _DEFINITION + key.encode(), encode(self._definitions[key])
         for key in sorted(self._dirty_members):
             found = self._memberships[key]
-            yield _MEMBERS + key.encode(), encode([found.members, dict(found.left_out)])
+            yield _MEMBERS + key.encode(), encode([found.members, dict(found.left_out), found.control])
 
     def clean(self) -> None:
         """Forget what is dirty: a checkpoint has it."""

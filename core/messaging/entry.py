@@ -15,6 +15,7 @@ from core.messaging.definitions import MessageDefinition
 from core.messaging.effects import BACKFILLED
 from core.messaging.gates import matching
 from core.messaging.gathering import matching_touched
+from core.messaging.groups import CONTROL, below
 from core.messaging.rounds import first_matches
 from core.messaging.rows import Pairs, at_once
 from core.messaging.work import View, Work
@@ -27,16 +28,22 @@ def audience_of(view: View, definition: MessageDefinition, at: int) -> BitMap:
     return view.campaigns.members_at(definition.campaign, at) & view.population.live
 
 
-def _enter(work: Work, key: str, pairs: Pairs, left_out: str = "") -> None:
-    if len(pairs[0]):
-        work.do(CampaignEntered(key, *pairs, left_out))
+def _enter(work: Work, definition: CampaignDefinition, pairs: Pairs, left_out: str = "") -> None:
+    """Let users in, each at an instant; chance decides, once, who of them is held out of all messages."""
+    if not len(pairs[0]):
+        return
+    control = BitMap()
+    if not left_out:
+        salt = f"{CONTROL}:campaign/{definition.key}"
+        control = below(work.settings.uid, salt, definition.control_percent, BitMap(pairs[0]))
+    work.do(CampaignEntered(definition.key, *pairs, left_out, control))
 
 
 def enter_everybody(work: Work, definition: CampaignDefinition, *, left_out: str = "") -> None:
     """All who match now and did not enter before do, or are left out for a reason."""
     compiled = compile_campaign(work, definition)
     new = matching(work, compiled.entry, None, work.now) - work.campaigns.membership(definition.key).closed_to
-    _enter(work, definition.key, at_once(new, work.now), left_out)
+    _enter(work, definition, at_once(new, work.now), left_out)
 
 
 def enter_by_time(work: Work, definition: CampaignDefinition, after: int, upto: int) -> None:
@@ -44,7 +51,7 @@ def enter_by_time(work: Work, definition: CampaignDefinition, after: int, upto: 
     compiled = compile_campaign(work, definition)
     candidates = work.population.live - work.campaigns.membership(definition.key).closed_to
     for found in first_matches(work, compiled.entry, compiled.time_use, candidates, after, upto):
-        _enter(work, definition.key, found)
+        _enter(work, definition, found)
 
 
 def enter_touched(work: Work, definition: CampaignDefinition, touched: Gathered | None) -> int:
@@ -63,6 +70,6 @@ def enter_touched(work: Work, definition: CampaignDefinition, touched: Gathered 
         new = (users & work.population.live) - work.campaigns.membership(definition.key).closed_to
         if new:
             matched = matching_touched(work, compiled.entry, new, touched)
-            _enter(work, definition.key, at_once(matched, work.now), left_out)
+            _enter(work, definition, at_once(matched, work.now), left_out)
             entered += 0 if left_out else len(matched)
     return entered

@@ -23,8 +23,9 @@ from core.messaging.campaign_compiled import compile_campaign
 from core.messaging.cause import Stirred, causes_of
 from core.messaging.compiled import Compiled
 from core.messaging.definitions import MessageDefinition
+from core.messaging.dividing import control_percent_of, sides
 from core.messaging.effects import BACKFILLED, EXITED, MISSING_EVENT, MISSING_PROPERTY, NO_LONGER_MATCHES, UNREACHABLE
-from core.messaging.groups import GHOSTS, sides
+from core.messaging.groups import GHOSTS
 from core.messaging.reasons import describe
 from core.messaging.rows import Pairs, inside
 from core.messaging.schedules import Asap
@@ -222,7 +223,7 @@ def _event(asked: Asked, users: BitMap) -> list[Stop]:
 
 def _has_groups(view: View, definition: MessageDefinition) -> bool:
     occurrences = view.messages.occurrences(definition.key).all()
-    percent = definition.control_percent or view.settings.holdout_percent
+    percent = control_percent_of(view, definition) or view.settings.holdout_percent
     return bool(percent) or any(ledger.groups() for _, ledger in occurrences)
 
 
@@ -231,7 +232,7 @@ def _group(asked: Asked, users: BitMap) -> list[Stop]:
     ledger = asked.view.messages.ledger(asked.definition.key, asked.occurrence)
     placed = ledger.groups()
     decided = users & (ledger.selected - (ledger.state("skipped") - ledger.let_through))
-    fresh = sides(asked.view.settings, asked.definition, users - decided)
+    fresh = sides(asked.view, asked.definition, users - decided)
     return [Stop(name, (decided & placed.get(name, BitMap())) | fresh[name]) for name in sorted(GHOSTS)]
 
 

@@ -16,9 +16,6 @@ import numpy as np
 import numpy.typing as npt
 from pyroaring import BitMap
 
-from core.messaging.definitions import MessageDefinition
-from core.settings import Settings
-
 CONTROL: Final = "control"
 HOLDOUT: Final = "holdout"
 GHOSTS: Final = frozenset({CONTROL, HOLDOUT})
@@ -116,13 +113,3 @@ def part(project_uid: str, salt: str, shares: Sequence[tuple[str, float]], users
             found[name] = BitMap(where[0][(where[1] >= first) & (where[1] <= end - 1)])
         first = max(first, end)
     return found
-
-
-def sides(settings: Settings, definition: MessageDefinition, users: BitMap) -> dict[str, BitMap]:
-    """Of users, those whom the project's holdout or a message's control group keeps from being sent to, by group.
-
-    Who is in both is in the holdout.
-    """
-    holdout = below(settings.uid, HOLDOUT, settings.holdout_percent, users)
-    salt, percent = f"{CONTROL}:{definition.key}", definition.control_percent
-    return {HOLDOUT: holdout, CONTROL: below(settings.uid, salt, percent, users - holdout)}

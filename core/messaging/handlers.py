@@ -11,6 +11,7 @@ from core import commands
 from core.errors import AlreadyExists, FailedPrecondition, InvalidInput, NotFound, StaleEtag
 from core.messaging import feedback
 from core.messaging.admission import MAX_RECIPIENTS, judge_queue_again, leave, rejudge
+from core.messaging.campaign_definitions import check_message_of_campaign
 from core.messaging.compiled import (
     Compiled,
     compile_message,
@@ -101,6 +102,8 @@ def update(work: Work, command: commands.UpdateMessage) -> MessageDefinition:
     if present.launched_at and fresh.control_percent != present.control_percent:
         fresh = replace(fresh, divided_at=work.now)
     refuse_unknown_topic(work, fresh)
+    if fresh.campaign:
+        check_message_of_campaign(fresh, "message")
     compiled = compile_message(work, fresh)
     refuse_event_in_schedule(compiled, fresh)
     refuse_data_without_send(compiled, fresh)

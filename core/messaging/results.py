@@ -24,6 +24,7 @@ from core.analytics.sums import Sums
 from core.evaluator.one_event import parse_condition
 from core.messaging.arms import SENT, Arms, Firing, is_variant
 from core.messaging.definitions import MessageDefinition
+from core.messaging.dividing import control_percent_of
 from core.messaging.goal import Goal
 from core.messaging.groups import CONTROL, HOLDOUT
 from core.messaging.occurrences import FIRST
@@ -151,9 +152,11 @@ def message_results(view: View, key: str) -> Results:
         NotFound: MESSAGE_NOT_FOUND.
     """
     definition = view.messages.get(key)
-    percent = definition.control_percent
-    control = Division({SENT: 100 - percent, CONTROL: percent}, definition.divided_at)
-    return results(view, [definition], definition.goal, [control])
+    campaign = view.campaigns.get(definition.campaign) if definition.campaign else None
+    percent = control_percent_of(view, definition)
+    divided_at = definition.divided_at if campaign is None else campaign.divided_at
+    goal = definition.goal or (campaign.goal if campaign is not None else None)
+    return results(view, [definition], goal, [Division({SENT: 100 - percent, CONTROL: percent}, divided_at)])
 
 
 def results(

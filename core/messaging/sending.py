@@ -132,6 +132,7 @@ def _as_test(work: Work, definition: MessageDefinition) -> MessageDefinition:
         pause_reason="",
         max_recipients=0,
         control_percent=0.0,
+        campaign="",
         goal=None,
         most_per_user=0,
         created_at=present.created_at if present is not None else work.now,

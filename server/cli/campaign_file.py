@@ -10,11 +10,19 @@ from typing import Any, Final
 
 from core.errors import InvalidInput
 from server.cli.context import read_text
-from server.cli.message_file import KEY
+from server.cli.message_file import KEY, goal_of
 from server.names import nearest
 
-_FIELDS: Final[dict[str, type]] = {"key": str, "title": str, "entry": str, "messages": list, "exit": str}
-_WORDS: Final[dict[type, str]] = {str: "a text", list: "a list of texts"}
+_FIELDS: Final[dict[str, type]] = {
+    "key": str,
+    "title": str,
+    "entry": str,
+    "messages": list,
+    "exit": str,
+    "control_percent": float,
+    "goal": dict,
+}
+_WORDS: Final[dict[type, str]] = {str: "a text", list: "a list of texts", float: "a number", dict: "a table"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +49,21 @@ def read_campaign(path: str) -> CampaignFile:
             near = nearest(name, _FIELDS)
             mend = f"did you mean {near!r}?" if near else f"one of {', '.join(_FIELDS)}"
             raise _refusal(path, name, "a campaign has no such field", mend)
-        fits = all(isinstance(item, str) for item in value) if isinstance(value, list) else kind is str
-        if not isinstance(value, kind) or not fits:
+        if not _fits(value, kind):
             raise _refusal(path, name, "a value of the wrong kind", _WORDS[kind])
     if "key" not in table:
         raise _refusal(path, "key", "there is no key", 'name the campaign: key = "win-back"')
-    return CampaignFile(table["key"], {name: value for name, value in table.items() if name != "key"})
+    fields = {name: value for name, value in table.items() if name != "key"}
+    if "goal" in fields:
+        fields["goal"] = goal_of(path, fields["goal"])
+    return CampaignFile(table["key"], fields)
+
+
+def _fits(value: Any, kind: type) -> bool:
+    if kind is float:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    texts = all(isinstance(item, str) for item in value) if isinstance(value, list) else True
+    return isinstance(value, kind) and texts
 
 
 def _refusal(path: str, place: str, what: str, mend: str) -> InvalidInput:
@@ -80,6 +97,15 @@ messages = ["we-miss-you", "last-offer"]
 exit = '''
 events["Purchase"].exists(e, e.time > now - duration("336h"))
 '''
+
+# Percent of those who enter who are held out of all messages, to compare with.
+# control_percent = 10
+
+# What results count as a conversion, for messages that have no goal of their own.
+# [goal]
+# event = "Purchase"
+# window = "336h"
+# value = "amount"
 """
 """A commented file to begin with; `@KEY@` stands where the key goes."""
 

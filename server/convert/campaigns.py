@@ -11,10 +11,11 @@ from core.errors import InvalidInput
 from core.messaging.campaign_definitions import CampaignDefinition
 from core.messaging.campaign_reading import CampaignCounts, CampaignForecast
 from server.convert import audiences, reports
+from server.convert.goals import goal, goal_message
 from server.convert.messages import STATES
 from server.convert.times import timestamp
 
-_EDITABLE: Final = ("title", "entry", "messages", "exit")
+_EDITABLE: Final = ("title", "entry", "messages", "exit", "control_percent", "goal")
 
 
 def definition(campaign: campaign_pb2.Campaign) -> CampaignDefinition:
@@ -25,6 +26,8 @@ def definition(campaign: campaign_pb2.Campaign) -> CampaignDefinition:
         entry=campaign.entry,
         messages=list(campaign.messages),
         exit=campaign.exit,
+        control_percent=campaign.control_percent,
+        goal=goal(campaign.goal, "campaign.goal") if campaign.HasField("goal") else None,
     )
 
 
@@ -39,6 +42,8 @@ def campaign(found: CampaignDefinition) -> campaign_pb2.Campaign:
         state=STATES[found.state],
         pause_reason=found.pause_reason,
         etag=found.etag,
+        control_percent=found.control_percent,
+        goal=None if found.goal is None else goal_message(found.goal),
     )
     if found.created_at:
         made.create_time.CopyFrom(timestamp(found.created_at))
@@ -83,6 +88,7 @@ def counts(found: CampaignCounts) -> campaign_pb2.CountCampaignResponse:
     return campaign_pb2.CountCampaignResponse(
         campaign=campaign(found.definition),
         entered=found.entered,
+        control=found.control,
         left_out=[campaign_pb2.LeftOutCount(reason=reason, users=users) for reason, users in found.left_out],
         exited=found.exited,
         messages=[

@@ -300,6 +300,7 @@ def contents(version: Version) -> dict[str, Any]:
             definition.key: (
                 definition,
                 sorted(version.campaigns.membership(definition.key).members),
+                sorted(version.campaigns.membership(definition.key).control),
                 {reason: sorted(u) for reason, u in version.campaigns.membership(definition.key).left_out.items() if u},
             )
             for definition in version.campaigns.all()

@@ -10,7 +10,7 @@ from google.protobuf import field_mask_pb2
 from muster import flow as flows
 from muster.errors import InvalidInput
 from muster.flow import Flow, Rpc
-from muster.messages import EXISTING, LONG, STATES, UNCHANGED, Existing, State, Unchanged, choice
+from muster.messages import EXISTING, LONG, STATES, UNCHANGED, Existing, Goal, State, Unchanged, choice
 from muster.service import Items, Service, Way, answered, listed, new_request_id
 from muster.v1 import campaign_pb2
 
@@ -37,6 +37,8 @@ class Campaigns(Service[Way]):
         entry: str,
         messages: Sequence[str] = (),
         exit: str = "",
+        control_percent: float = 0.0,
+        goal: Goal | None = None,
         title: str = "",
         request_id: str = "",
     ) -> Flow[campaign_pb2.CreateCampaignResponse]:
@@ -48,6 +50,8 @@ class Campaigns(Service[Way]):
             messages: keys of drafts that no other campaign has; the first goes before the others where several
                 qualify together.
             exit: in CEL, for whom nothing of the campaign is sent any more. "": nobody.
+            control_percent: of those who enter, how many are held out of all messages to compare with; 0 to 100.
+            goal: what results count as a conversion, for messages that have none of their own.
             title: for people.
 
         Raises:
@@ -64,7 +68,15 @@ class Campaigns(Service[Way]):
                 exit='events["Purchase"].exists(e, e.time > now - duration("336h"))',
             )
         """
-        campaign = _campaign_of(key, entry=entry, messages=messages, exit=exit, title=title)
+        campaign = _campaign_of(
+            key,
+            entry=entry,
+            messages=messages,
+            exit=exit,
+            control_percent=control_percent,
+            goal=goal,
+            title=title,
+        )
         request = campaign_pb2.CreateCampaignRequest(
             project=self._project, request_id=request_id or new_request_id(), campaign=campaign
         )
@@ -113,15 +125,19 @@ class Campaigns(Service[Way]):
         entry: str | Unchanged = UNCHANGED,
         messages: Sequence[str] | Unchanged = UNCHANGED,
         exit: str | Unchanged = UNCHANGED,
+        control_percent: float | Unchanged = UNCHANGED,
+        goal: Goal | Unchanged | None = UNCHANGED,
         title: str | Unchanged = UNCHANGED,
         etag: str = "",
         request_id: str = "",
     ) -> Flow[campaign_pb2.UpdateCampaignResponse]:
-        """Change a draft, or a paused campaign's messages and exit; what is not given stays as it is.
+        """Change a draft, or what may change of a campaign that was launched; what is not given stays as it is.
 
         Arguments:
             messages: the whole list. What it adds must be drafts, launched when the campaign is launched or resumed;
                 what was launched stays in it.
+            control_percent: nobody who entered changes sides.
+            goal: None: none. It may change at any time, as it decides nothing.
             etag: of the campaign as it was read. "": no check.
             others: as for `create`.
 
@@ -133,7 +149,14 @@ class Campaigns(Service[Way]):
 
             client.campaigns.update("win-back", messages=["last-offer", "we-miss-you"])
         """
-        given = {"entry": entry, "messages": messages, "exit": exit, "title": title}
+        given = {
+            "entry": entry,
+            "messages": messages,
+            "exit": exit,
+            "control_percent": control_percent,
+            "goal": goal,
+            "title": title,
+        }
         changes = {name: value for name, value in given.items() if value is not UNCHANGED}
         campaign = _campaign_of(key, **changes)
         campaign.etag = etag

@@ -11,6 +11,7 @@ from core.errors import InvalidInput
 from server.cli.arguments import expression_of
 from server.cli.campaign_file import example, read_campaign
 from server.cli.commands.audience import show_leaves, show_warnings
+from server.cli.commands.message_reading import goal_words
 from server.cli.context import Call, pass_call
 from server.cli.files.examples import write_example
 from server.cli.frame import Group, LocalCommand
@@ -117,6 +118,8 @@ def get(call: Call, key: str) -> None:
             "entry": found.entry.strip(),
             "exit": found.exit.strip() or "nobody leaves",
             "messages": ", ".join(found.messages) or "none",
+            "held out": f"{found.control_percent:g} %" if found.control_percent else None,
+            "goal": goal_words(found.goal) if found.HasField("goal") else None,
             "created": instant(found.create_time),
             "launched": instant(found.launch_time),
             "etag": found.etag,
@@ -132,6 +135,9 @@ def get(call: Call, key: str) -> None:
 @click.option("--title", help="for people")
 @click.option("--entry", metavar="EXPRESSION", help="CEL; @FILE reads it from a file")
 @click.option("--exit", "exit_", metavar="EXPRESSION", help="CEL; @FILE reads it from a file; '' lets nobody leave")
+@click.option(
+    "--control-percent", type=click.FloatRange(0, 100), help="of those who enter from now on, who are held out"
+)
 @click.option("--message", "messages", multiple=True, metavar="KEY", help="the whole list, in order; may be repeated")
 @_ETAG
 @pass_call
@@ -142,10 +148,11 @@ def update(
     title: str | None,
     entry: str | None,
     exit_: str | None,
+    control_percent: float | None,
     messages: tuple[str, ...],
     etag: str,
 ) -> None:
-    """Change a draft, or a paused campaign's messages and exit."""
+    """Change a draft, or what may change of a campaign that was launched."""
     from server.cli.plain import plain
 
     changes: dict[str, Any] = {}
@@ -165,6 +172,8 @@ def update(
         changes["entry"] = expression_of(entry)
     if exit_ is not None:
         changes["exit"] = expression_of(exit_) if exit_ else ""
+    if control_percent is not None:
+        changes["control_percent"] = control_percent
     if messages:
         changes["messages"] = list(messages)
     if not changes:
@@ -295,6 +304,8 @@ def count(call: Call, key: str) -> None:
     )
     call.out.say()
     facts: dict[str, Any] = {"entered": found.entered}
+    if found.control:
+        facts["of them held out"] = found.control
     if one.exit:
         facts["of them exited now"] = found.exited
     facts |= {f"left out: {part.reason}": part.users for part in found.left_out}

@@ -6,12 +6,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from core import commands
 from core.errors import AlreadyExists, FailedPrecondition, InvalidExpression, InvalidInput, MusterError, NotFound
 from core.messaging import campaign_reading, reading
 from core.messaging.campaign_definitions import CampaignDefinition
+from core.messaging.goal import Goal
+from core.profiles.records import Operation, ProfileChange
 from core.values import from_micros
 from tests.core.project import DAY, FREE, HOOK, HOUR, START, Project, contents
 
@@ -313,3 +316,68 @@ def test_a_defect_in_judging_who_enters_pauses_the_campaign_alone(
     project.set("a", plan="free")
     assert project.version.campaigns.get("win").pause_reason == "judgement_failed"
     assert (project.state("one"), project.places("other")) == ("paused:campaign", {"a": "queued"})
+
+
+# The control group
+
+
+def control_of(project: Project, key: str = "win") -> set[str]:
+    return set(project.version.users.names(np.array(project.version.campaigns.membership(key).control, np.uint32)))
+
+
+def users(count: int, first: int = 0) -> list[ProfileChange]:
+    return [ProfileChange(f"u{number}", Operation.SET, {"plan": "free"}) for number in range(first, first + count)]
+
+
+def test_a_user_is_on_one_side_for_all_messages_of_a_campaign(project: Project) -> None:
+    project.campaign("win", FREE, drafts(project, one=AT_ONCE, two=AT_ONCE), control_percent=40)
+    project.ingest([], users(200))
+    control = control_of(project)
+    assert 40 < len(control) < 120 and len(project.entered("win")) == 200
+    for key in ("one", "two"):
+        places = project.places(key)
+        assert {name for name, place in places.items() if place == "held_out"} == control
+        assert len(places) == 200
+    assert project.send_all("webhook") and control.isdisjoint(project.places("one").keys() - control)
+    assert campaign_reading.campaign_counts(project.version, "win").control == len(control)
+
+
+def test_a_share_that_changes_moves_nobody_who_entered(project: Project) -> None:
+    project.campaign("win", FREE, drafts(project, one=AT_ONCE, two=LATER), control_percent=40)
+    project.ingest([], users(100))
+    before = control_of(project)
+    project.ask(commands.UpdateCampaign("win", {"control_percent": 0.0}))
+    project.ingest([], users(100, first=100))
+    assert control_of(project) == before
+    project.move(START + 9 * DAY)
+    assert {name for name, place in project.places("two").items() if place == "held_out"} == before
+    assert project.version.campaigns.get("win").divided_at == START
+
+
+def test_of_two_members_who_become_one_the_side_of_who_stays_holds(project: Project) -> None:
+    project.campaign("win", FREE, drafts(project, one=AT_ONCE), control_percent=50)
+    project.ingest([], users(40))
+    control = sorted(control_of(project))
+    free = sorted(project.entered("win").keys() - set(control))
+    project.merge(control[0], free[0])
+    project.merge(free[1], control[1])
+    project.set("late", plan="paid")
+    project.merge("late", control[2])
+    names = control_of(project)
+    survivor = {one: project.version.users.name(project.version.users.find(one)) for one in [*control, *free]}
+    live = project.version.campaigns.membership("win")
+    assert live.control.issubset(live.members) and live.members == project.version.population.live
+    assert survivor[control[2]] in names
+
+
+def test_a_message_of_a_campaign_has_no_control_group_of_its_own(project: Project) -> None:
+    project.message("own", AT_ONCE, content=HOOK, launch=None, control_percent=10)
+    error = refused(project, commands.CreateCampaign(CampaignDefinition("win", "", FREE, ["own"])))
+    assert (error.code, error.field) == ("CONTROL_OF_CAMPAIGN", "campaign.messages[0]")
+    project.campaign("win", FREE, drafts(project, one=AT_ONCE), launch=None)
+    error = refused(project, commands.UpdateMessage("one", {"control_percent": 5.0}))
+    assert (error.code, error.field) == ("CONTROL_OF_CAMPAIGN", "message.control_percent")
+    error = refused(project, commands.UpdateCampaign("win", {"control_percent": 101.0}))
+    assert (error.code, error.field) == ("INVALID_PERCENT", "campaign.control_percent")
+    error = refused(project, commands.UpdateCampaign("win", {"goal": Goal("")}))
+    assert (error.code, error.field) == ("NO_EVENT", "campaign.goal.event")

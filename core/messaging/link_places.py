@@ -30,13 +30,13 @@ _PIXEL: Final = '<img src="{}" width="1" height="1" alt="" style="display:none">
 
 def has_marks(text: str) -> bool:
     """Whether a text has a mark that a link must stand in for."""
+    if "<<" not in text and "&lt;&lt;" not in text:
+        return False
     return UNSUBSCRIBE.search(text) is not None or PREFERENCES.search(text) is not None
 
 
 def with_marks_filled(text: str, unsubscribe: str, preferences: str) -> str:
     """A text with its marks replaced by links, which need no escaping."""
-    if "<<" not in text and "&lt;&lt;" not in text:
-        return text
     text = UNSUBSCRIBE.sub(lambda _: unsubscribe, text)
     return PREFERENCES.sub(lambda _: preferences, text)
 

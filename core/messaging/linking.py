@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Final
 
 from core.errors import FailedPrecondition
@@ -42,13 +41,8 @@ class Linking:
 
     @property
     def is_on(self) -> bool:
-        """Whether the project has links, and the message a place for them."""
-        return is_on(self.settings) and self.definition.channel == "email"
-
-    @property
-    def lacks_links(self) -> bool:
-        """Whether the content needs what the project has not."""
-        return not is_on(self.settings) and needs_links(self.definition)
+        """Whether the project has links."""
+        return is_on(self.settings)
 
     def email(self, to: str, html: str, text: str, known_as: int) -> Linked:
         """An email with its links: to unsubscribe, and as the project wishes of clicks and opens.
@@ -68,7 +62,7 @@ class Linking:
         if html and links.clicks:
             own = links.base_url + "/"
             html = with_clicks(html, lambda target: target if target.startswith(own) else url("click", target))
-        if needs_links(self.definition):
+        if has_marks(html) or has_marks(text):
             preferences = url("preferences")
             html = with_marks_filled(html, unsubscribe, preferences)
             text = with_marks_filled(text, unsubscribe, preferences)
@@ -85,12 +79,7 @@ def is_on(settings: Settings) -> bool:
 def needs_links(definition: MessageDefinition) -> bool:
     """Whether a message's content has a mark that only a link can stand in for."""
     content = definition.content
-    return isinstance(content, EmailSource) and _marked(content.html, content.text)
-
-
-@lru_cache(maxsize=1024)
-def _marked(html: str, text: str) -> bool:
-    return has_marks(html) or has_marks(text)
+    return isinstance(content, EmailSource) and (has_marks(content.html) or has_marks(content.text))
 
 
 def refuse_missing_links(view: View, definition: MessageDefinition) -> None:

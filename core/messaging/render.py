@@ -17,6 +17,7 @@ from core.messaging.devices import Device, devices_of
 from core.messaging.effects import MISSING_DATA, MISSING_EVENT, MISSING_PROPERTY, RENDER_FAILED, UNREACHABLE
 from core.messaging.keys import TEST, idempotency_key
 from core.messaging.ledger import Ledger
+from core.messaging.link_places import has_marks
 from core.messaging.linking import LINKS_OFF, Linking
 from core.messaging.work import View
 from core.render import RenderBatch
@@ -139,13 +140,13 @@ def render_users(
 
 def _linked(linking: Linking, ledger: Ledger, result: HandOff | Obstacle) -> HandOff | Obstacle:
     """An email with its links; anything else as it is."""
-    if isinstance(result, Obstacle):
+    if isinstance(result, Obstacle) or linking.definition.channel != "email":
         return result
-    if linking.lacks_links:
+    if not linking.is_on and not has_marks(result.html) and not has_marks(result.text):
+        return result
+    if not linking.is_on:
         detail = "the text has a mark for a link, and the project has no links"
         return Obstacle(result.ordinal, f"{RENDER_FAILED}:{LINKS_OFF}", detail, result.basis)
-    if not linking.is_on:
-        return result
     made = linking.email(result.to, result.html, result.text, ledger.known_as(result.ordinal))
     return replace(result, html=made.html, text=made.text, unsubscribe_url=made.unsubscribe_url)
 

@@ -10,7 +10,7 @@ from server.demo.processes import Server
 from tests.docs.consoles import commands_of, files_of
 from tests.docs.test_readme import README, ROOT, run
 
-PAGES = ["campaigns", "push", "results", "sms", "schedules"]
+PAGES = ["campaigns", "consent", "push", "results", "sms", "schedules"]
 
 
 @pytest.mark.parametrize("page", PAGES)

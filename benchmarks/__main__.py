@@ -255,6 +255,17 @@ def _live(as_json: bool, seconds: int, messages: int, events: int, updates: int,
     return _show(report, as_json)
 
 
+@commands.command("render")
+@_common(rounds=5, profiles=20_000)
+def _render(as_json: bool, **options: Any) -> int:
+    """Texts a second from the columns of users, beside jinja2 on the same texts."""
+    from benchmarks import render
+
+    with Bar(render.NAME) as bar:
+        report = render.run(Options(**options), bar)
+    return _show(report, as_json)
+
+
 @commands.command("decide")
 @_common(rounds=5)
 def _decide(as_json: bool, **options: Any) -> int:

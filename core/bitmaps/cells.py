@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from array import array
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,33 +56,42 @@ def encode(values: Sequence[Value], strings: StringTable, blobs: BlobTable) -> t
 
 def decode(tags: Tags, data: Data, strings: StringTable, blobs: BlobTable) -> list[Value]:
     """The Python values of cells, ABSENT where the tag is ABSENT."""
+    if len(tags) and bool((tags == tags[0]).all()):
+        return _of_one_type(int(tags[0]), data, strings, blobs)
     values: list[Value] = [ABSENT] * len(tags)
     for tag in np.unique(tags).tolist():
-        if tag == ValueType.ABSENT:
-            continue
         rows = np.flatnonzero(tags == tag)
-        everything = len(rows) == len(tags)
-        chosen = data if everything else data[rows]
-        found: Sequence[Value]
-        if tag == ValueType.NULL:
-            found = [None] * len(rows)
-        elif tag == ValueType.BOOL:
-            found = (chosen != 0).tolist()
-        elif tag == ValueType.INT:
-            found = chosen.tolist()
-        elif tag == ValueType.DOUBLE:
-            found = chosen.view(np.float64).tolist()
-        elif tag == ValueType.STRING:
-            found = strings.texts(chosen)
-        elif tag == ValueType.TIMESTAMP:
-            found = [from_micros(micros) for micros in chosen.tolist()]
-        else:
-            found = blobs.values_of(chosen)
-        if everything:
-            return list(found)
-        for row, value in zip(rows.tolist(), found, strict=True):
+        for row, value in zip(rows.tolist(), _of_one_type(tag, data[rows], strings, blobs), strict=True):
             values[row] = value
     return values
+
+
+def _of_one_type(tag: int, data: Data, strings: StringTable, blobs: BlobTable) -> list[Value]:
+    """The Python values of cells that all have one tag."""
+    if tag == ValueType.ABSENT:
+        return [ABSENT] * len(data)
+    if tag == ValueType.NULL:
+        return [None] * len(data)
+    if tag == ValueType.BOOL:
+        return cast("list[Value]", (data != 0).tolist())
+    if tag == ValueType.INT:
+        return cast("list[Value]", data.tolist())
+    if tag == ValueType.DOUBLE:
+        return cast("list[Value]", data.view(np.float64).tolist())
+    if tag == ValueType.STRING:
+        return _texts(data, strings)
+    if tag == ValueType.TIMESTAMP:
+        return [from_micros(micros) for micros in data.tolist()]
+    return blobs.values_of(data)
+
+
+def _texts(codes: Data, strings: StringTable) -> list[str]:
+    """The texts of codes; where many rows share few texts, each is made once."""
+    count = len(strings)
+    if count * 4 > len(codes):
+        return strings.texts(codes)
+    known = strings.texts(range(count))
+    return [known[code] for code in codes.tolist()]
 
 
 def decode_one(tag: int, cell: int, strings: StringTable, blobs: BlobTable) -> Value:

@@ -26,8 +26,23 @@ from core.render.limits import MAX_OUTPUT
 from core.render.paths import DISTINCT_ID, SOURCES, Key, Place, split
 from core.render.printing import PRINTERS, Escape, json_text_of
 from core.render.results import MissingProperty, RenderError, RenderRow
-from core.render.texts import FAILED, assembled, mapped, printed, zipped
-from core.values import ABSENT, Value
+from core.render.texts import (
+    assembled,
+    chosen,
+    compared,
+    contained,
+    defaulted,
+    either,
+    mapped,
+    parted,
+    picked,
+    present,
+    printed,
+    put,
+    shaped,
+    zipped,
+)
+from core.values import Value
 
 Column = list[Any]
 """One value for each row; GONE where it is missing, FAILED where it cannot be told."""
@@ -49,16 +64,16 @@ Program = Callable[["Frame"], Texts]
 _Step = Callable[["Frame"], Column]
 _Part = str | Program
 
-_COMPARISONS: Final[dict[str, Callable[[Any, Any], Any]]] = {
-    "eq": operator.eq,
-    "ne": operator.ne,
-    "lt": operator.lt,
-    "lteq": operator.le,
-    "gt": operator.gt,
-    "gteq": operator.ge,
-    "in": lambda left, right: left in right,
-    "notin": lambda left, right: left not in right,
+_COMPARISONS: Final[dict[str, tuple[int, Callable[[Any, Any], Any]]]] = {
+    "lt": (0, operator.lt),
+    "lteq": (1, operator.le),
+    "eq": (2, operator.eq),
+    "ne": (3, operator.ne),
+    "gt": (4, operator.gt),
+    "gteq": (5, operator.ge),
 }
+"""Comparisons by Jinja's names: the number that CPython has for each, and the function."""
+
 MAX_COLUMNS: Final = 1_000
 """Outputs of a template that has a program: each is a column in memory while a batch is rendered."""
 
@@ -77,16 +92,16 @@ class Frame:
 
     __slots__ = ("_all", "_batch", "_places", "_read", "size")
 
-    def __init__(self, batch: RenderBatch, every: Frame | None = None, places: Sequence[int] = ()) -> None:
+    def __init__(self, batch: RenderBatch, every: Frame | None = None, places: list[int] = []) -> None:  # noqa: B006
         self._batch, self._all, self._places = batch, every, places
         self._read: dict[tuple[str, str], Column] = {}
         self.size = len(batch) if every is None else len(places)
 
-    def part(self, places: Sequence[int]) -> Frame:
+    def part(self, places: list[int]) -> Frame:
         """Some of its rows."""
         if self._all is None:
             return Frame(self._batch, self, places)
-        return Frame(self._batch, self._all, [self._places[place] for place in places])
+        return Frame(self._batch, self._all, picked(self._places, places))
 
     def row(self, place: int) -> RenderRow:
         """One of its rows."""
@@ -100,7 +115,7 @@ class Frame:
                 found = self._column(source, name)
             else:
                 whole = self._all.column(source, name)
-                found = [whole[place] for place in self._places]
+                found = picked(whole, self._places)
             self._read[source, name] = found
         return found
 
@@ -110,20 +125,18 @@ class Frame:
             return list(batch.distinct_ids)
         if source == "user":
             values = batch.user.get(name)
-            return [GONE] * self.size if values is None else _present(values)
+            return [GONE] * self.size if values is None else present(values, GONE)
         if source == "event":
             events = batch.events
             if events is None:
                 return [GONE] * self.size
-            return _present(events if not name else [None if event is None else event.get(name) for event in events])
+            return present(
+                events if not name else [None if event is None else event.get(name) for event in events], GONE
+            )
         if source == "data":
-            return _present(batch.data_of(place).get(name) for place in range(self.size))
+            return present([batch.data_of(place).get(name) for place in range(self.size)], GONE)
         value = (batch.message if source == "message" else batch.project).get(name)
         return [GONE if value is None else value] * self.size
-
-
-def _present(values: Iterable[Value]) -> Column:
-    return [GONE if value is None or value is ABSENT else value for value in values]
 
 
 class NoProgram(Exception):
@@ -162,6 +175,10 @@ class _Maker:
                 parts.append(self._if(node))
             else:
                 raise NoProgram
+        fixed = [part for part in parts if isinstance(part, str)]
+        if len(fixed) == len(parts) and sum(map(len, fixed)) <= MAX_OUTPUT:
+            text = "".join(fixed)
+            return lambda frame: [text] * frame.size
         return partial(_written, parts)
 
     def _printed(self, child: nodes.Expr) -> _Part:
@@ -200,7 +217,7 @@ class _Maker:
         if isinstance(node, nodes.Not):
             return self._mapped(operator.not_, node.node)
         if isinstance(node, nodes.And | nodes.Or):
-            return self._either(node, takes_left_if=isinstance(node, nodes.Or))
+            return self._either(node, first_if=isinstance(node, nodes.Or))
         if isinstance(node, nodes.CondExpr) and node.expr2 is not None:
             return self._choice(self.value(node.test), self.value(node.expr1), self.value(node.expr2))
         if isinstance(node, nodes.Concat):
@@ -248,48 +265,47 @@ class _Maker:
     def _filter(self, node: nodes.Filter, inner: nodes.Node) -> _Step:
         if node.name in _STEPPING:
             raise NoProgram
-        function = FILTERS[node.name].function
+        rule = FILTERS[node.name]
+        function = rule.function
+        if rule.of_string is not None and not node.args and not node.kwargs:
+            value, of_string = self.value(inner), rule.of_string
+            return lambda frame: shaped(value(frame), of_string, function, ERRORS)
         if node.name in ("default", "d") and len(node.args) == 1 and not node.kwargs:
             return self._default(self.value(inner), self.value(node.args[0]))
         named: dict[str, Value] = {str(pair.key): self._constant(pair.value) for pair in node.kwargs}
         return self._mapped(partial(_second_on, function, self._constants(node.args), named), inner)
 
     def _default(self, value: _Step, other: _Step) -> _Step:
-        def run(frame: Frame) -> Column:
-            # What stands in is computed for every row, as jinja2 does: where it fails, the row fails.
-            pairs = zip(value(frame), other(frame), strict=True)
-            return [stead if type(one) is Absent or one is None or stead is FAILED else one for one, stead in pairs]
-
-        return run
+        # What stands in is computed for every row, as jinja2 does: where it fails, the row fails.
+        return lambda frame: defaulted(value(frame), other(frame))
 
     def _compare(self, node: nodes.Compare) -> _Step:
         if len(node.ops) != 1:
             raise NoProgram
         (operand,) = node.ops
-        compare, right = _COMPARISONS[operand.op], operand.expr
-        if isinstance(right, nodes.Const | nodes.List | nodes.Tuple):
-            constant = right.as_const()
-            return self._mapped(lambda left: compare(left, constant), node.expr)
+        right = operand.expr
+        if operand.op in ("in", "notin"):
+            return self._contains(node.expr, right, negated=operand.op == "notin")
+        how, compare = _COMPARISONS[operand.op]
+        if isinstance(right, nodes.Const):
+            value, constant = self.value(node.expr), right.value
+            return lambda frame: compared(value(frame), constant, how, ERRORS)
         return self._zipped(compare, node.expr, right)
 
-    def _either(self, node: nodes.And | nodes.Or, *, takes_left_if: bool) -> _Step:
+    def _contains(self, left: nodes.Node, right: nodes.Node, *, negated: bool) -> _Step:
+        if isinstance(right, nodes.Const | nodes.List | nodes.Tuple):
+            value, constant = self.value(left), right.as_const()
+            return lambda frame: contained(value(frame), constant, negated, ERRORS)
+        if negated:
+            return self._zipped(lambda value, within: value not in within, left, right)
+        return self._zipped(lambda value, within: value in within, left, right)
+
+    def _either(self, node: nodes.And | nodes.Or, *, first_if: bool) -> _Step:
         left, right = self.value(node.left), self.value(node.right)
-
-        def run(frame: Frame) -> Column:
-            first = left(frame)
-            return [
-                one if one is FAILED or bool(one) is takes_left_if else other
-                for one, other in zip(first, right(frame), strict=True)
-            ]
-
-        return run
+        return lambda frame: either(left(frame), right(frame), first_if)
 
     def _choice(self, test: _Step, then: _Step, otherwise: _Step) -> _Step:
-        def run(frame: Frame) -> Column:
-            rows = zip(test(frame), then(frame), otherwise(frame), strict=True)
-            return [FAILED if one is FAILED else first if one else second for one, first, second in rows]
-
-        return run
+        return lambda frame: chosen(test(frame), then(frame), otherwise(frame))
 
     def _constant(self, node: nodes.Node) -> Value:
         if isinstance(node, nodes.Neg) and isinstance(node.node, nodes.Const):
@@ -318,22 +334,19 @@ def _written(parts: Sequence[_Part], frame: Frame) -> Texts:
 def _branched(branches: Sequence[tuple[_Step, Program]], otherwise: Program, frame: Frame) -> Texts:
     """The text of the branch that each row takes."""
     texts: Texts = [None] * frame.size
-    places: Sequence[int] = range(frame.size)
+    places = list(range(frame.size))
     rest = frame
     for test, body in branches:
-        answers = test(rest)
-        taken = [n for n, answer in enumerate(answers) if answer is not FAILED and answer]
-        left = [n for n, answer in enumerate(answers) if answer is not FAILED and not answer]
-        _put(texts, [places[n] for n in taken], body, rest, taken)
-        places, rest = [places[n] for n in left], rest.part(left)
-    _put(texts, places, otherwise, rest, range(rest.size))
+        taken, left = parted(test(rest))
+        _put(texts, picked(places, taken), body, rest, taken)
+        places, rest = picked(places, left), rest.part(left)
+    _put(texts, places, otherwise, rest, list(range(rest.size)))
     return texts
 
 
-def _put(texts: Texts, where: Sequence[int], body: Program, frame: Frame, places: Sequence[int]) -> None:
+def _put(texts: Texts, where: list[int], body: Program, frame: Frame, places: list[int]) -> None:
     """Write a branch's texts where they belong."""
     if not places:
         return
-    chosen = frame if len(places) == frame.size else frame.part(places)
-    for place, text in zip(where, body(chosen), strict=True):
-        texts[place] = text
+    part = frame if len(places) == frame.size else frame.part(places)
+    put(texts, where, body(part))

@@ -33,11 +33,13 @@ class FilterRule:
         function: the filter as Jinja calls it (after the context, for one that visits lists).
         signature: its parameters after the value.
         check: tells what is wrong with constant arguments, by parameter name.
+        of_string: does for a string that is not too long what the function does, without arguments, and never fails.
     """
 
     function: Callable[..., Any]
     signature: inspect.Signature
     check: Callable[[Mapping[str, Any]], Problem | None]
+    of_string: Callable[[str], str] | None = None
 
     def problem(self, args: Sequence[nodes.Expr], kwargs: Mapping[str, nodes.Expr]) -> Problem | None:
         """What is wrong with the arguments as written, or None."""
@@ -67,6 +69,7 @@ def _rule(
     *,
     check: Callable[[Mapping[str, Any]], Problem | None] = _no_problem,
     visits: bool = False,
+    of_string: Callable[[str], str] | None = None,
 ) -> FilterRule:
     """Wrap a filter so that it hands a missing value through; one that `visits` a list takes the context first."""
     parameters = list(inspect.signature(function).parameters.values())[2 if visits else 1 :]
@@ -88,7 +91,7 @@ def _rule(
             return value
         return function(value, *args, **kwargs)
 
-    return FilterRule(through, inspect.Signature(parameters), check)
+    return FilterRule(through, inspect.Signature(parameters), check, of_string)
 
 
 # Texts
@@ -195,11 +198,11 @@ FILTERS: Final[dict[str, FilterRule]] = {
     "default": FilterRule(
         default, inspect.Signature(list(inspect.signature(default).parameters.values())[1:]), _no_problem
     ),
-    "upper": _rule(upper),
-    "lower": _rule(lower),
-    "capitalize": _rule(capitalize),
+    "upper": _rule(upper, of_string=str.upper),
+    "lower": _rule(lower, of_string=str.lower),
+    "capitalize": _rule(capitalize, of_string=str.capitalize),
     "title": _rule(title),
-    "trim": _rule(trim),
+    "trim": _rule(trim, of_string=str.strip),
     "truncate": _rule(truncate),
     "replace": _rule(replace, check=_replace_problem),
     "urlencode": _rule(urlencode),

@@ -5,13 +5,14 @@ path cannot answer has FAILED as its value and None as its text; the row path sa
 """
 
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
-from cpython.object cimport PyObject
+from cpython.object cimport PyObject, PyObject_RichCompare
 from libc.math cimport fabs, llround
 from libc.string cimport memcpy
 
 from datetime import datetime
 
 from core.render.absent import Absent
+from core.values import ABSENT
 
 cdef extern from "Python.h":
     object PyUnicode_New(Py_ssize_t size, Py_UCS4 maxchar)
@@ -28,7 +29,11 @@ cdef extern from "Python.h":
 
 FAILED = object()
 
+SHORT = 65_536
+"""Characters of a string that no filter makes longer than a text may be."""
+
 cdef object _failed = FAILED
+cdef object _absent = ABSENT
 cdef set _KEYS = {str, int, bool, float, datetime}
 
 
@@ -68,6 +73,122 @@ cdef class Known:
             return self.function(value)
         except self.errors:
             return self.failed
+
+
+def present(values not None, gone):
+    """The values, `gone` in the place of each that is None or ABSENT: the list itself where there is no such value."""
+    cdef Py_ssize_t place
+    cdef PyObject* one
+    if type(values) is list:
+        for place in range(len(<list>values)):
+            one = PyList_GET_ITEM(<PyObject*>values, place)
+            if one == <PyObject*>None or one == <PyObject*>_absent:
+                break
+        else:
+            return values
+    return [gone if value is None or value is _absent else value for value in values]
+
+
+def picked(list values not None, list places not None):
+    """The values at some places."""
+    cdef Py_ssize_t place
+    cdef list found = []
+    for place in places:
+        found.append(values[place])
+    return found
+
+
+def parted(list answers not None):
+    """The places of the rows whose answer is true, and of those for which it is not; FAILED ones are in neither."""
+    cdef list taken = [], left = []
+    cdef Py_ssize_t place
+    for place in range(len(answers)):
+        answer = answers[place]
+        if answer is True or (answer is not _failed and answer is not False and answer):
+            taken.append(place)
+        elif answer is not _failed:
+            left.append(place)
+    return taken, left
+
+
+def defaulted(list values not None, list others not None):
+    """The values, the other in the place of each that is missing or null; FAILED where either is."""
+    cdef list found = []
+    cdef Py_ssize_t row
+    for row in range(len(values)):
+        value, other = values[row], others[row]
+        found.append(other if value is None or other is _failed or type(value) is Absent else value)
+    return found
+
+
+def either(list values not None, list others not None, bint first_if):
+    """`and` (first_if false) or `or` (true) of the rows' values."""
+    cdef list found = []
+    cdef Py_ssize_t row
+    for row in range(len(values)):
+        value = values[row]
+        found.append(value if value is _failed or bool(value) is first_if else others[row])
+    return found
+
+
+def chosen(list tests not None, list values not None, list others not None):
+    """The value where the test is true, else the other; FAILED where the test is."""
+    cdef list found = []
+    cdef Py_ssize_t row
+    for row in range(len(tests)):
+        test = tests[row]
+        found.append(test if test is _failed else values[row] if test else others[row])
+    return found
+
+
+def compared(list values not None, other, int how, tuple errors not None):
+    """Each value compared with one other by a sign of Python's (Py_EQ and so on), FAILED where that cannot be done."""
+    cdef list found = []
+    for value in values:
+        if value is _failed:
+            found.append(value)
+            continue
+        try:
+            found.append(PyObject_RichCompare(value, other, how))
+        except errors:
+            found.append(_failed)
+    return found
+
+
+def contained(list values not None, within, bint negated, tuple errors not None):
+    """Whether each value is among those of a list or text (negated: whether it is not), FAILED where that cannot be told."""
+    cdef list found = []
+    for value in values:
+        if value is _failed:
+            found.append(value)
+            continue
+        try:
+            found.append((value in within) is not negated)
+        except errors:
+            found.append(_failed)
+    return found
+
+
+def put(list texts not None, list places not None, list found not None):
+    """Write texts where they belong."""
+    cdef Py_ssize_t row, place
+    if len(places) != len(found):
+        raise ValueError(f"{len(found)} texts for {len(places)} places")
+    for row in range(len(places)):
+        place = places[row]
+        texts[place] = found[row]
+
+
+def shaped(list values not None, of_string, otherwise, tuple errors not None):
+    """A filter of texts: `of_string` for each string, for which it never fails, and `mapped` for the others."""
+    cdef Known known = Known(otherwise, errors, _failed)
+    cdef list found = []
+    for value in values:
+        if type(value) is str and PyUnicode_GET_LENGTH(<PyObject*>value) <= SHORT:
+            found.append(of_string(value))
+        else:
+            found.append(value if value is _failed or type(value) is Absent else known.of(value))
+    return found
 
 
 def mapped(function, list values not None, tuple errors not None):
@@ -220,6 +341,9 @@ def assembled(list parts not None, Py_ssize_t rows, Py_ssize_t most):
                 if own > greatest:
                     greatest = own
             if size < 0 or size > most:
+                continue
+            if width == 1:  # a text that is one value is that value
+                found[row] = <object>pieces[0]
                 continue
             text = PyUnicode_New(size, greatest)
             kind = PyUnicode_KIND(<PyObject*>text)

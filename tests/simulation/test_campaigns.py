@@ -40,7 +40,9 @@ def campaigns(project: Project, control_percent: float = 0) -> dict[str, str]:
             project.message(f"{key}-{name}", targeting, content=HOOK, launch=None)
             names.append(f"{key}-{name}")
         project.message(f"{key}-once", "true", at=SCHEDULED, content=HOOK, launch=None)
-        project.campaign(key, entry, [*names, f"{key}-once"], exit=EXIT if number % 2 else "", control_percent=control_percent)
+        project.campaign(
+            key, entry, [*names, f"{key}-once"], exit=EXIT if number % 2 else "", control_percent=control_percent
+        )
     return entries
 
 

@@ -13,7 +13,7 @@ from contextlib import AsyncExitStack, suppress
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, cast
 
 import grpc
 import uvloop
@@ -51,6 +51,7 @@ from muster.worker import Worker
 from prometheus_client import CollectorRegistry
 
 from channels.apns import Apns, ApnsConfig
+from channels.bounces import Tell, read_folder, tell_all
 from channels.callbacks.configured import CallbackSettings
 from channels.callbacks.listener import Listener, ListenerConfig
 from channels.callbacks.source import Source
@@ -62,6 +63,7 @@ from channels.google_access import read_service_account
 from channels.http_calls import MOST_JSON, HttpConfig
 from channels.keeper import Keeper
 from channels.loop import LoopConfig, WorkerLoop
+from channels.mailboxes import Maildir, Mbox
 from channels.mime import MailConfig
 from channels.provider import Provider
 from channels.push import ANDROID, IOS, DeviceCarrier, PushProvider
@@ -565,6 +567,34 @@ async def _work(
         finally:
             await _cancelled(telling)
     return asdict(work.progress)
+
+
+def take_bounces(
+    tell: Tell, *, mail: bytes = b"", maildir: Path | None = None, mbox: Path | None = None
+) -> dict[str, int]:
+    """Tell what bounces and complaints say: those of a folder that were not seen before, or one mail.
+
+    Arguments:
+        tell: tells the server.
+
+    Returns:
+        What was read, and what became of it.
+
+    Raises:
+        FailedPrecondition: MAILBOX_UNREADABLE; muster.MusterError: where the server cannot be told.
+    """
+    if maildir is None and mbox is None:
+        return asdict(tell_all(iter([(mail, lambda: None)]), tell))
+    try:
+        folder = Maildir(maildir) if maildir is not None else Mbox(cast(Path, mbox))
+        return asdict(read_folder(folder, tell))
+    except OSError as error:
+        raise FailedPrecondition(
+            f"the mails cannot be read: {error.strerror or error}",
+            field=str(maildir or mbox),
+            mend="name a Maildir, or an mbox file, that this user may read and write",
+            code="MAILBOX_UNREADABLE",
+        ) from error
 
 
 def serve(config: Config) -> None:

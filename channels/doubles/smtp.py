@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from collections.abc import Mapping
 from email.parser import BytesParser
 from email.policy import default
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any, Final, Self
 
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
+from channels.doubles.bounces import deliver, delivery_status
 from channels.doubles.faults import Fault, Faults
 from channels.doubles.records import Records
 from channels.hand_off import KEY_HEADER
@@ -32,6 +34,9 @@ class SmtpDouble:
         tls: certificate for `starttls` or, with `tls_at_once`, for the first byte.
         tls_at_once: no STARTTLS but TLS from the start.
         login: user name and password that are required.
+        bounces: what it takes and cannot deliver: part of an address to the status that it tells the return path, such
+            as `5.1.1`.
+        maildir: where those notifications are laid.
     """
 
     host: Final = "127.0.0.1"
@@ -45,6 +50,8 @@ class SmtpDouble:
         tls: ssl.SSLContext | None = None,
         tls_at_once: bool = False,
         login: tuple[str, str] | None = None,
+        bounces: Mapping[str, str] | None = None,
+        maildir: Path | None = None,
     ) -> None:
         self.port = port
         self.records = Records(record)
@@ -54,6 +61,8 @@ class SmtpDouble:
         self._tls = tls
         self._tls_at_once = tls_at_once
         self._login = login
+        self._bounces = bounces or {}
+        self._maildir = maildir
         self._open: set[_Session] = set()
         self._server: asyncio.Server | None = None
 
@@ -98,7 +107,19 @@ class SmtpDouble:
             message_id=str(headers.get("Message-ID", "")),
             idempotency_key=key,
             raw=raw.decode("utf-8", "replace"),
+            return_path=envelope.mail_from,
         )
+        to = envelope.rcpt_tos[0]
+        for part, status in self._bounces.items():
+            if part in to and self._maildir is not None:
+                told = delivery_status(
+                    raw,
+                    return_path=envelope.mail_from or "",
+                    recipient=to,
+                    status=status,
+                    words=f"550 {status} refused",
+                )
+                deliver(self._maildir, told)
 
 
 class _Session(SMTP):  # type: ignore[misc]  # aiosmtpd is imported untyped

@@ -18,6 +18,7 @@ from core.commands import Ack, Feedback, FeedbackKind, FeedbackTaken, TakeFeedba
 from core.errors import InvalidInput
 from core.messaging.address_index import PROPERTY_OF, AddressKind, address_kind
 from core.messaging.consent import keys_of, suppress, unsuppress
+from core.messaging.devices import TOKENS
 from core.messaging.effects import Noted
 from core.messaging.keys import read_key
 from core.messaging.outcomes import Word, properties_of
@@ -42,9 +43,6 @@ EVENTS: Final[dict[FeedbackKind, str]] = {
     "resubscribed": "$resubscribe",
 }
 """The event that each kind of feedback is, by kind."""
-
-DEVICES: Final = ("$android_devices", "$ios_devices")
-"""Properties that list a user's device tokens."""
 
 _REPEATED_WITHIN: Final = 31 * MICROS_PER_DAY
 """A provider that repeats itself does so within this time of what it tells of; most give up after three days."""
@@ -242,7 +240,7 @@ def _properties(work: Work, heard: _Heard) -> dict[str, Value]:
 def _remove_tokens(work: Work, heard: Sequence[_Heard]) -> None:
     """Take device tokens that providers know no more out of their users' lists."""
     changes = [
-        ProfileChange(work.users.name(one.ordinal), Operation.REMOVE, dict.fromkeys(DEVICES, one.said.address))
+        ProfileChange(work.users.name(one.ordinal), Operation.REMOVE, dict.fromkeys(TOKENS.values(), one.said.address))
         for one in heard
         if one.said.kind == "token_removed" and one.said.address and one.ordinal in work.population.live
     ]

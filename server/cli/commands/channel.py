@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, Final, Literal
 
 import click
@@ -13,12 +14,22 @@ from rich.live import Live
 from rich.text import Text
 
 from server.cli.context import Call, pass_call
-from server.cli.frame import Group, WorkerCommand
+from server.cli.failures import INVALID, ours, report, status_of
+from server.cli.frame import Command, Group, WorkerCommand, fail
 from server.cli.output import cell
 
 log = logging.getLogger("muster.channel")
 
 _LOG_SECONDS: Final = 60.0
+_TRY_LATER: Final = 75
+"""EX_TEMPFAIL: what tells a mail server that pipes a mail in to keep it and to pipe it in again."""
+_BOUNCES: Final = {
+    "mails": "mails read",
+    "others": "no reports",
+    "accepted": "taken",
+    "duplicates": "known already",
+    "unknown": "of nobody known",
+}
 _SHOWN: Final = ("sent", "failed", "ambiguous", "in flight")
 
 
@@ -67,6 +78,74 @@ def sms(call: Call) -> None:
 def push(call: Call) -> None:
     """Send push notifications until SIGTERM or Ctrl-C; for one project, or for all where none is named."""
     _work(call, "push")
+
+
+@channel.command(
+    "bounce",
+    cls=Command,
+    epilog="Example: muster channel bounce --maildir /var/mail/bounces --watch 60",
+)
+@click.option("--maildir", type=click.Path(path_type=Path, file_okay=False), help="read the unseen mails of a Maildir")
+@click.option("--mbox", type=click.Path(path_type=Path, dir_okay=False), help="read those of an mbox file")
+@click.option(
+    "--watch",
+    type=click.FloatRange(min=1),
+    metavar="SECONDS",
+    help="look again every so many seconds, until SIGTERM or Ctrl-C",
+)
+@pass_call
+def bounce(call: Call, maildir: Path | None, mbox: Path | None, watch: float | None) -> None:
+    """Take bounces and complaints: reports that mail servers send to the return path.
+
+    Reads one mail from standard input, as a mail server pipes it in, or a folder. Mails that are no reports change
+    nothing. What a report is about, it says itself: by the address it went to (--smtp-verp), or by the mail that it
+    carries back. Of a folder, mails are marked as seen once the server has what they say on disk.
+    """
+    if maildir is not None and mbox is not None:
+        raise click.UsageError("one of --maildir and --mbox")
+    if watch is not None and maildir is None and mbox is None:
+        raise click.UsageError("--watch needs --maildir or --mbox")
+    mail = sys.stdin.buffer.read() if maildir is None and mbox is None else b""
+    tell = (call.client() if call.config.project else call.server()).feedback.report
+    try:
+        told = _take(tell, mail, maildir, mbox)
+    except Exception as error:
+        if mail and (known := ours(error)) is not None and status_of(known) != INVALID:
+            report(known, server=call.config.server)
+            fail(_TRY_LATER)
+        raise
+    _say_bounces(call, told)
+    while watch is not None:
+        time.sleep(watch)
+        told = _retold(lambda: _take(tell, b"", maildir, mbox))
+        if told["mails"]:
+            _say_bounces(call, told)
+
+
+def _take(tell: Any, mail: bytes, maildir: Path | None, mbox: Path | None) -> dict[str, int]:
+    from server.main import take_bounces
+
+    return take_bounces(tell, mail=mail, maildir=maildir, mbox=mbox)
+
+
+def _retold(take: Callable[[], dict[str, int]]) -> dict[str, int]:
+    """What was told; nothing where the server cannot be told now: it is tried again."""
+    import muster
+
+    try:
+        return take()
+    except (muster.Unavailable, muster.TimedOut) as error:
+        log.warning("the server cannot be told, and is tried again: %s", error)
+        return {"mails": 0}
+
+
+def _say_bounces(call: Call, told: Mapping[str, int]) -> None:
+    if call.out.json:
+        call.out.document(dict(told))
+        return
+    line = Text(", ").join(Text.assemble(cell(told[one]), f" {words}") for one, words in _BOUNCES.items())
+    call.out.say(line)
+    sys.stdout.flush()
 
 
 def _work(call: Call, name: Literal["email", "webhook", "sms", "push"]) -> None:

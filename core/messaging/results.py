@@ -153,10 +153,25 @@ def message_results(view: View, key: str) -> Results:
     """
     definition = view.messages.get(key)
     campaign = view.campaigns.get(definition.campaign) if definition.campaign else None
-    percent = control_percent_of(view, definition)
+    shares = _shares(control_percent_of(view, definition))
     divided_at = definition.divided_at if campaign is None else campaign.divided_at
     goal = definition.goal or (campaign.goal if campaign is not None else None)
-    return results(view, [definition], goal, [Division({SENT: 100 - percent, CONTROL: percent}, divided_at)])
+    return results(view, [definition], goal, [Division(shares, divided_at)])
+
+
+def campaign_results(view: View, key: str) -> Results:
+    """What came of a campaign's messages together.
+
+    Raises:
+        NotFound: CAMPAIGN_NOT_FOUND.
+    """
+    campaign = view.campaigns.get(key)
+    control = Division(_shares(campaign.control_percent), campaign.divided_at)
+    return results(view, [view.messages.get(one) for one in campaign.messages], campaign.goal, [control])
+
+
+def _shares(control_percent: float) -> dict[str, float]:
+    return {SENT: 100 - control_percent, CONTROL: control_percent}
 
 
 def results(

@@ -6,8 +6,9 @@ from typing import Any
 
 from muster.v1 import results_pb2, results_pb2_grpc
 
-from core.messaging.results import message_results
+from core.messaging.results import campaign_results, message_results
 from server.blocking import Pool
+from server.convert.campaigns import campaign
 from server.convert.messages import message
 from server.convert.results import results
 from server.projects import Projects
@@ -33,4 +34,14 @@ class ResultsService(results_pb2_grpc.ResultsServiceServicer):  # type: ignore[m
         found = await self._pool.run(message_results, version, request.key)
         return results_pb2.GetMessageResultsResponse(
             message=message(version.messages.get(request.key)), results=results(found)
+        )
+
+    async def GetCampaignResults(  # noqa: N802
+        self, request: results_pb2.GetCampaignResultsRequest, context: Any
+    ) -> results_pb2.GetCampaignResultsResponse:
+        """Of all messages of a campaign together."""
+        version = self._projects.get(request.project).engine.version
+        found = await self._pool.run(campaign_results, version, request.key)
+        return results_pb2.GetCampaignResultsResponse(
+            campaign=campaign(version.campaigns.get(request.key)), results=results(found)
         )

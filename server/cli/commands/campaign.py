@@ -11,7 +11,7 @@ from core.errors import InvalidInput
 from server.cli.arguments import expression_of
 from server.cli.campaign_file import example, read_campaign
 from server.cli.commands.audience import show_leaves, show_warnings
-from server.cli.commands.message_reading import goal_words
+from server.cli.commands.message_results import goal_words, show_results
 from server.cli.context import Call, pass_call
 from server.cli.files.examples import write_example
 from server.cli.frame import Group, LocalCommand
@@ -325,4 +325,20 @@ def count(call: Call, key: str) -> None:
             for part in found.messages
         ],
     )
-    call.out.note("`muster message report KEY` says more of each", "dim")
+    call.out.note(f"next: muster campaign report {key}", "dim")
+
+
+@campaign.command("report", epilog="Example: muster campaign report win-back --days")
+@click.argument("key")
+@click.option("--days", is_flag=True, help="by day, too")
+@pass_call
+def report(call: Call, key: str, days: bool) -> None:
+    """What came of the campaign's messages together, beside those who were held out."""
+    from server.cli.plain import plain
+
+    found = call.client().results.campaign(key)
+    if call.out.json:
+        call.out.document(plain(found))
+        return
+    if not show_results(call, found, days=days, always=True):
+        call.out.note("nobody was sent anything yet, or held out: `muster campaign count` says where everybody is")

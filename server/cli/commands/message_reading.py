@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from datetime import timedelta
 from typing import Any, Final
 
 import click
@@ -13,7 +12,7 @@ from rich.text import Text
 from server.cli.arguments import AT, moment_of
 from server.cli.commands.audience import show_explanation
 from server.cli.commands.message import message
-from server.cli.commands.message_results import show_results
+from server.cli.commands.message_results import goal_words, show_results
 from server.cli.context import Call, pass_call
 from server.cli.frame import Command, fail
 from server.cli.output import cell
@@ -97,13 +96,6 @@ def get(call: Call, key: str) -> None:
     _content(call, {name: value for name, value in plain(getattr(found, channel)).items() if value})
 
 
-def goal_words(goal: Any) -> str:
-    """A goal in a few words."""
-    window = goal.window.ToTimedelta() if goal.HasField("window") else timedelta(days=7)
-    condition = f" where {goal.condition}" if goal.condition else ""
-    return f"{goal.event}{condition} within {window}{f', worth {goal.value}' if goal.value else ''}"
-
-
 def _content(call: Call, content: dict[str, Any]) -> None:
     """Short parts as facts, long ones below them as they are."""
     long = {name for name, value in content.items() if isinstance(value, str) and "\n" in value}
@@ -182,6 +174,7 @@ def report(call: Call, key: str, days: bool) -> None:
             )
         for problem in found.problems:
             call.out.say(Text.assemble(("not reconciled: ", "bold red"), problem))
+        call.out.say()
         show_results(call, results, days=days)
         if not counts.selected:
             call.out.note("nobody is selected yet")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any, Final
 
 from rich.text import Text
@@ -23,12 +24,19 @@ _NOT_SENT: Final = ("control", "holdout")
 _SIGNIFICANT: Final = 0.05
 
 
-def show_results(call: Call, found: Any, *, days: bool) -> None:
-    """Arms side by side, then each comparison in a line. Nothing where there is nothing that the accounts do not say."""
+def show_results(call: Call, found: Any, *, days: bool, always: bool = False) -> bool:
+    """Arms side by side, then each comparison in a line.
+
+    Arguments:
+        days: by day, too.
+        always: also where there is nothing that the accounts do not say.
+
+    Returns:
+        Whether there was anything to show.
+    """
     exposed = any(arm.outcome.exposed for arm in found.arms)
-    if not exposed or not (days or len(found.arms) > 1 or _columns(found)):
-        return
-    call.out.say()
+    if not exposed or not (always or days or len(found.arms) > 1 or _columns(found)):
+        return False
     call.out.table(["", *(_title(arm.name) for arm in found.arms)], _arms(found))
     for one in found.sample_ratios:
         _sample_ratio(call, one)
@@ -43,6 +51,14 @@ def show_results(call: Call, found: Any, *, days: bool) -> None:
     if days:
         call.out.say()
         call.out.table(["day", "", "selected", "skipped", "exposed", *_columns(found)], list(_days(found)))
+    return True
+
+
+def goal_words(goal: Any) -> str:
+    """A goal in a few words."""
+    window = goal.window.ToTimedelta() if goal.HasField("window") else timedelta(days=7)
+    condition = f" where {goal.condition}" if goal.condition else ""
+    return f"{goal.event}{condition} within {window}{f', worth {goal.value}' if goal.value else ''}"
 
 
 def _title(name: str) -> str:

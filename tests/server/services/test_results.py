@@ -9,7 +9,7 @@ from typing import Any
 import grpc
 import pytest
 from google.protobuf import duration_pb2, field_mask_pb2, timestamp_pb2
-from muster.v1 import audience_pb2, ingest_pb2, message_pb2, project_pb2, results_pb2, value_pb2
+from muster.v1 import audience_pb2, campaign_pb2, ingest_pb2, message_pb2, project_pb2, results_pb2, value_pb2
 
 from tests.server.conftest import PROJECT, Stubs, email, refused
 
@@ -124,3 +124,45 @@ async def test_an_explanation_has_values_events_and_the_moment_of_sending(shop: 
     why = await shop.messages.ExplainDelivery(request)
     assert (why.state, why.occurrence, why.group, why.send_time) == ("sent", 0, "", stamp(0))
     assert not why.HasField("due_time")
+
+
+async def test_a_campaign_has_results_of_its_own_goal_over_all_its_messages(stubs: Stubs) -> None:
+    await stubs.create(start_time=stamp(0), live=False)
+    await stubs.add_users(3)
+    second = 'events["$campaign_delivery"].exists(e, e.message_id == "one" && e.time <= now - duration("24h"))'
+    for key, targeting in (("one", "true"), ("two", second)):
+        message = message_pb2.CreateMessageRequest(project=PROJECT, message=email(key, targeting=targeting))
+        await stubs.messages.CreateMessage(message)
+    campaign = campaign_pb2.Campaign(key="both", entry="true", messages=["one", "two"], goal=GOAL)
+    made = await stubs.campaigns.CreateCampaign(campaign_pb2.CreateCampaignRequest(project=PROJECT, campaign=campaign))
+    assert made.campaign.goal == GOAL
+    await stubs.campaigns.LaunchCampaign(
+        campaign_pb2.LaunchCampaignRequest(project=PROJECT, key="both", existing=message_pb2.EXISTING_SEND)
+    )
+    while (await stubs.counts("one")).sent < 3:
+        await asyncio.sleep(0.01)
+    await stubs.projects.MoveClock(project_pb2.MoveClockRequest(project=PROJECT, to=stamp(24)))
+    while (await stubs.counts("two")).sent < 3:
+        await asyncio.sleep(0.01)
+    await purchase(stubs, "u0", 12, 20.0)
+    await purchase(stubs, "u0", 30, 30.0)
+    await purchase(stubs, "u1", 30, 40.0)
+    await stubs.projects.MoveClock(project_pb2.MoveClockRequest(project=PROJECT, to=stamp(96)))
+    request = results_pb2.GetCampaignResultsRequest(project=PROJECT, key="both")
+    found = (await stubs.results.GetCampaignResults(request)).results
+    (arm,) = found.arms
+    assert (arm.users, arm.outcome.exposed) == (3, 6)
+    assert (arm.outcome.converted, arm.outcome.revenue) == (3, 90.0)
+    assert [(day.time, day.outcome.exposed, day.outcome.converted) for day in arm.days] == [
+        (stamp(0), 3, 1),
+        (stamp(24), 3, 2),
+    ]
+    update = campaign_pb2.UpdateCampaignRequest(
+        project=PROJECT,
+        campaign=campaign_pb2.Campaign(key="both", goal=message_pb2.Goal(event="Visit")),
+        update_mask=field_mask_pb2.FieldMask(paths=["goal"]),
+    )
+    assert (await stubs.campaigns.UpdateCampaign(update)).campaign.goal.event == "Visit"
+    request.key = "neither"
+    refusal = await refused(stubs.results.GetCampaignResults(request))
+    assert (refusal.status, refusal.code) == (grpc.StatusCode.NOT_FOUND, "CAMPAIGN_NOT_FOUND")

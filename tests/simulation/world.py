@@ -24,7 +24,6 @@ from core.messaging.definitions import Asap, EmailSource, MessageDefinition, Onc
 from core.messaging.desk import Offer
 from core.messaging.effects import DeliveryState
 from core.messaging.keys import idempotency_key, read_key
-from core.messaging.occurrences import FIRST
 from core.messaging.render import HandOff, render_users
 from core.profiles.records import EventRecord, Operation, ProfileChange
 from core.storage.faults import Point
@@ -145,7 +144,8 @@ class World:
 
     def whole(self, distinct_id: str) -> ProfileChange:
         """All that most messages ask for."""
-        known = {"plan": "free", "age": 30, "name": "Ann", "$email": f"{distinct_id}@example.com"}
+        address = self.chance.choice([f"{distinct_id}@example.com", f"{distinct_id}@example.com", SHARED[0]])
+        known = {"plan": "free", "age": 30, "name": "Ann", "$email": address}
         return ProfileChange(distinct_id, Operation.SET, known)
 
     def change(self, distinct_id: str) -> ProfileChange:
@@ -349,10 +349,10 @@ class World:
         for (_, why, topic), found in version.consent.suppressions.places():
             assert topic not in ("", definition.topic) or found.since(key) is None, f"{given.to} is {why}"
         if definition.once_per_address is not False:
-            for ordinal in version.population.live - BitMap([given.ordinal]):
-                address = version.population.profile(ordinal).get("$email")
-                if isinstance(address, str) and address_key(version.settings.uid, "email", address) == key:
-                    place = version.messages.ledger(definition.key, FIRST).place(ordinal)
+            sharing = [other for other, of in self.address_keys().items() if of == key and other != given.ordinal]
+            for _, ledger in version.messages.occurrences(definition.key).all():
+                for other in sharing:
+                    place = ledger.place(other)
                     assert place is None or place[0] not in ("begun", "sent", "ambiguous"), f"{given.to} had it"
 
     def drops_repeated(self, definition: MessageDefinition) -> bool:
@@ -472,6 +472,34 @@ class World:
                 assert counts.queued == counts.deferred == 0
             for occurrence, _ in version.messages.occurrences(message.key).all():
                 self.check_people(message.key, occurrence)
+            if message.state == "live" and message.channel == "email":
+                self.check_addresses(message)
+
+    def check_addresses(self, message: MessageDefinition) -> None:
+        """Nobody waits for an address that no other user has in use."""
+        version = self.project.version
+        ledgers = [ledger for _, ledger in version.messages.occurrences(message.key).all()]
+        waiting = BitMap()
+        for ledger in ledgers:
+            waiting |= dict(ledger.reasons("skipped")).get("address_in_use", BitMap())
+        keys = self.address_keys() if waiting else {}
+        for ordinal in waiting:
+            others = [other for other, key in keys.items() if key == keys[ordinal] and other != ordinal]
+            places = [place for ledger in ledgers for other in others if (place := ledger.place(other)) is not None]
+            unsure = [other for ledger in ledgers for other in others if other in ledger.doubtful | ledger.contested]
+            assert unsure or any(state not in ("skipped", "failed") for state, _ in places), (
+                f"{ordinal} waits for nobody"
+            )
+
+    def address_keys(self) -> dict[int, int]:
+        """By user, what stands for the present email address."""
+        version = self.project.version
+        found = {}
+        for ordinal in version.population.live:
+            address = version.population.profile(ordinal).get("$email")
+            if isinstance(address, str):
+                found[ordinal] = address_key(version.settings.uid, "email", address)
+        return found
 
     def check_people(self, key: str, occurrence: int) -> None:
         """Who waits may be handed off to; who has begun is in somebody's hands; who is said to have it has it."""

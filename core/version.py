@@ -21,6 +21,7 @@ from core.messaging.campaign_definitions import JOURNEY_ENTERED, CampaignDefined
 from core.messaging.campaigns import Campaigns
 from core.messaging.consent_book import Consent, TopicDeleted, TopicSaved
 from core.messaging.effects import Assigned, Caused, Defined, Inboxed, Moved, Noted, Selected
+from core.messaging.presence import Crossed
 from core.messaging.runs import Fired
 from core.messaging.suppressions import AddressesReleased, AddressesSuppressed
 from core.profiles.identity import Users
@@ -48,7 +49,7 @@ _PROFILE_STEPS: Final = (
     UsersIssued,
     ImportAdvanced,
 )
-_MESSAGE_STEPS: Final = (Selected, Moved, Assigned, Defined, Caused, Inboxed, Fired)
+_MESSAGE_STEPS: Final = (Selected, Moved, Assigned, Defined, Caused, Inboxed, Fired, Crossed)
 _CONSENT_STEPS: Final = (AddressesSuppressed, AddressesReleased, TopicSaved, TopicDeleted)
 
 

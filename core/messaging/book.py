@@ -25,7 +25,9 @@ from core.messaging.inbox import Inbox
 from core.messaging.ledger import WAITING, Ledger
 from core.messaging.marks import Marks
 from core.messaging.occurrences import FIRST, Occurrences
+from core.messaging.presence import Crossed
 from core.messaging.runs import Fired
+from core.messaging.schedules import WhenMet
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -110,7 +112,7 @@ class Messages:
             self._owned.add(key)
         return self._occurrences[key]
 
-    def apply(self, effect: Selected | Moved | Assigned | Defined | Caused | Inboxed | Fired) -> None:
+    def apply(self, effect: Selected | Moved | Assigned | Defined | Caused | Inboxed | Fired | Crossed) -> None:
         """Apply a decision."""
         if isinstance(effect, Selected):
             self._writable(effect.key).write(effect.occurrence, lambda ledger: ledger.select(effect))
@@ -122,6 +124,8 @@ class Messages:
             self._writable(effect.key).write(effect.occurrence, lambda ledger: ledger.keep_causes(effect))
         elif isinstance(effect, Fired):
             self._writable(effect.key).runs.add(effect)
+        elif isinstance(effect, Crossed):
+            self._writable(effect.key).presence.apply(effect)
         elif isinstance(effect, Defined):
             key = effect.definition.key
             self._definitions = {**self._definitions, key: effect.definition}
@@ -147,6 +151,10 @@ class Messages:
             deleted: (ordinal, ids that it had).
             reissued: (ordinal, id freed by a deletion that is an id of it now).
         """
+        merged = list(merged)
+        for key, definition in self._definitions.items() if merged or deleted else ():
+            if isinstance(definition.schedule, WhenMet):
+                self._writable(key).presence.absorb(merged, BitMap([ordinal for ordinal, _ in deleted]))
         for goes, stays in merged:
             for key, occurrence in list(self._with(BitMap([goes]))):
                 self._writable(key).write(occurrence, lambda ledger: ledger.unite(goes, stays))  # noqa: B023

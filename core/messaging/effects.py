@@ -15,6 +15,7 @@ from pyroaring import BitMap
 
 from core.codec import record
 from core.messaging.definitions import MessageDefinition
+from core.messaging.presence import Crossed
 from core.messaging.runs import Fired
 from core.values import Value
 
@@ -179,4 +180,4 @@ class Noted:
     times: npt.NDArray[np.int64] | None = None
 
 
-Effect = Selected | Moved | Assigned | Defined | Caused | Inboxed | Noted | Fired
+Effect = Selected | Moved | Assigned | Defined | Caused | Inboxed | Noted | Fired | Crossed

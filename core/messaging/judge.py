@@ -17,6 +17,7 @@ from pyroaring import BitMap
 
 from core.bitmaps.gathered import Gathered
 from core.errors import StoreError
+from core.messaging import when_met
 from core.messaging.admission import admit, rejudge
 from core.messaging.campaign_definitions import JOURNEY_ENTERED, CampaignDefinition
 from core.messaging.campaign_pause import pause_campaign
@@ -32,7 +33,7 @@ from core.messaging.occurrences import FIRST
 from core.messaging.rounds import first_matches
 from core.messaging.rows import at_once
 from core.messaging.runs import Fired, Outcome
-from core.messaging.schedules import Once
+from core.messaging.schedules import Once, WhenMet
 from core.messaging.work import Work
 
 JUDGEMENT_FAILED: Final = "judgement_failed"
@@ -85,8 +86,11 @@ def pause_defective(work: Work, found: MessageDefinition | CampaignDefinition) -
 
 
 def judge_everybody(work: Work, definition: MessageDefinition, compiled: Compiled, at: int, *, skip: str = "") -> None:
-    """Select all who match at an instant and were not selected before."""
-    _judge_at_once(work, definition, compiled, None, at, skip=skip)
+    """Select all who match now, `at`, and were not selected before; of a message sent each time, all who came to match."""
+    if isinstance(definition.schedule, WhenMet):
+        when_met.judge_everybody(work, definition, compiled, skip=skip)
+    else:
+        _judge_at_once(work, definition, compiled, None, at, skip=skip)
 
 
 def _judge_at_once(
@@ -133,7 +137,9 @@ def advance(work: Work, after: int, upto: int, unwatched_since: int = 0) -> None
     watched = unwatched_since or upto
     for definition in work.messages.live():
         with _attributed(definition):
-            if definition.by_match:
+            if isinstance(definition.schedule, WhenMet):
+                when_met.advance(work, definition, compile_message(work, definition), after, upto)
+            elif definition.by_match:
                 _cross(work, definition, compile_message(work, definition), after, upto)
             else:
                 for run in due(work, definition.schedule, homes, after, watched):
@@ -231,7 +237,8 @@ def _judge_new(
     properties = None if compiled.everything else compiled.targeting.properties
     events = compiled.targeting.events | {JOURNEY_ENTERED} if definition.campaign else compiled.targeting.events
     live, late = work.touched.by(properties, events)
-    if compiled.targeting.audiences or definition.campaign:
+    each_time = isinstance(definition.schedule, WhenMet)
+    if compiled.targeting.audiences or definition.campaign or each_time:
         # Who may have come into a list, or a campaign, with the other.
         live |= BitMap([stays for _, stays in work.touched.merged])
     late -= live
@@ -239,6 +246,9 @@ def _judge_new(
         if not users:
             continue
         among = users & work.population.live
+        if each_time:
+            when_met.judge_touched(work, definition, compiled, among, touched, skip=skip, stirred=stirred)
+            continue
         if definition.campaign:
             among &= work.campaigns.membership(definition.campaign).members
         new = work.messages.ledger(definition.key).open_to(among)

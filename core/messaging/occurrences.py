@@ -8,6 +8,7 @@ from typing import Final
 from pyroaring import BitMap
 
 from core.messaging.ledger import Ledger
+from core.messaging.presence import Presence
 from core.messaging.runs import Runs
 from core.values import pack, unpack
 
@@ -25,11 +26,13 @@ class Occurrences:
     Attributes:
         ever: every user who was selected, or is marked, in any of them. Who went by a merge may be among them.
         runs: what became of the runs of a message that is sent by time.
+        presence: who is inside, of a message that is sent each time its criteria are met.
     """
 
     def __init__(self) -> None:
         self.ever = BitMap()
         self.runs = Runs()
+        self.presence = Presence()
         self._ledgers: dict[int, Ledger] = {FIRST: Ledger()}
         self._active: frozenset[int] = frozenset()
         self._owned: set[int] = {FIRST}
@@ -40,6 +43,7 @@ class Occurrences:
         twin = Occurrences.__new__(Occurrences)
         twin.ever = self.ever
         twin.runs = self.runs.fork()
+        twin.presence = self.presence.fork()
         twin._ledgers, twin._active = dict(self._ledgers), self._active
         twin._owned = set()
         twin._numbers_saved = self._numbers_saved
@@ -120,16 +124,20 @@ class Occurrences:
         for number, ledger in self.all():
             yield from ledger.dirty_pages(_prefix(key, number))
         yield from self.runs.dirty_pages(key)
+        yield from self.presence.dirty_pages(key)
 
     @property
     def is_clean(self) -> bool:
         """Whether `dirty_pages` gives none."""
-        return self._numbers_saved and self.runs.is_clean and all(ledger.is_clean for ledger in self._ledgers.values())
+        if not (self._numbers_saved and self.runs.is_clean and self.presence.is_clean):
+            return False
+        return all(ledger.is_clean for ledger in self._ledgers.values())
 
     def clean(self) -> None:
         """Forget what is dirty: a checkpoint has it."""
         self._numbers_saved = True
         self.runs.clean()
+        self.presence.clean()
         for number, ledger in self.all():
             if not ledger.is_clean:
                 self.write(number, Ledger.clean)
@@ -138,6 +146,7 @@ class Occurrences:
         """Mark again what `frozen` had not saved: its checkpoint failed."""
         self._numbers_saved = self._numbers_saved and frozen._numbers_saved
         self.runs.soil(frozen.runs)
+        self.presence.soil(frozen.presence)
         for number, ledger in frozen._ledgers.items():
             if not ledger.is_clean:
                 self.write(number, lambda mine, theirs=ledger: mine.soil(theirs))  # type: ignore[misc]
@@ -153,6 +162,7 @@ class Occurrences:
                     occurrences._ledgers[number] = ledger
                     occurrences.ever = occurrences.ever | ledger.closed_to
         occurrences.runs = Runs.load(key, scan)
+        occurrences.presence = Presence.load(key, scan)
         occurrences._active = frozenset(number for number, ledger in occurrences._ledgers.items() if ledger.is_active)
         occurrences._owned = set()
         occurrences._numbers_saved = True

@@ -116,7 +116,7 @@ def _of_span(
     for ordinals, times in rounds(pairs, candidates, instants):
         rows = ~inside(ordinals, decided)
         if arrivals is not None:
-            rows &= _arrived(ordinals, times, arrivals)
+            rows &= arrived(ordinals, times, arrivals)
         if not rows.any():
             continue
         ordinals, times = ordinals[rows], times[rows]
@@ -128,7 +128,7 @@ def _of_span(
     return np.concatenate(found_ordinals), np.concatenate(found_instants)
 
 
-def _arrived(ordinals: Ordinals, times: Instants, arrivals: Pairs) -> npt.NDArray[np.bool_]:
+def arrived(ordinals: Ordinals, times: Instants, arrivals: Pairs) -> npt.NDArray[np.bool_]:
     """Of each (user, instant) whether the user had come by then; bool[n]."""
     if not len(arrivals[0]):
         return np.ones(len(ordinals), bool)

@@ -69,14 +69,28 @@ class Recurring:
     zone: str = ""
 
 
+@record("when_met")
+@dataclass(frozen=True, slots=True)
+class WhenMet:
+    """Sent each time a user goes from not matching to matching; the launch counts as an entry.
+
+    Arguments:
+        gap: micros; least time between a user's decision and the next. Who comes to match inside it is judged at its end.
+        end: micros UTC; after it nothing opens. 0: never.
+    """
+
+    gap: int = 0
+    end: int = 0
+
+
 @record("on_send")
 @dataclass(frozen=True, slots=True)
 class OnSend:
     """Sent to whom a call names, as often as one does, and to nobody else."""
 
 
-Schedule = Asap | Once | Recurring | OnSend
-BY_MATCH: Final = (Asap,)
+Schedule = Asap | Once | Recurring | WhenMet | OnSend
+BY_MATCH: Final = (Asap, WhenMet)
 BY_TIME: Final = (Once, Recurring)
 
 
@@ -124,12 +138,31 @@ def check_schedule(schedule: object) -> None:
     elif isinstance(schedule, Recurring):
         _check_zone(schedule.zone, "message.recurring.time_zone")
         check_rule(read_wall(schedule.start, "message.recurring.start"), schedule.rule, "message.recurring.rule")
+    elif isinstance(schedule, WhenMet):
+        _check_when_met(schedule)
     elif not isinstance(schedule, Asap | OnSend):
         raise InvalidInput(
             "there is no schedule",
             field="message.schedule",
-            mend="set asap, once, recurring or on_send",
+            mend="set asap, once, recurring, when_met or on_send",
             code="NO_SCHEDULE",
+        )
+
+
+def _check_when_met(schedule: WhenMet) -> None:
+    if not 0 <= schedule.gap <= MAX_MICROS - MIN_MICROS:
+        raise InvalidInput(
+            "a negative duration",
+            field="message.when_met.least_gap",
+            mend="zero, or a positive duration",
+            code="INVALID_DURATION",
+        )
+    if not MIN_MICROS <= schedule.end <= MAX_MICROS:
+        raise InvalidInput(
+            "the time is out of range",
+            field="message.when_met.end_time",
+            mend="years 0001 to 9999",
+            code="TIME_OUT_OF_RANGE",
         )
 
 

@@ -7,10 +7,10 @@ from typing import Final
 from muster.v1 import message_pb2
 
 from core.errors import InvalidInput
-from core.messaging.schedules import Asap, Once, OnSend, Past, Recurring, Schedule
+from core.messaging.schedules import Asap, Once, OnSend, Past, Recurring, Schedule, WhenMet
 from server.convert.times import duration, duration_micros, micros, timestamp
 
-KINDS: Final = ("asap", "once", "recurring", "on_send")
+KINDS: Final = ("asap", "once", "recurring", "when_met", "on_send")
 """The fields of a message that are its schedule."""
 _PASTS: Final[dict[message_pb2.Past, Past]] = {
     message_pb2.PAST_UNSPECIFIED: "",
@@ -34,6 +34,10 @@ def schedule(message: message_pb2.Message) -> Schedule:
     if kind == "recurring":
         sent = message.recurring
         return Recurring(sent.start, sent.rule, sent.time_zone)
+    if kind == "when_met":
+        met = message.when_met
+        gap = duration_micros(met.least_gap, "message.when_met.least_gap") if met.HasField("least_gap") else 0
+        return WhenMet(gap, micros(met.end_time, "message.when_met.end_time") if met.HasField("end_time") else 0)
     if kind == "on_send":
         return OnSend()
     raise InvalidInput(
@@ -71,6 +75,12 @@ def fill(made: message_pb2.Message, found: Schedule) -> None:
     """Put a schedule into a message as clients see it."""
     if isinstance(found, Asap):
         made.asap.SetInParent()
+    elif isinstance(found, WhenMet):
+        made.when_met.SetInParent()
+        if found.gap:
+            made.when_met.least_gap.CopyFrom(duration(found.gap))
+        if found.end:
+            made.when_met.end_time.CopyFrom(timestamp(found.end))
     elif isinstance(found, OnSend):
         made.on_send.SetInParent()
     elif isinstance(found, Recurring):

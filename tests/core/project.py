@@ -289,6 +289,7 @@ def contents(version: Version) -> dict[str, Any]:
             for number, ledger in ledgers
         ]
         runs = version.messages.occurrences(definition.key).runs.all(definition.key)
+        rest.append(version.messages.occurrences(definition.key).presence.contents())
         messages[definition.key] = (definition, places, decided, runs, rest)
     return {
         "now": version.now,

@@ -36,7 +36,7 @@ from muster.queue import Lost
 from muster.records import Record, event, update
 from muster.reporting import feedback
 from muster.results import Imported, Rejected, Reported, Written
-from muster.schedules import Once, Recurring
+from muster.schedules import Once, Recurring, WhenMet
 
 __version__ = "0.1.0"
 
@@ -66,6 +66,7 @@ __all__ = [
     "Unauthenticated",
     "Unavailable",
     "Unimplemented",
+    "WhenMet",
     "Written",
     "event",
     "feedback",

@@ -153,7 +153,7 @@ class Messages(Service[Way]):
         Arguments:
             key: lower-case letters, digits, `-` and `_`, at most 63, starting with a letter.
             targeting: whom it is for, in CEL; may be left empty where the schedule is "on_send".
-            schedule: "asap"; the instant, aware, at which it is sent; Once or Recurring of `muster.schedules`; or "on_send".
+            schedule: "asap"; the instant, aware, at which it is sent; `muster.Once`, `muster.Recurring` or `muster.WhenMet`; or "on_send".
             email, webhook, sms, push: its content; one of them.
             title: for people.
             max_recipients: pause instead of selecting more; 0: no limit.

@@ -59,9 +59,22 @@ class Recurring:
     time_zone: str = ""
 
 
-Schedule: TypeAlias = datetime | Literal["asap", "on_send"] | Once | Recurring
+@dataclass(frozen=True)
+class WhenMet:
+    """Sent each time someone goes from not matching to matching; the launch counts as an entry.
+
+    Arguments:
+        least_gap: between a user's decision and the next. Who comes to match inside it is judged at its end.
+        end: aware; after it nothing opens. None: never.
+    """
+
+    least_gap: timedelta | None = None
+    end: datetime | None = None
+
+
+Schedule: TypeAlias = datetime | Literal["asap", "on_send"] | Once | Recurring | WhenMet
 """When a message is sent: "asap", as soon as someone comes to match; at an instant, aware, to everybody who matches; as
-Once or Recurring say; or "on_send", by `client.messages.send` alone."""
+Once, Recurring or WhenMet say; or "on_send", by `client.messages.send` alone."""
 
 
 def put(schedule: object, message: message_pb2.Message) -> None:
@@ -82,11 +95,17 @@ def put(schedule: object, message: message_pb2.Message) -> None:
         message.recurring.CopyFrom(
             message_pb2.RecurringSchedule(start=_wall(schedule.start), rule=schedule.rule, time_zone=schedule.time_zone)
         )
+    elif isinstance(schedule, WhenMet):
+        message.when_met.SetInParent()
+        if schedule.least_gap is not None:
+            message.when_met.least_gap.CopyFrom(values.duration(schedule.least_gap))
+        if schedule.end is not None:
+            message.when_met.end_time.CopyFrom(values.timestamp(schedule.end, "schedule.end"))
     elif schedule is not None:
         raise InvalidInput(
             f"the schedule {schedule!r}",
             field="schedule",
-            mend='"asap", "on_send", an aware datetime, muster.Once(…) or muster.Recurring(…)',
+            mend='"asap", "on_send", an aware datetime, muster.Once(…), muster.Recurring(…) or muster.WhenMet(…)',
             code="VALUE_TYPE",
         )
 

@@ -154,7 +154,7 @@ def launch(call: Call, key: str, existing: Any, dry_run: bool, etag: str) -> Non
     client = call.client()
     draft = client.messages.get(key)
     _remember(call, draft.targeting)
-    if existing is None and not dry_run and draft.WhichOneof("schedule") == "asap":
+    if existing is None and not dry_run and draft.WhichOneof("schedule") in ("asap", "when_met"):
         raise InvalidInput(
             "some may match already",
             field="--existing",

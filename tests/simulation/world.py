@@ -20,11 +20,13 @@ from core.errors import FailedPrecondition, MusterError, Unavailable
 from core.messaging import reading
 from core.messaging.address_index import address_key
 from core.messaging.compiled import compile_message
-from core.messaging.definitions import Asap, EmailSource, MessageDefinition, Once, WebhookSource
+from core.messaging.definitions import EmailSource, MessageDefinition, WebhookSource
 from core.messaging.desk import Offer
 from core.messaging.effects import DeliveryState
 from core.messaging.keys import idempotency_key, read_key
 from core.messaging.render import HandOff, render_users
+from core.messaging.schedules import Asap, Once, OnSend, Recurring, Schedule, WhenMet
+from core.messaging.wall_times import wall_of
 from core.profiles.records import EventRecord, Operation, ProfileChange
 from core.storage.faults import Point
 from core.storage.store import Store
@@ -98,6 +100,7 @@ class World:
             self.launch: 8,
             self.operate: 8,
             self.end: 1,
+            self.send: 6,
             self.merge: 6,
             self.delete: 4,
             self.speak_late: 6,
@@ -156,6 +159,7 @@ class World:
         if kind < 6:
             known = {
                 "plan": chance.choice(["free", "paid"]),
+                "$timezone": chance.choice(["Asia/Tokyo", "America/New_York", "nowhere"]),
                 "age": chance.randrange(60),
                 "name": chance.choice(["Ann", "Bo", ""]),
                 "$email": chance.choice([f"{distinct_id}@example.com", f"{distinct_id}@example.org", "none", *SHARED]),
@@ -185,8 +189,7 @@ class World:
     def launch(self) -> None:
         chance = self.chance
         key = f"m{len(self.project.version.messages.all())}"
-        scheduled = chance.random() < 0.3
-        schedule = Once(self.project.now + chance.choice([0, HOUR, 4 * DAY])) if scheduled else Asap()
+        schedule = self.schedule()
         content = chance.choice(CONTENT)
         try:
             self.project.ask(
@@ -207,6 +210,31 @@ class World:
             self.ask(commands.LaunchMessage(key, chance.choice(["send", "send", "skip"])))
         except MusterError as error:
             assert error.code in ("TIME_USE_UNKNOWN", "SCHEDULE_IN_PAST"), error
+
+    def schedule(self) -> Schedule:
+        """Of any kind; recurring ones run often."""
+        chance, now = self.chance, self.project.now
+        start = wall_of(now - now % HOUR, "UTC").isoformat()
+        kinds: list[Schedule] = [
+            *[Asap()] * 5,
+            Once(now + chance.choice([0, HOUR, 4 * DAY])),
+            Recurring(start, chance.choice(["FREQ=DAILY", "FREQ=WEEKLY;BYDAY=MO,TH", "FREQ=DAILY;COUNT=3"]), "user"),
+            WhenMet(chance.choice([0, HOUR, 5 * DAY])),
+            OnSend(),
+        ]
+        return chance.choice(kinds)
+
+    def send(self) -> None:
+        """A call sends to a few, or tests a message."""
+        chance, messages = self.chance, list(self.project.version.messages.all())
+        if not messages:
+            return
+        known = [one for one in IDS if self.project.version.users.find(one) >= 0]
+        on_call = [one for one in messages if one.on_send and not one.key.endswith("~test")]
+        message = chance.choice(on_call or messages)
+        if known and not message.key.endswith("~test"):
+            some = chance.sample(known, min(len(known), 3))
+            self.ask(commands.SendMessage(message.key, some, {"code": 7}, test=message not in on_call))
 
     def operate(self) -> None:
         messages = self.project.version.messages.all()

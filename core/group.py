@@ -20,8 +20,9 @@ from core.messaging import consent_handlers as consent
 from core.messaging import handlers as messaging
 from core.messaging.campaign_definitions import CampaignDefined, CampaignDefinition, CampaignEntered
 from core.messaging.definitions import MessageDefinition
-from core.messaging.effects import Defined, Inboxed, Noted
+from core.messaging.effects import Assigned, Caused, Defined, Inboxed, Moved, Noted, Selected
 from core.messaging.freed_addresses import rejudge_freed
+from core.messaging.release import run_instants, settle
 from core.profiles import handlers as profiles
 from core.profiles.steps import EventsAdded, Gathered, ImportAdvanced, ProfilesChanged, UsersMerged
 from core.requests import MAX_REQUEST_ID_BYTES, Requests
@@ -34,6 +35,8 @@ _APART_FROM_EVENTS: Final = (ImportAdvanced, ClockMoved)
 """Steps that are the same whether the events of the steps before are stored already or not."""
 _WATCHED: Final = 60 * MICROS_PER_SECOND
 """Longest move of a real clock, which ticks every second, that counts as followed."""
+_DECISIONS: Final = (Selected, Moved, Assigned, Caused, Defined)
+"""Steps that say what became of a message's users, and of the message."""
 
 
 @record("answered")
@@ -143,10 +146,36 @@ def _move_clock(work: Draft, to: int, unwatched_since: int = 0, on_the_way: Iter
     """Move the clock and decide what time decides; `on_the_way` are steps that happened as it moved."""
     after = work.now
     if to > after:
-        work.do(ClockMoved(to, unwatched_since))
-        for step in on_the_way:
-            work.do(step)
-        judge.advance(work, after, to, unwatched_since)
+        came_from = _advance(work, to, unwatched_since, on_the_way)
+        settle(work, came_from)
+
+
+def _advance(work: Draft, to: int, unwatched_since: int = 0, on_the_way: Iterable[object] = ()) -> int:
+    """Move the clock as `_move_clock`, and leave it to the caller to settle the last part; where that came from."""
+    for stop in run_instants(work, work.now, unwatched_since or to):
+        after = work.now
+        _advance_at_once(work, stop, 0, on_the_way)
+        on_the_way = ()
+        settle(work, after)
+    after = work.now
+    _advance_at_once(work, to, unwatched_since, on_the_way)
+    return after
+
+
+def _advance_at_once(work: Draft, to: int, unwatched_since: int, on_the_way: Iterable[object]) -> None:
+    after = work.now
+    work.do(ClockMoved(to, unwatched_since))
+    for step in on_the_way:
+        work.do(step)
+    judge.advance(work, after, to, unwatched_since)
+
+
+def _judge_touched(draft: Draft) -> None:
+    """Judge whom the commands so far touched, and what that frees."""
+    judge.judge_touched(draft)
+    settle(draft)
+    rejudge_freed(draft)
+    settle(draft)
 
 
 def check_move(version: Version, to: int) -> None:
@@ -213,6 +242,7 @@ def decide(
         done = len(draft.steps)
         try:
             asked.answer = _answer(draft, asked.command)
+            settle(draft)
         except MusterError as error:
             asked.error = error
             if len(draft.steps) != done:
@@ -227,14 +257,8 @@ def decide(
             step = Answered(asked.request_id, asked.answer, type(asked.command).__name__)
             draft.steps.append(step)
             requests.add(step.request_id, draft.now, step.command, step.answer)
-    _settle(draft)
+    _judge_touched(draft)
     return draft
-
-
-def _settle(draft: Draft) -> None:
-    """Judge whom the commands so far touched, and what that frees."""
-    judge.judge_touched(draft)
-    rejudge_freed(draft)
 
 
 def _was_answered(asked: Asked, requests: Requests, now: int) -> bool:
@@ -271,7 +295,7 @@ def _was_answered(asked: Asked, requests: Requests, now: int) -> bool:
 def _judge_apart(draft: Draft, imported: bool) -> None:
     """Judge what came by imports apart from what happened live, so that sharing a group changes nothing."""
     if draft.touched and draft.touched_by_import != imported:
-        _settle(draft)
+        _judge_touched(draft)
         draft.start_touching()
     draft.touched_by_import = imported
 
@@ -279,7 +303,7 @@ def _judge_apart(draft: Draft, imported: bool) -> None:
 def _answer(draft: Draft, command: commands.Command) -> Any:
     if isinstance(command, commands.MoveClock):
         check_move(draft, command.to)
-        _settle(draft)
+        _judge_touched(draft)
         draft.start_touching()
         before = _selected(draft)
         _move_clock(draft, command.to)
@@ -315,24 +339,31 @@ def follow(
     ]
     # Who entered other campaigns by time did so on the way of the clock: decisions along it see that.
     on_the_way = 0
+    came_from: int | None = None
     for number, step in enumerate(kept):
         if number < on_the_way:
             continue
+        if came_from is not None and not isinstance(step, _DECISIONS):
+            # What the move of the clock brought other messages stands by now, so that caps count it.
+            settle(draft, came_from)
+            came_from = None
         if isinstance(step, ClockMoved):
-            _settle(draft)
+            _judge_touched(draft)
             draft.start_touching()
             on_the_way = next(
                 (later for later in range(number + 1, len(kept)) if not isinstance(kept[later], CampaignEntered)),
                 len(kept),
             )
-            _move_clock(draft, step.to, step.unwatched_since, kept[number + 1 : on_the_way])
+            came_from = _advance(draft, step.to, step.unwatched_since, kept[number + 1 : on_the_way])
         elif isinstance(step, AudienceSaved):
             audiences.saved(draft, step.definition)
         else:
             if isinstance(step, EventsAdded | ProfilesChanged | UsersMerged):
                 _judge_apart(draft, getattr(step, "imported", False))
             draft.apply(step)
-    _settle(draft)
+    if came_from is not None:
+        settle(draft, came_from)
+    _judge_touched(draft)
     return draft
 
 

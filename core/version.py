@@ -24,6 +24,7 @@ from core.messaging.effects import Assigned, Caused, Defined, Inboxed, Moved, No
 from core.messaging.presence import Crossed
 from core.messaging.runs import Fired
 from core.messaging.suppressions import AddressesReleased, AddressesSuppressed
+from core.messaging.work import Pending
 from core.profiles.identity import Users
 from core.profiles.steps import (
     EventsAdded,
@@ -159,6 +160,7 @@ class Draft(Version):
         self.campaigns = base.campaigns.fork()
         self.imports = base.imports
         self.steps: list[object] = []
+        self.pending: list[Pending] = []
         self.start_touching()
 
     def start_touching(self) -> None:

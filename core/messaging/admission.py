@@ -26,11 +26,22 @@ from core.messaging.effects import (
     is_open,
     lasting,
 )
-from core.messaging.gates import MATCH, STANDING, Asked, Stop, matching, stopped, through
+from core.messaging.gates import (
+    MATCH,
+    STANDING,
+    TIMING,
+    Asked,
+    Stop,
+    has_groups,
+    is_timed,
+    matching,
+    stopped,
+    through,
+)
 from core.messaging.occurrences import FIRST
 from core.messaging.render import unchanged
-from core.messaging.rows import Instants, Ordinals, inside
-from core.messaging.work import View, Work
+from core.messaging.rows import Instants, Ordinals, at_once, inside
+from core.messaging.work import Pending, View, Work
 
 MAX_RECIPIENTS: Final = "max_recipients"
 
@@ -54,6 +65,8 @@ def assign(work: Work, definition: MessageDefinition, occurrence: int, users: Bi
         Of the users, all that are held out, by now or since before.
     """
     ledger = work.messages.ledger(definition.key, occurrence)
+    if not has_groups(work, definition):
+        return BitMap()
     for group, members in sides(work, definition, users - ledger.let_through).items():
         if members:
             work.do(Assigned(definition.key, occurrence, group, members))
@@ -102,18 +115,24 @@ def admit(
         limit_at = int(instants[passing[0]])
         kept = instants < limit_at
         ordinals, instants = ordinals[kept], instants[kept]
+        users &= BitMap(ordinals)
 
     state_of = np.zeros(len(ordinals), np.int32)
     for number, stop in enumerate(stops, 1):
         state_of[inside(ordinals, stop.users)] = number
     passing = state_of == 0
-    ghosts = assign(work, definition, occurrence, BitMap(ordinals[passing]))
-    held_out = inside(ordinals, ghosts)
+    held_out = inside(ordinals, assign(work, definition, occurrence, users - blocked))
+    timed = is_timed(work, definition)
     queued = passing & ~held_out
-    by_state: list[tuple[DeliveryState, npt.NDArray[np.bool_]]] = [("queued", queued), ("held_out", held_out)]
+    by_state: list[tuple[DeliveryState, npt.NDArray[np.bool_]]] = [("queued", queued), ("held_out", passing & held_out)]
+    if timed:
+        by_state = [("deferred", passing)]
     for state, rows in by_state:
         if rows.any():
-            work.do(Selected(definition.key, state, "", ordinals[rows], instants[rows], occurrence))
+            due = work.now if timed else 0
+            work.do(Selected(definition.key, state, "", ordinals[rows], instants[rows], occurrence, due))
+    if timed and passing.any():
+        work.pending.append(Pending(definition.key, occurrence, ordinals[passing], instants[passing], fresh=True))
     for number, stop in enumerate(stops, 1):
         rows = state_of == number
         if rows.any():
@@ -149,20 +168,41 @@ def rejudge(
         if not is_open(reason):
             continue
         passing = skipped & (free - lost)
-        ghosts = assign(work, definition, occurrence, passing)
-        if passing - ghosts:
-            work.do(Moved(key, passing - ghosts, "skipped", reason, "queued", "", work.now, occurrence=occurrence))
-        if ghosts:
-            work.do(Moved(key, ghosts, "skipped", reason, "held_out", "", work.now, occurrence=occurrence))
+        _let_through_now(work, definition, occurrence, passing, reason)
         for stop in (Stop(NO_LONGER_MATCHES, lost), *stops):
             moving = skipped & stop.users
             if moving and stop.reason != reason:
                 work.do(Moved(key, moving, "skipped", reason, "skipped", stop.reason, occurrence=occurrence))
 
 
+def _let_through_now(work: Work, definition: MessageDefinition, occurrence: int, users: BitMap, reason: str) -> None:
+    """Those whose open skip is over join the queue, are held out, or are for timing gates to judge."""
+    ghosts = assign(work, definition, occurrence, users)
+    moves: list[tuple[BitMap, DeliveryState]] = [(users - ghosts, "queued"), (ghosts, "held_out")]
+    if is_timed(work, definition):
+        moves = [(users, "deferred")]
+    for some, state in moves:
+        if some:
+            due = work.now if state == "deferred" else 0
+            work.do(Moved(definition.key, some, "skipped", reason, state, "", work.now, occurrence=occurrence, due=due))
+            if due:
+                work.pending.append(Pending(definition.key, occurrence, *at_once(some, work.now), fresh=False))
+
+
+def defer_again(work: Work, definition: MessageDefinition) -> None:
+    """Give everybody whom a message defers a turn now: what they wait for may be another thing by now."""
+    for occurrence, ledger in work.messages.occurrences(definition.key).active():
+        deferred = ledger.state("deferred")
+        if deferred:
+            work.pending.append(Pending(definition.key, occurrence, *at_once(deferred, work.now), fresh=False))
+
+
 def judge_queue_again(work: Work, definition: MessageDefinition, compiled: Compiled, occurrence: int) -> None:
-    """After a resume: drop from the queue what waited too long and who no longer matches."""
+    """After a resume: drop from the queue what waited too long and who no longer matches; judge again who is deferred."""
     ledger = work.messages.ledger(definition.key, occurrence)
+    deferred = ledger.state("deferred")
+    if deferred:
+        work.pending.append(Pending(definition.key, occurrence, *at_once(deferred, work.now), fresh=False))
     queued = ledger.state("queued")
     if not queued:
         return
@@ -179,8 +219,9 @@ def leave(
 ) -> BitMap:
     """Leave to begin: the last look at pause, match, address and what was rendered.
 
-    Who no longer matches or cannot be reached leaves the queue with the reason. Who would be rendered otherwise by now
-    than `bases` tell stays in it, to be offered anew.
+    Who no longer matches, cannot be reached or has waited longer than `expires_after` leaves the queue with the reason;
+    who may not be sent to at this time of day is deferred. Who would be rendered otherwise by now than `bases` tell
+    stays in it, to be offered anew.
     """
     if definition.state != "live":
         return BitMap()
@@ -190,11 +231,49 @@ def leave(
     compiled = compile_message(work, definition)
     asked = Asked(work, definition, compiled, occurrence, "leave", work.now)
     stops = through(asked, queued, (*MATCH, *STANDING))
+    stops += deferrals(asked, queued - stopped(stops))
+    stops += expired(asked, queued - stopped(stops))
     for stop in stops:
-        reason = lasting(stop.reason, at_send=definition.on_send)
-        work.do(Moved(definition.key, stop.users, "queued", "", "skipped", reason, occurrence=occurrence))
+        reason = stop.reason if stop.due else lasting(stop.reason, at_send=definition.on_send)
+        stop = Stop(reason, stop.users, stop.due)
+        move_stopped(work, definition.key, occurrence, stop, queued, "queued")
     passing = queued - stopped(stops)
     granted = unchanged(work, definition, compiled, passing, bases, occurrence=occurrence)
     if granted:
         work.do(Moved(definition.key, granted, "queued", "", "begun", "", occurrence=occurrence))
     return granted
+
+
+def deferrals(asked: Asked, users: BitMap) -> list[Stop]:
+    """Whom timing gates stop; who would wait beyond the message's `expires_after` is skipped (`expired`) instead."""
+    timing = [gate for gate in TIMING if gate.concerns(asked.view, asked.definition)]
+    stops = through(asked, users, timing)
+    limit = asked.definition.expires_after
+    if not limit or not stops:
+        return stops
+    ordinals, since = asked.view.messages.ledger(asked.definition.key, asked.occurrence).joined(stopped(stops))
+    found = []
+    for stop in stops:
+        late = stop.users & BitMap(ordinals[since < stop.due - limit])
+        found += [Stop(EXPIRED, late), Stop(stop.reason, stop.users - late, stop.due)]
+    return [stop for stop in found if stop.users]
+
+
+def move_stopped(
+    work: Work, key: str, occurrence: int, stop: Stop, among: BitMap, source: DeliveryState, reason: str = ""
+) -> None:
+    """Skip or defer those of some users, all in one place, whom a gate stopped."""
+    users = among & stop.users
+    if not users:
+        return
+    target: DeliveryState = "deferred" if stop.due else "skipped"
+    work.do(Moved(key, users, source, reason, target, stop.reason, occurrence=occurrence, due=stop.due))
+
+
+def expired(asked: Asked, users: BitMap) -> list[Stop]:
+    """Of queued users, those who have waited longer than the message's `expires_after`, where it says how long."""
+    limit = asked.definition.expires_after
+    ledger = asked.view.messages.ledger(asked.definition.key, asked.occurrence)
+    if not limit or ledger.first_at >= asked.view.now - limit:
+        return []
+    return [Stop(EXPIRED, ledger.waiting_since_before(users, asked.view.now - limit))]

@@ -15,6 +15,7 @@ from core.messaging.push_source import PushSource
 from core.messaging.schedules import BY_MATCH, OnSend, Schedule, check_schedule
 from core.messaging.schedules import Asap as Asap
 from core.messaging.schedules import Once as Once
+from core.messaging.windows import QuietHours, SendWindow, check_windows
 from core.values import MICROS_PER_SECOND
 
 DEFAULT_EXPIRY: Final = 72 * 3600 * MICROS_PER_SECOND
@@ -87,6 +88,7 @@ class MessageDefinition:
     `core.messaging.firings.grace` says. `most_per_user`: how many occurrences may reach one user, 0: any number; 1 means
     only those who never had it. `fired_at` is of one-time messages of older releases: when it was sent.
     `campaign` is the key of the campaign whose list names the message; "" outside.
+    `send_window`, `quiet_hours`: when it may go out, by the wall clock where each user lives.
     """
 
     key: str
@@ -111,6 +113,8 @@ class MessageDefinition:
     grace: int = 0
     most_per_user: int = 0
     campaign: str = ""
+    send_window: SendWindow | None = None
+    quiet_hours: QuietHours | None = None
 
     @property
     def channel(self) -> ChannelName:
@@ -145,6 +149,8 @@ _EDITABLE_PAUSED: Final = frozenset(
         "max_recipients",
         "expires_after",
         "control_percent",
+        "send_window",
+        "quiet_hours",
         "topic",
         "once_per_address",
         "goal",
@@ -217,6 +223,7 @@ def check_definition(definition: MessageDefinition) -> None:
         raise InvalidInput(
             "a negative limit", field="message.most_per_user", mend="0 for no limit", code="INVALID_LIMIT"
         )
+    check_windows(definition.send_window, definition.quiet_hours)
     content = definition.content
     if isinstance(content, WebhookSource) and not 0 <= content.batch_size <= MAX_WEBHOOK_BATCH:
         raise InvalidInput(

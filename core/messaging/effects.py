@@ -51,6 +51,8 @@ DELETED: Final = "deleted"
 ONCE: Final = "once"
 SUPERSEDED: Final = "superseded"
 LOCAL_TIME_PAST: Final = "local_time_past"
+SEND_WINDOW: Final = "send_window"
+QUIET_HOURS: Final = "quiet_hours"
 
 
 def is_open(reason: str) -> bool:

@@ -24,16 +24,28 @@ from core.messaging.cause import Stirred, causes_of
 from core.messaging.compiled import Compiled
 from core.messaging.definitions import MessageDefinition
 from core.messaging.dividing import control_percent_of, sides
-from core.messaging.effects import BACKFILLED, EXITED, MISSING_EVENT, MISSING_PROPERTY, NO_LONGER_MATCHES, UNREACHABLE
+from core.messaging.effects import (
+    BACKFILLED,
+    EXITED,
+    MISSING_EVENT,
+    MISSING_PROPERTY,
+    NO_LONGER_MATCHES,
+    QUIET_HOURS,
+    SEND_WINDOW,
+    UNREACHABLE,
+)
 from core.messaging.groups import GHOSTS
 from core.messaging.reasons import describe
-from core.messaging.rows import Pairs, inside
+from core.messaging.rows import Pairs, by_value, inside
 from core.messaging.schedules import Asap
+from core.messaging.windows import SendWindow, opening
 from core.messaging.work import View
+from core.messaging.zones import users_by_zone
 from core.values import Value
 
-Moment = Literal["decide", "again", "leave", "ask"]
-"""When gates are asked: as users are selected, as they are judged again, at leave to begin, or by somebody curious."""
+Moment = Literal["decide", "again", "release", "leave", "ask"]
+"""When gates are asked: as users are selected, as they are judged again, as timing gates let them go, at leave to begin,
+or by somebody curious."""
 
 Kind = Literal["selecting", "standing", "group", "timing"]
 """What a gate's answer hangs on: whether a user is selected at all; what is known of the user and the message; a group
@@ -221,8 +233,13 @@ def _event(asked: Asked, users: BitMap) -> list[Stop]:
     return [Stop(MISSING_EVENT, users - BitMap(list(asked.causes)))] if content.requires_event else []
 
 
-def _has_groups(view: View, definition: MessageDefinition) -> bool:
+def has_groups(view: View, definition: MessageDefinition) -> bool:
+    """Whether anybody is, or may come to be, held out of a message."""
     occurrences = view.messages.occurrences(definition.key).all()
+    if definition.on_send:
+        return False
+    if definition.campaign and view.campaigns.membership(definition.campaign).control:
+        return True
     percent = control_percent_of(view, definition) or view.settings.holdout_percent
     return bool(percent) or any(ledger.groups() for _, ledger in occurrences)
 
@@ -252,6 +269,28 @@ def _address(asked: Asked, users: BitMap) -> list[Stop]:
     leaving = asked.moment == "leave"
     found = once_per_address.stops(asked.view, asked.definition, users, asked.pairs, leaving=leaving)
     return [Stop(reason, of) for reason, of in found]
+
+
+def _window_stops(reason: str, window: SendWindow | None, asked: Asked, users: BitMap) -> list[Stop]:
+    """Whom a window is closed for, until it opens where they live."""
+    found: list[Stop] = []
+    if window is None:
+        return found
+    for zone, here in users_by_zone(asked.view, users):
+        ordinals, instants = asked.pairs(here)
+        dues = opening(window, zone, instants)
+        late = dues > instants
+        found += [Stop(reason, some, due) for due, some in by_value(ordinals[late], dues[late])]
+    return found
+
+
+def _send_window(asked: Asked, users: BitMap) -> list[Stop]:
+    return _window_stops(SEND_WINDOW, asked.definition.send_window, asked, users)
+
+
+def _quiet_hours(asked: Asked, users: BitMap) -> list[Stop]:
+    quiet = asked.definition.quiet_hours
+    return _window_stops(QUIET_HOURS, None if quiet is None else quiet.rest, asked, users)
 
 
 def _lacking(_: Asked, stop: Stop) -> str:
@@ -297,7 +336,23 @@ GATES: Final[tuple[Gate, ...]] = (
     Gate("event", "standing", _event, _says("the template lacks no event"), _described),
     Gate("consent", "standing", _consent, _says("neither unsubscribed nor suppressed"), _described, _has_addresses),
     Gate("address", "standing", _address, _says("nobody else of this address has it"), _described, _by_address),
-    Gate("group", "group", _group, _says("in no control group or holdout"), _described, _has_groups),
+    Gate("group", "group", _group, _says("in no control group or holdout"), _described, has_groups),
+    Gate(
+        "send_window",
+        "timing",
+        _send_window,
+        _says("the send window is open where the user lives"),
+        _described,
+        lambda _, definition: definition.send_window is not None and not definition.on_send,
+    ),
+    Gate(
+        "quiet_hours",
+        "timing",
+        _quiet_hours,
+        _says("no quiet hours where the user lives"),
+        _described,
+        lambda _, definition: definition.quiet_hours is not None and not definition.on_send,
+    ),
 )
 """All gates, in the order in which they are asked."""
 
@@ -310,3 +365,8 @@ TIMING: Final = tuple(gate for gate in GATES if gate.kind == "timing")
 def concerning(view: View, definition: MessageDefinition) -> list[Gate]:
     """The gates that a message has to do with, in their order."""
     return [gate for gate in GATES if gate.concerns(view, definition)]
+
+
+def is_timed(view: View, definition: MessageDefinition) -> bool:
+    """Whether when a message goes out hangs on more than the instant at which a user is let through."""
+    return any(gate.concerns(view, definition) for gate in TIMING)

@@ -55,7 +55,7 @@ class Defective(Exception):
 
 
 @contextmanager
-def _attributed(definition: MessageDefinition | CampaignDefinition) -> Iterator[None]:
+def attributed(definition: MessageDefinition | CampaignDefinition) -> Iterator[None]:
     """What fails in here is the judgement of this message or campaign; what the disk does is not.
 
     Raises:
@@ -131,12 +131,12 @@ def advance(work: Work, after: int, upto: int, unwatched_since: int = 0) -> None
             Runs of that time are late, or missed. Who comes to match by time does so at the instant, all the same.
     """
     for campaign in work.campaigns.live():
-        with _attributed(campaign):
+        with attributed(campaign):
             enter_by_time(work, campaign, after, upto)
     homes = Homes(work)
     watched = unwatched_since or upto
     for definition in work.messages.live():
-        with _attributed(definition):
+        with attributed(definition):
             if isinstance(definition.schedule, WhenMet):
                 when_met.advance(work, definition, compile_message(work, definition), after, upto)
             elif definition.by_match:
@@ -204,14 +204,14 @@ def judge_touched(work: Work) -> None:
     entered = 0
     for campaign in work.campaigns.all():
         if campaign.state in ("live", "paused") and campaign.pause_reason != JUDGEMENT_FAILED:
-            with _attributed(campaign):
+            with attributed(campaign):
                 entered += enter_touched(work, campaign, touched)
     if entered:
         touched = gathered(work)
     stirred = Stirred(work, np.array([work.now], np.int64), touched)
     for definition in work.messages.all():
         if definition.state in ("live", "paused") and definition.pause_reason != JUDGEMENT_FAILED:
-            with _attributed(definition):
+            with attributed(definition):
                 _judge_touched(work, definition, touched, stirred)
 
 

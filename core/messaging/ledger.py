@@ -26,8 +26,8 @@ from core.messaging.effects import (
     is_open,
 )
 from core.messaging.groups import GHOSTS
-from core.messaging.rows import Pairs, at_once, inside
-from core.values import MICROS_PER_DAY, Value, pack, unpack
+from core.messaging.rows import Instants, Pairs, at_once, inside
+from core.values import MAX_MICROS, MICROS_PER_DAY, MIN_MICROS, Value, pack, unpack
 
 _ADVANCE: Final[dict[str, int]] = {
     "skipped": 0,
@@ -65,7 +65,8 @@ _TURNS: Final = b"/turns"
 _DOUBTS: Final = b"/doubts"
 _DUES: Final = b"/dues"
 _SIDES: Final = b"/sides"
-_NOBODY: Final[Pairs] = (np.zeros(0, np.uint32), np.zeros(0, np.int64))
+_FEW: Final = 256
+"""Up to so many who join the queue at once are noted one by one, more as a set."""
 _LARGEST_PART: Final = 1 << 18
 """Decisions are kept in parts; small ones that follow one another are joined up to this many."""
 
@@ -80,6 +81,7 @@ class Ledger:
         contested: users whom another hand-off, which lost a merge, may have reached; only an operator has them
             handed off to.
         let_through: users who were let through to be sent to, or held out, and were skipped since.
+        first_at, last_at: micros; nobody was decided, or joined the queue, before the one or after the other.
     """
 
     def __init__(self) -> None:
@@ -94,11 +96,14 @@ class Ledger:
         self._since: VersionedMap[int, int] = VersionedMap()  # who joined the queue later than decided, and when
         self._known_as: VersionedMap[int, int] = VersionedMap()  # who took a delivery over by a merge, and from whom
         self._turns: VersionedMap[int, int] = VersionedMap()  # who returned to the queue after a begin, and how often
-        # Of the deferred, when each is judged again, and of those whom a deferral let go, when. Neither is written in
-        # place: forks share the maps and their sets. In `_let_go` the latest instant that has a user counts.
+        # Of the deferred, when each is judged again; and of those who joined the queue later than decided, when, where
+        # many did so at once. Neither is written in place: forks share the maps and their sets. Of a user in several
+        # sets of `_let_go`, or in `_since` too, the latest instant counts.
         self._dues: dict[int, BitMap] = {}
         self._let_go: dict[int, BitMap] = {}
         self._groups: dict[str, BitMap] = {}
+        self.first_at = MAX_MICROS
+        self.last_at = MIN_MICROS
         self._saved_parts = 0  # how many of the first parts a checkpoint has as they are
         self._stale_parts = 0  # how many parts a checkpoint may have in all
         self._dirty = False
@@ -113,7 +118,7 @@ class Ledger:
         twin._decisions = list(self._decisions)
         twin._causes, twin._since = self._causes.fork(), self._since.fork()
         twin._known_as, twin._turns = self._known_as.fork(), self._turns.fork()
-        twin.let_through = self.let_through
+        twin.let_through, twin.first_at, twin.last_at = self.let_through, self.first_at, self.last_at
         twin._dues, twin._let_go, twin._groups = self._dues, self._let_go, self._groups
         twin._saved_parts, twin._stale_parts = self._saved_parts, self._stale_parts
         twin._dirty = self._dirty
@@ -159,6 +164,11 @@ class Ledger:
     def dues(self, upto: int) -> list[tuple[int, BitMap]]:
         """The deferred who are judged again up to an instant, by that instant, ascending; not to be written to."""
         return sorted((due, users) for due, users in self._dues.items() if due <= upto)
+
+    @property
+    def unjudged(self) -> BitMap:
+        """Those of the deferred whom timing gates have still to judge, in the step at work; not to be written to."""
+        return self._sets.get(("deferred", ""), BitMap())
 
     def due_of(self, ordinal: int) -> int | None:
         """When a deferred user is judged again, in micros; None for whoever is not deferred."""
@@ -212,23 +222,32 @@ class Ledger:
 
         Of who has not yet, the instant of the decision. Rows are in no particular order.
         """
-        found: list[Pairs] = [_NOBODY]
         rest = users & self.selected
-        late = [(ordinal, since) for ordinal, since in self._since.items() if ordinal in rest]
-        if late:
-            found.append((np.array([one for one, _ in late], np.uint32), np.array([at for _, at in late], np.int64)))
-            rest = rest - BitMap(found[-1][0])
-        for at in sorted(self._let_go, reverse=True):
-            here = self._let_go[at] & rest
-            if here:
-                found.append(at_once(here, at))
-                rest = rest - here
-        for ordinals, instants in self._decisions:
+        ordinals, instants = self._rejoined(rest)
+        found: list[Pairs] = [(ordinals, instants)]
+        rest = rest - BitMap(ordinals)
+        for ordinals, instants in reversed(self._decisions):
             if not rest:
                 break
             rows = inside(ordinals, rest)
             found.append((ordinals[rows], instants[rows]))
+            rest = rest - BitMap(ordinals[rows])
         return np.concatenate([part for part, _ in found]), np.concatenate([part for _, part in found])
+
+    def _rejoined(self, users: BitMap) -> Pairs:
+        """Of some users those who joined the queue later than they were selected, each with the last time."""
+        known = self._since
+        if len(known) < len(users):
+            late = [(ordinal, at) for ordinal, at in known.items() if ordinal in users]
+        else:
+            late = [(ordinal, at) for ordinal in users if (at := known.get(ordinal)) is not None] if known else []
+        found = [(np.array([one for one, _ in late], np.uint32), np.array([at for _, at in late], np.int64))]
+        found += [at_once(here, at) for at, group in self._let_go.items() if (here := group & users)]
+        ordinals, instants = (np.concatenate(columns) for columns in zip(*found, strict=True))
+        order = np.lexsort((instants, ordinals))
+        ordinals, instants = ordinals[order], instants[order]
+        last = np.append(ordinals[1:] != ordinals[:-1], True) if len(ordinals) else np.zeros(0, bool)
+        return ordinals[last], instants[last]
 
     def groups(self) -> dict[str, BitMap]:
         """The groups that users were assigned to, by name; not to be written to."""
@@ -309,6 +328,7 @@ class Ledger:
         if effect.state == "deferred":
             self._defer(users, effect.due)
         self._decisions.append((effect.ordinals, effect.instants))
+        self._witness(effect.instants)
         self._join_small_parts()
         self._dirty = True
 
@@ -362,16 +382,20 @@ class Ledger:
                 fresh[due] = rest
         self._dues = fresh
 
+    def _witness(self, instants: Instants) -> None:
+        if len(instants):
+            self.first_at = min(self.first_at, int(instants.min()))
+            self.last_at = max(self.last_at, int(instants.max()))
+
     def assign(self, effect: Assigned) -> None:
         """Take users into a group."""
         self._groups = {**self._groups, effect.group: self._groups.get(effect.group, BitMap()) | effect.users}
         self._dirty = True
 
     def _requeue(self, effect: Moved) -> None:
-        if effect.at and effect.source == "deferred":
+        self.last_at = max(self.last_at, effect.at)
+        if effect.at and len(effect.users) > _FEW:
             self._let_go = {**self._let_go, effect.at: self._let_go.get(effect.at, BitMap()) | effect.users}
-            for ordinal in [one for one, _ in self._since.items() if one in effect.users]:
-                self._since.pop(ordinal)
         elif effect.at:
             for ordinal in effect.users:
                 self._since[ordinal] = effect.at
@@ -553,6 +577,9 @@ class Ledger:
             ledger._let_go = {at: BitMap.deserialize(users) for at, users in released}
         for _, page in scan(prefix + _DUES):
             ledger._dues = {due: BitMap.deserialize(users) for due, users in unpack(page)}
+        for _, instants in ledger._decisions:
+            ledger._witness(instants)
+        ledger.last_at = max(ledger.last_at, *ledger._let_go, *(at for _, at in ledger._since.items()), MIN_MICROS)
         ledger.clean()
         return ledger
 

@@ -18,7 +18,7 @@ _REASONS: Final = {
     "backfilled": "the match came from an import or from an event that was too old to trigger",
     "matched_at_launch": "the user matched already at the launch, which was told to skip those",
     "no_longer_matches": "the user no longer matched when it was to be sent",
-    "expired": "it waited longer than the message's expires_after",
+    "expired": "it waited, or would have waited, longer than the message's expires_after",
     "ended": "the message ended before it was sent",
     "at_send": "it was sent there and then, and nothing waits for what kept the user from it",
     "not_targeted": "the targeting did not match when it was sent",
@@ -30,6 +30,8 @@ _REASONS: Final = {
     "once": "an id of this user had it before its user was deleted, or it may have reached the user by another hand-off",
     "control": "belongs to the message's control group: held out, to compare with",
     "holdout": "belongs to the project's holdout, which is sent nothing, to compare with",
+    "send_window": "waits for the message's send window, by the wall clock where the user lives",
+    "quiet_hours": "waits for the end of the quiet hours, by the wall clock where the user lives",
     "provider_refused": "the provider refused it for good",
     "operator": "an operator settled it",
 }

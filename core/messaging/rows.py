@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Final
 
 import numpy as np
@@ -35,6 +36,17 @@ def of_users(pairs: Pairs, users: BitMap) -> Pairs:
     """The rows of some users, in the order they have."""
     kept = inside(pairs[0], users)
     return pairs[0][kept], pairs[1][kept]
+
+
+def by_value(ordinals: Ordinals, values: Instants) -> Iterator[tuple[int, BitMap]]:
+    """The users of each value that rows have, ascending by value."""
+    order = np.argsort(values, kind="stable")
+    ordinals, values = ordinals[order], values[order]
+    if not len(values):
+        return
+    starts = np.flatnonzero(np.append(True, values[1:] != values[:-1]))
+    for first, part in zip(starts, np.split(ordinals, starts[1:]), strict=True):
+        yield int(values[first]), BitMap(part)
 
 
 def at_once(users: BitMap, instant: int) -> Pairs:

@@ -14,6 +14,7 @@ from core.errors import InvalidInput
 from server.cli.arguments import instant_of, length_of
 from server.cli.context import read_text
 from server.cli.schedules import schedule_of
+from server.cli.timing import QUIET, WINDOW
 from server.names import nearest
 
 KEY: Final = re.compile(r"[a-z][a-z0-9_-]{0,62}\Z")
@@ -31,6 +32,8 @@ _TOP: Final[dict[str, type]] = {
     "goal": dict,
     "most_per_user": int,
     "grace": str,
+    "send_window": dict,
+    "quiet_hours": dict,
     "email": dict,
     "webhook": dict,
     "sms": dict,
@@ -137,6 +140,10 @@ def read_message(path: str) -> MessageFile:
             fields[name] = length_of(table[name], name)
     if "goal" in table:
         fields["goal"] = goal_of(path, table["goal"])
+    for name, known in (("send_window", WINDOW), ("quiet_hours", QUIET)):
+        if name in table:
+            _check(path, f"{name}.", table[name], known)
+            fields[name] = table[name]
     for channel, known in _CONTENTS.items():
         if channel in table:
             _check(path, f"{channel}.", table[channel], known)
@@ -235,14 +242,19 @@ schedule = "asap"
 
 # A message about to select more users than this pauses instead. 0: no limit.
 max_recipients = 10000
-# After a resume, what has waited longer than this is dropped.
-expires_after = "72h"
+# Who waits longer than this, for its time or in the queue, is skipped.
+# expires_after = "72h"
 # So many of a hundred are held out, by chance, to compare with: they pass every gate and are sent nothing. 0: nobody.
 # control_percent = 5
 # A topic that people may unsubscribe from on its own; `muster consent topics` lists them.
 # topic = "news"
 # Of users who share an address, only one gets it.
 # once_per_address = true
+# When it may go out, by the wall clock where each user lives ($timezone, or else the project's zone). Who comes to match
+# at another time waits, and is judged again as the window opens. Without days, every day.
+# send_window = { from = "09:00", to = "20:00", days = ["monday", "tuesday", "wednesday", "thursday", "friday"] }
+# The same the other way round: when it may not.
+# quiet_hours = { from = "22:00", to = "08:00" }
 
 [email]
 from = "The shop <hello@example.com>"
@@ -295,10 +307,15 @@ schedule = "asap"
 
 # A message about to select more users than this pauses instead. 0: no limit.
 max_recipients = 10000
-# After a resume, what has waited longer than this is dropped.
-expires_after = "72h"
+# Who waits longer than this, for its time or in the queue, is skipped.
+# expires_after = "72h"
 # So many of a hundred are held out, by chance, to compare with: they pass every gate and are sent nothing. 0: nobody.
 # control_percent = 5
+# When it may go out, by the wall clock where each user lives ($timezone, or else the project's zone). Who comes to match
+# at another time waits, and is judged again as the window opens. Without days, every day.
+# send_window = { from = "09:00", to = "20:00", days = ["monday", "tuesday", "wednesday", "thursday", "friday"] }
+# The same the other way round: when it may not.
+# quiet_hours = { from = "22:00", to = "08:00" }
 
 [webhook]
 # Scheme and host are fixed; path and query may be templates. Requests are signed by the Standard Webhooks scheme.
@@ -345,8 +362,8 @@ schedule = "asap"
 
 # A message about to select more users than this pauses instead. 0: no limit.
 max_recipients = 10000
-# After a resume, what has waited longer than this is dropped.
-expires_after = "4h"
+# Who waits longer than this, for its time or in the queue, is skipped.
+# expires_after = "4h"
 # A topic that people may unsubscribe from on its own; `muster consent topics` lists them.
 # topic = "news"
 # Of users who share a number, only one gets it.
@@ -392,8 +409,8 @@ schedule = "asap"
 
 # A message about to select more users than this pauses instead. 0: no limit.
 max_recipients = 10000
-# After a resume, what has waited longer than this is dropped.
-expires_after = "4h"
+# Who waits longer than this, for its time or in the queue, is skipped.
+# expires_after = "4h"
 
 [push]
 # Title, body, links, the collapse key and data are templates. One of title and body is needed.

@@ -17,7 +17,7 @@ from core.messaging.definitions import (
     WebhookSource,
 )
 from core.messaging.push_source import PushSource
-from server.convert import pushes, schedules
+from server.convert import pushes, schedules, windows
 from server.convert.goals import goal, goal_message
 from server.convert.times import duration, duration_micros, timestamp
 
@@ -43,6 +43,8 @@ _EDITABLE: Final = (
     "goal",
     "most_per_user",
     "grace",
+    "send_window",
+    "quiet_hours",
 )
 _FIELD_OF: Final[dict[str, str]] = {**dict.fromkeys(schedules.KINDS, "schedule"), **dict.fromkeys(_CONTENTS, "content")}
 _ONEOFS: Final = ("schedule", "content")
@@ -70,6 +72,8 @@ def definition(message: message_pb2.Message) -> MessageDefinition:
         goal=goal(message.goal, "message.goal") if message.HasField("goal") else None,
         most_per_user=message.most_per_user,
         grace=duration_micros(message.grace, "message.grace") if message.HasField("grace") else 0,
+        send_window=windows.send_window(message),
+        quiet_hours=windows.quiet_hours(message),
     )
 
 
@@ -154,6 +158,7 @@ def message(found: MessageDefinition) -> message_pb2.Message:
                 idempotent=source.idempotent,
             )
         )
+    windows.lay_windows(found, made)
     if found.expires_after:
         made.expires_after.CopyFrom(duration(found.expires_after))
     if found.goal is not None:
@@ -230,4 +235,5 @@ def changes(present: MessageDefinition, sent: message_pb2.Message, wanted: list[
             getattr(merged, path).SetInParent()  # a message without fields is lost in a merge
     fresh = definition(merged)
     names = {_FIELD_OF.get(top, top) for path in wanted for top in (path.partition(".")[0],)}
+    names = {_FIELD_OF.get(top, top) for top in (path.partition(".")[0] for path in wanted)}
     return {name: getattr(fresh, name) for name in sorted(names)}

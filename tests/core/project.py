@@ -284,6 +284,9 @@ def contents(version: Version) -> dict[str, Any]:
                 {ordinal: ledger.known_as(ordinal) for ordinal in ledger.selected},
                 sorted(ledger.marked),
                 [(due, sorted(users)) for due, users in ledger.dues(2**62)],
+                sorted(zip(*(column.tolist() for column in ledger.joined(ledger.selected)), strict=True)),
+                {name: sorted(users) for name, users in ledger.groups().items()},
+                sorted(ledger.let_through),
                 ledger.problems(),
             )
             for number, ledger in ledgers

@@ -95,6 +95,15 @@ class Goal(TypedDict, total=False):
     value: str
 
 
+Day: TypeAlias = Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
+SendWindow = TypedDict("SendWindow", {"from": str, "to": str, "days": Sequence[Day]}, total=False)
+"""When a message may go out, by the wall clock where each user lives: `from` and `to`, such as "09:00", are needed.
+
+Where `to` is not later than `from`, it closes on the day after. Without `days`, on which it opens, every day.
+"""
+QuietHours = TypedDict("QuietHours", {"from": str, "to": str})
+"""When no message may go out, by the same clock."""
+
 State: TypeAlias = Literal["draft", "live", "paused", "ended"]
 Existing: TypeAlias = Literal["send", "skip"]
 Resolution: TypeAlias = Literal["offer_again", "mark_sent", "mark_failed"]
@@ -105,6 +114,9 @@ STATES: Final = {
     "live": message_pb2.MESSAGE_STATE_LIVE,
     "paused": message_pb2.MESSAGE_STATE_PAUSED,
     "ended": message_pb2.MESSAGE_STATE_ENDED,
+}
+_DAYS: Final = {
+    name.removeprefix("DAY_OF_WEEK_").lower(): number for name, number in message_pb2.DayOfWeek.items() if number
 }
 _RESOLUTIONS: Final = {
     "offer_again": message_pb2.RESOLUTION_OFFER_AGAIN,
@@ -146,6 +158,8 @@ class Messages(Service[Way]):
         goal: Goal | None = None,
         most_per_user: int = 0,
         grace: timedelta | None = None,
+        send_window: SendWindow | None = None,
+        quiet_hours: QuietHours | None = None,
         request_id: str = "",
     ) -> Flow[message_pb2.CreateMessageResponse]:
         """Create a draft. The answer holds the message, and warnings of names in its targeting never seen.
@@ -157,13 +171,14 @@ class Messages(Service[Way]):
             email, webhook, sms, push: its content; one of them.
             title: for people.
             max_recipients: pause instead of selecting more; 0: no limit.
-            expires_after: after a resume, what waited longer is dropped; None: 72 h.
+            expires_after: who waits longer, for its time or in the queue, is skipped; None: 72 h, after a resume only.
             control_percent: of those let through, how many are held out to compare with; 0 to 100.
             topic: the key of one that people may unsubscribe from on its own; "": none.
             once_per_address: whether only one of the users who share an address gets it; None: yes, for email and texts.
             goal: what results count as a conversion.
             most_per_user: how many occurrences may reach one user; 0: any number.
             grace: how late a missed run may fire; None: an hour, or of one sent once `expires_after`.
+            send_window, quiet_hours: when it may go out, and when not, where each user lives.
 
         Raises:
             AlreadyExists: if the key is taken.
@@ -194,6 +209,8 @@ class Messages(Service[Way]):
             goal=goal,
             most_per_user=most_per_user,
             grace=grace,
+            send_window=send_window,
+            quiet_hours=quiet_hours,
         )
         request = message_pb2.CreateMessageRequest(
             project=self._project, request_id=request_id or new_request_id(), message=message
@@ -255,6 +272,8 @@ class Messages(Service[Way]):
         goal: Goal | Unchanged | None = UNCHANGED,
         most_per_user: int | Unchanged = UNCHANGED,
         grace: timedelta | Unchanged | None = UNCHANGED,
+        send_window: SendWindow | Unchanged | None = UNCHANGED,
+        quiet_hours: QuietHours | Unchanged | None = UNCHANGED,
         etag: str = "",
         request_id: str = "",
     ) -> Flow[message_pb2.UpdateMessageResponse]:
@@ -265,6 +284,8 @@ class Messages(Service[Way]):
             expires_after: None: back to 72 h.
             goal: None: none. It may change at any time, as it decides nothing.
             grace: None: back to what it is where nothing is said.
+            expires_after: None: back to 72 h, after a resume only.
+            send_window, quiet_hours: None: none any more.
             etag: of the message as it was read. "": no check.
             others: as for `create`.
 
@@ -293,6 +314,8 @@ class Messages(Service[Way]):
             "goal": goal,
             "most_per_user": most_per_user,
             "grace": grace,
+            "send_window": send_window,
+            "quiet_hours": quiet_hours,
         }
         changes = {name: value for name, value in given.items() if value is not UNCHANGED}
         message = message_of(key, **changes)
@@ -570,6 +593,10 @@ def message_of(key: str, **fields: Any) -> message_pb2.Message:
     """
     schedule, expires_after = fields.pop("schedule", None), fields.pop("expires_after", None)
     grace = fields.pop("grace", None)
+    window = fields.pop("send_window", None)
+    if window is not None:
+        days = [choice(one, _DAYS, "send_window.days") for one in window.get("days", ())]
+        fields["send_window"] = {**window, "days": days}
     try:
         message = message_pb2.Message(key=key, **fields)
     except (TypeError, ValueError) as error:

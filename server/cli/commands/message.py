@@ -77,7 +77,7 @@ def _remember(call: Call, targeting: str) -> None:
 @click.option("--targeting", metavar="EXPRESSION", help="CEL; @FILE reads it from a file")
 @click.option("--schedule", metavar="TIME", help="asap, or an instant")
 @click.option("--max-recipients", type=click.IntRange(0), help="pause instead of selecting more; 0: no limit")
-@click.option("--expires-after", metavar="LENGTH", help="after a resume, drop what waited longer; such as 72h")
+@click.option("--expires-after", metavar="LENGTH", help="skip who waits longer; such as 72h")
 @click.option("--most-per-user", type=click.IntRange(0), help="how many occurrences may reach one user; 0: any number")
 @click.option("--grace", metavar="LENGTH", help="how late a missed run may fire, such as 1h")
 @_ETAG

@@ -17,6 +17,7 @@ from server.cli.context import Call, pass_call
 from server.cli.frame import Command, fail
 from server.cli.output import cell
 from server.cli.schedules import words
+from server.cli.timing import timing
 
 _BEFORE_SKIPPED: Final = ("held_out",)
 _AFTER_SKIPPED: Final = ("deferred", "queued", "begun", "sent", "failed", "ambiguous")
@@ -86,6 +87,7 @@ def get(call: Call, key: str) -> None:
             "max recipients": found.max_recipients or "no limit",
             "most per user": found.most_per_user or "no limit",
             "goal": goal_words(found.goal) if found.HasField("goal") else None,
+            **timing(found),
             "created": instant(found.create_time),
             "launched": instant(found.launch_time),
             "etag": found.etag,

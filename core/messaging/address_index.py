@@ -55,7 +55,12 @@ def fold(channel: AddressKind, text: str) -> str:
 
 def address_key(project_uid: str, channel: AddressKind, text: str) -> int:
     """The key of an address; never 0."""
-    return siphash_of(hash_key(project_uid), fold(channel, text).encode("utf-8", "surrogatepass")) or 1
+    return folded_key(project_uid, fold(channel, text))
+
+
+def folded_key(project_uid: str, folded: str) -> int:
+    """The key of an address that is in its one spelling already; never 0."""
+    return siphash_of(hash_key(project_uid), folded.encode("utf-8", "surrogatepass")) or 1
 
 
 @lru_cache(maxsize=256)

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from html import escape, unescape
+from functools import lru_cache
+from html import unescape
 from typing import Final
 
 UNSUBSCRIBE: Final = re.compile(r"<<\s*unsub(?:scribe)?\s*>>|&lt;&lt;\s*unsub(?:scribe)?\s*&gt;&gt;", re.IGNORECASE)
@@ -42,41 +43,41 @@ def with_marks_filled(text: str, unsubscribe: str, preferences: str) -> str:
 
 
 def with_clicks(html: str, link_of: Callable[[str], str]) -> str:
-    """HTML whose anchors lead elsewhere: each http(s) address goes through `link_of`, once a distinct one.
+    """HTML whose anchors lead elsewhere: each http(s) address goes through `link_of`, which gives what needs no escaping.
 
     What is not on the surface stays: comments, scripts, styles, and anchors without such an address.
     """
-    known: dict[str, str] = {}
 
     def replaced(found: re.Match[str]) -> str:
-        tag = found[0]
-        if found[1] is not None or tag.startswith("<!"):
-            return tag
-        for attribute in _ATTRIBUTE.finditer(tag, 2):
-            if attribute[1].lower() == "href":
-                return _with_target(tag, attribute, link_of, known)
-        return tag
+        parts = _parts_of(found[0])
+        return found[0] if parts is None else f"{parts[0]}{link_of(parts[1])}{parts[2]}"
 
     return _ANCHORS.sub(replaced, html)
 
 
-def _with_target(tag: str, attribute: re.Match[str], link_of: Callable[[str], str], known: dict[str, str]) -> str:
-    group = next((number for number in (2, 3, 4) if attribute[number] is not None), None)
-    if group is None:
-        return tag
-    url = unescape(attribute[group]).strip()
-    if not _WEB.match(url):
-        return tag
-    if url not in known:
-        known[url] = link_of(url)
-    target = escape(known[url])
-    start, end = attribute.span(group)
-    return tag[:start] + (target if group != 4 else f'"{target}"') + tag[end:]
+@lru_cache(maxsize=4096)
+def _parts_of(tag: str) -> tuple[str, str, str] | None:
+    """An anchor's tag about its address: what is before, the address, what is after; None where it leads nowhere.
+
+    Most anchors of a message are the same for everybody.
+    """
+    if tag[1:2].lower() != "a":
+        return None
+    for attribute in _ATTRIBUTE.finditer(tag, 2):
+        if attribute[1].lower() == "href":
+            group = next((number for number in (2, 3, 4) if attribute[number] is not None), None)
+            if group is None:
+                return None
+            url = unescape(attribute[group]).strip()
+            start, end = attribute.span(group)
+            quote = '"' if group == 4 else ""
+            return (tag[:start] + quote, url, quote + tag[end:]) if _WEB.match(url) else None
+    return None
 
 
 def with_pixel(html: str, url: str) -> str:
-    """HTML with an invisible picture at the end of its body."""
-    pixel = _PIXEL.format(escape(url))
+    """HTML with an invisible picture at the end of its body; the URL needs no escaping."""
+    pixel = _PIXEL.format(url)
     ends = list(_BODY_END.finditer(html))
     at = ends[-1].start() if ends else len(html)
     return html[:at] + pixel + html[at:]

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from core.errors import FailedPrecondition
-from core.messaging.address_index import address_key
+from core.messaging.address_index import folded_key
 from core.messaging.definitions import EmailSource, MessageDefinition
 from core.messaging.link_places import has_marks, with_clicks, with_marks_filled, with_pixel
-from core.messaging.links import Link, LinkKind, url_of
+from core.messaging.links import Link, LinkKind, Signer
 from core.messaging.work import View
 from core.settings import Settings
 
@@ -26,48 +26,52 @@ class Linked:
     unsubscribe_url: str = ""
 
 
-@dataclass(frozen=True, slots=True)
 class Linking:
-    """How links are made for one occurrence of a message.
+    """Makes the links of one occurrence of a message.
 
     Arguments:
         preview: make links that change nothing.
     """
 
-    settings: Settings
-    definition: MessageDefinition
-    occurrence: int
-    preview: bool = False
+    def __init__(
+        self, settings: Settings, definition: MessageDefinition, occurrence: int, *, preview: bool = False
+    ) -> None:
+        self._settings = settings
+        self._key = definition.key
+        self._occurrence = occurrence
+        self._preview = preview
+        self._signer = Signer(settings) if is_on(settings) and definition.channel == "email" else None
 
     @property
     def is_on(self) -> bool:
-        """Whether the project has links."""
-        return is_on(self.settings)
+        """Whether there are links for it: the project has some, and it is an email."""
+        return self._signer is not None
 
     def email(self, to: str, html: str, text: str, known_as: int) -> Linked:
         """An email with its links: to unsubscribe, and as the project wishes of clicks and opens.
 
         Arguments:
-            to: the address it goes to.
+            to: the address it goes to, in its one spelling.
             known_as: the ordinal that the hand-off's idempotency key names.
         """
-        links = self.settings.links
-        address = address_key(self.settings.uid, "email", to)
+        signer, links = self._signer, self._settings.links
+        if signer is None:
+            return Linked(html, text)
+        address = folded_key(self._settings.uid, to)
 
-        def url(kind: LinkKind, target: str = "") -> str:
-            key = self.definition.key
-            return url_of(self.settings, Link(kind, key, self.occurrence, known_as, address, target, self.preview))
+        def link(kind: LinkKind) -> Link:
+            return Link(kind, self._key, self._occurrence, known_as, address, preview=self._preview)
 
-        unsubscribe = url("unsubscribe")
+        unsubscribe = signer.url(link("unsubscribe"))
         if html and links.clicks:
-            own = links.base_url + "/"
-            html = with_clicks(html, lambda target: target if target.startswith(own) else url("click", target))
+            own, click = links.base_url + "/", signer.urls(link("click"))
+            html = with_clicks(html, lambda target: target if target.startswith(own) else click(target))
         if has_marks(html) or has_marks(text):
-            preferences = url("preferences")
+            preferences = signer.url(link("preferences"))
             html = with_marks_filled(html, unsubscribe, preferences)
             text = with_marks_filled(text, unsubscribe, preferences)
         if html and links.opens:
-            html = with_pixel(html, url("open"))
+            html = with_pixel(html, signer.url(link("open")))
         return Linked(html, text, unsubscribe)
 
 

@@ -12,7 +12,7 @@ import hmac
 import secrets
 import struct
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -65,17 +65,43 @@ def project_tag(uid: str) -> bytes:
     return hashlib.blake2b(uid.encode(), digest_size=_TAG_BYTES, person=b"muster links").digest()
 
 
-def sign(settings: Settings, link: Link) -> str:
-    """The token of a link, for a URL.
+class Signer:
+    """Makes links under a project's present key.
+
+    Arguments:
+        settings: of the project.
 
     Raises:
         IndexError: where the project has no key of links.
     """
-    name = link.message_key.encode()
-    kind = _KINDS[link.kind] | (_PREVIEW if link.preview else 0)
-    head = _HEAD.pack(_VERSION, kind, project_tag(settings.uid), link.address, link.ordinal, link.occurrence, len(name))
-    body = head + name + link.target.encode()
-    return urlsafe_b64encode(body + _mac(settings.link_keys[0], body)).rstrip(b"=").decode()
+
+    def __init__(self, settings: Settings) -> None:
+        self._base = settings.links.base_url
+        self._tag = project_tag(settings.uid)
+        self._keyed = hashlib.blake2b(key=bytes.fromhex(settings.link_keys[0]), digest_size=_MAC_BYTES)
+
+    def token(self, link: Link) -> str:
+        """The token of a link, for a URL."""
+        return self._signed(self._start(link) + link.target.encode())
+
+    def url(self, link: Link) -> str:
+        """The whole link."""
+        return f"{self._base}/{PATHS[link.kind]}/{self.token(link)}"
+
+    def urls(self, link: Link) -> Callable[[str], str]:
+        """What makes the link of any target, all else being as in the link given."""
+        start, path = self._start(link), f"{self._base}/{PATHS[link.kind]}/"
+        return lambda target: path + self._signed(start + target.encode())
+
+    def _start(self, link: Link) -> bytes:
+        name = link.message_key.encode()
+        kind = _KINDS[link.kind] | (_PREVIEW if link.preview else 0)
+        return _HEAD.pack(_VERSION, kind, self._tag, link.address, link.ordinal, link.occurrence, len(name)) + name
+
+    def _signed(self, body: bytes) -> str:
+        mac = self._keyed.copy()
+        mac.update(body)
+        return urlsafe_b64encode(body + mac.digest()).rstrip(b"=").decode()
 
 
 def tag_of(token: str) -> bytes | None:
@@ -98,11 +124,6 @@ def read(settings: Settings, token: str) -> Link | None:
         return None
     name, target = body[_HEAD.size : _HEAD.size + length], body[_HEAD.size + length :]
     return Link(found, name.decode(), occurrence, ordinal, address, target.decode(), bool(kind & _PREVIEW))
-
-
-def url_of(settings: Settings, link: Link) -> str:
-    """The whole link. Raises IndexError, as `sign`."""
-    return f"{settings.links.base_url}/{PATHS[link.kind]}/{sign(settings, link)}"
 
 
 def _decoded(token: str) -> bytes | None:

@@ -98,7 +98,7 @@ def render_users(
         examples: events to show, or data of a call, by ordinal, where none is kept.
         preview: make links that change nothing.
     """
-    linking = Linking(view.settings, definition, occurrence, preview)
+    linking = Linking(view.settings, definition, occurrence, preview=preview)
     columns = _read(view, compiled, ordinals)
     ledger = view.messages.ledger(definition.key, occurrence)
     bases = _bases(view, definition, ledger, ordinals, columns)
@@ -140,15 +140,15 @@ def render_users(
 
 def _linked(linking: Linking, ledger: Ledger, result: HandOff | Obstacle) -> HandOff | Obstacle:
     """An email with its links; anything else as it is."""
-    if isinstance(result, Obstacle) or linking.definition.channel != "email":
+    if isinstance(result, Obstacle):
         return result
-    if not linking.is_on and not has_marks(result.html) and not has_marks(result.text):
-        return result
-    if not linking.is_on:
+    if linking.is_on:
+        made = linking.email(result.to, result.html, result.text, ledger.known_as(result.ordinal))
+        return replace(result, html=made.html, text=made.text, unsubscribe_url=made.unsubscribe_url)
+    if result.subject and (has_marks(result.html) or has_marks(result.text)):
         detail = "the text has a mark for a link, and the project has no links"
         return Obstacle(result.ordinal, f"{RENDER_FAILED}:{LINKS_OFF}", detail, result.basis)
-    made = linking.email(result.to, result.html, result.text, ledger.known_as(result.ordinal))
-    return replace(result, html=made.html, text=made.text, unsubscribe_url=made.unsubscribe_url)
+    return result
 
 
 def _filled(bare: HandOff, channel: ChannelName, user: Mapping[str, Value], result: Rendered) -> HandOff | Obstacle:

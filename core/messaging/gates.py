@@ -358,6 +358,7 @@ GATES: Final[tuple[Gate, ...]] = (
 
 MATCH: Final = tuple(gate for gate in GATES if gate.name == "match")
 STANDING: Final = tuple(gate for gate in GATES if gate.kind == "standing")
+CONSENT: Final = tuple(gate for gate in GATES if gate.name in ("consent", "address"))
 ADDRESS: Final = tuple(gate for gate in GATES if gate.name == "address")
 TIMING: Final = tuple(gate for gate in GATES if gate.kind == "timing")
 

@@ -43,6 +43,16 @@ def is_on(definition: MessageDefinition) -> bool:
     )
 
 
+def make_ready(view: View, key: str) -> None:
+    """Make the index that a launch looks users up in, where there is none yet: apart from the launch, which commits wait for."""
+    if key not in view.messages:
+        return
+    definition = view.messages.get(key)
+    channel = address_kind(definition.channel)
+    if channel is not None and is_on(definition):
+        view.consent.addresses[channel].sharing(view.settings.uid, view.population)
+
+
 def stops(
     view: View, definition: MessageDefinition, users: BitMap, pairs: Callable[[BitMap], Pairs], *, leaving: bool
 ) -> list[tuple[str, BitMap]]:

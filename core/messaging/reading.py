@@ -17,7 +17,7 @@ from core.messaging.compiled import compile_message
 from core.messaging.definitions import MessageDefinition, State
 from core.messaging.effects import STATES, DeliveryState, InboxEntry, is_open
 from core.messaging.firings import next_run
-from core.messaging.gates import Asked, concerning, matching, through
+from core.messaging.gates import CONSENT, Asked, concerning, matching, stopped, through
 from core.messaging.keys import TEST, idempotency_key
 from core.messaging.launches import users_past
 from core.messaging.ledger import Ledger
@@ -38,7 +38,8 @@ class Forecast:
     """What a launch would do now.
 
     `missing`: of the reachable, how many lack each property the template needs. `ready`: of the reachable, who lack
-    nothing, and so would be sent to. `past`: of the matching, in whose own zone the time of sending is past.
+    nothing, and so would be sent to. `blocked`: those who lack nothing and are kept from it, by reason: unsubscribed,
+    suppressed, or another user of the address gets it. `past`: of the matching, in whose own zone the time of sending is past.
     """
 
     matching: int
@@ -48,6 +49,7 @@ class Forecast:
     warnings: list[NameWarning]
     leaves: list[LeafCount]
     past: int = 0
+    blocked: list[tuple[str, int]] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,14 +212,17 @@ def forecast(view: View, key: str, among: BitMap | None = None) -> Forecast:
         ready = ready & having
     if compiled.content.requires_event and definition.by_match:
         ready = BitMap(causes_of(view, compiled, at_once(ready, view.now)))
+    asked = Asked(view, definition, compiled, view.messages.occurrences(key).latest, "ask", view.now)
+    stops = through(asked, ready, CONSENT)
     return Forecast(
         len(matched),
         len(reachable),
-        len(ready),
+        len(ready) - len(stopped(stops)),
         {name: count for name, count in missing.items() if count},
         warnings(view.population, compiled.targeting),
         leaf_counts(view.population, compiled.targeting, view.now),
         len(matched & users_past(view, definition)),
+        [(stop.reason, len(stop.users)) for stop in stops],
     )
 
 

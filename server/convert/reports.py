@@ -8,6 +8,7 @@ from typing import Final
 from muster.v1 import message_pb2
 
 from core.commands import SendAnswer
+from core.messaging.effects import is_open
 from core.messaging.reading import Counts, DeliveryRow, Forecast, Report
 from server.convert import audiences
 from server.convert.messages import message
@@ -30,6 +31,9 @@ def forecast(found: Forecast) -> message_pb2.LaunchForecast:
         warnings=audiences.warnings(found.warnings),
         leaves=audiences.leaves(found.leaves),
         past=found.past,
+        blocked=[
+            message_pb2.SkipCount(reason=reason, open=is_open(reason), users=users) for reason, users in found.blocked
+        ],
     )
 
 

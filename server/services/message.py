@@ -21,6 +21,7 @@ from core.errors import InvalidInput, StaleEtag
 from core.messaging import reading
 from core.messaging.definitions import MessageDefinition
 from core.messaging.handlers import check_launch
+from core.messaging.once_per_address import make_ready
 from core.version import Version
 from server.blocking import Pool
 from server.convert import audiences, messages, reports, values
@@ -127,6 +128,7 @@ class MessageService(message_pb2_grpc.MessageServiceServicer):  # type: ignore[m
             return message_pb2.LaunchMessageResponse(
                 message=messages.message(reading.message(version, request.key)), forecast=reports.forecast(found)
             )
+        await self._pool.run(make_ready, project.engine.version, request.key)
         made = await project.submit(LaunchMessage(request.key, existing, request.etag), request.request_id)
         return message_pb2.LaunchMessageResponse(message=messages.message(made))
 

@@ -179,6 +179,8 @@ def launch(call: Call, key: str, existing: Any, dry_run: bool, etag: str) -> Non
         call.out.warn(f"the time is past in the zones of {forecast.past:,} of those who match now")
     if dry_run and forecast.missing:
         call.out.table(["reachable users lack", "users"], [(one.name, one.users) for one in forecast.missing])
+    if dry_run and forecast.blocked:
+        call.out.table(["kept from it", "users"], [(one.reason, one.users) for one in forecast.blocked])
     if dry_run and forecast.leaves:
         call.out.say()
         show_leaves(call, forecast.leaves)
@@ -194,10 +196,14 @@ def _going(forecast: Any, existing: str | None) -> str:
             f"none of the {forecast.matching:,} who match now: they are skipped for good, and whoever comes to match "
             "later gets it"
         )
-    unreachable, lacking = forecast.matching - forecast.reachable, forecast.reachable - forecast.ready
+    blocked = sum(one.users for one in forecast.blocked)
+    unreachable = forecast.matching - forecast.reachable
+    lacking = forecast.reachable - forecast.ready - blocked
     left_out = [f"{unreachable:,} cannot be reached"] if unreachable else []
     if lacking:
         left_out.append(f"{lacking:,} {'lacks' if lacking == 1 else 'lack'} what the template needs")
+    if blocked:
+        left_out.append(f"{blocked:,} kept from it by consent, or by another user of the same address")
     reasons = f" ({', '.join(left_out)})" if left_out else ""
     return f"{forecast.ready:,} of the {forecast.matching:,} who match now{reasons}"
 

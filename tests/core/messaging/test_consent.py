@@ -8,6 +8,7 @@ import pytest
 
 from core import commands
 from core.errors import FailedPrecondition, InvalidInput, NotFound
+from core.messaging import reading
 from tests.core.project import FREE, Project
 
 EMAIL = "$email"
@@ -109,3 +110,13 @@ def test_a_bad_wish_is_refused_and_changes_nothing(project: Project, command: co
         project.ask(command)
     assert refused.value.code == code and refused.value.mend
     assert project.version.position == before
+
+
+def test_a_forecast_tells_who_is_kept_from_it(project: Project) -> None:
+    _matching(project, "ann", "ben", "cat", "dan")
+    project.set("dan", **{EMAIL: "cat@example.com"})
+    project.ask(commands.Unsubscribe("ann"))
+    project.message("hi", FREE, launch=None)
+    found = reading.forecast(project.version, "hi")
+    assert (found.matching, found.reachable, found.ready) == (4, 4, 2)
+    assert found.blocked == [("unsubscribed", 1), ("address_in_use", 1)]

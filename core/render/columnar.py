@@ -23,10 +23,12 @@ from core.render.batch import RenderBatch
 from core.render.environment import SANDBOX
 from core.render.filters import FILTERS, TESTS, concat
 from core.render.limits import MAX_OUTPUT
+from core.render.locales import LOCALE, locale_of
 from core.render.paths import DISTINCT_ID, SOURCES, Key, Place, split
 from core.render.printing import PRINTERS, Escape, json_text_of
 from core.render.results import MissingProperty, RenderError, RenderRow
 from core.render.texts import (
+    FAILED,
     assembled,
     chosen,
     compared,
@@ -102,6 +104,11 @@ class Frame:
         if self._all is None:
             return Frame(self._batch, self, places)
         return Frame(self._batch, self._all, picked(self._places, places))
+
+    @property
+    def locales(self) -> list[str]:
+        """The name of each reader's locale."""
+        return [locale_of(value) for value in self.column("user", LOCALE)]
 
     def row(self, place: int) -> RenderRow:
         """One of its rows."""
@@ -272,8 +279,25 @@ class _Maker:
             return lambda frame: shaped(value(frame), of_string, function, ERRORS)
         if node.name in ("default", "d") and len(node.args) == 1 and not node.kwargs:
             return self._default(self.value(inner), self.value(node.args[0]))
+        if rule.in_locale is not None:
+            return self._in_locales(node, inner, rule.in_locale)
         named: dict[str, Value] = {str(pair.key): self._constant(pair.value) for pair in node.kwargs}
         return self._mapped(partial(_second_on, function, self._constants(node.args), named), inner)
+
+    def _in_locales(self, node: nodes.Filter, inner: nodes.Node, function: Callable[..., Any]) -> _Step:
+        value, arguments = self.value(inner), self._constants(node.args)
+        named: dict[str, Value] = {str(pair.key): self._constant(pair.value) for pair in node.kwargs}
+
+        def run(frame: Frame) -> Column:
+            values, locales = value(frame), frame.locales
+            found: Column = [FAILED] * frame.size
+            for name in set(locales):
+                places = [place for place, own in enumerate(locales) if own == name]
+                once = partial(_third_on, function, name, arguments, named)
+                put(found, places, mapped(once, picked(values, places), ERRORS))
+            return found
+
+        return run
 
     def _default(self, value: _Step, other: _Step) -> _Step:
         # What stands in is computed for every row, as jinja2 does: where it fails, the row fails.
@@ -323,6 +347,13 @@ def _second_on(
 ) -> Any:
     """Call a filter or test with the arguments that stand after the value."""
     return function(value, *arguments, **named)
+
+
+def _third_on(
+    function: Callable[..., Any], locale: str, arguments: Sequence[Value], named: Mapping[str, Value], value: Value
+) -> Any:
+    """Call a filter that knows its reader's locale with the arguments that stand after the value."""
+    return function(locale, value, *arguments, **named)
 
 
 def _written(parts: Sequence[_Part], frame: Frame) -> Texts:

@@ -95,24 +95,33 @@ def moment_of(value: Value) -> datetime:
     refuse_type(value, "a timestamp")
 
 
-def date(value: Value, format: str = "%F", zone: str = "UTC") -> str:
-    """A timestamp by a strftime-like format in a time zone; see DIRECTIVES.
+def local_moment(value: Value, zone: str) -> datetime:
+    """A timestamp in a time zone.
 
     Raises:
-        RenderError: PROPERTY_TYPE for a value that is no time, DATE_FORMAT, UNKNOWN_ZONE, NUMBER_OUT_OF_RANGE.
+        RenderError: PROPERTY_TYPE for a value that is no time, UNKNOWN_ZONE, NUMBER_OUT_OF_RANGE.
     """
-    if type(format) is not str:
-        refuse_type(format, "a date's format")
     if type(zone) is not str:
         refuse_type(zone, "the name of a time zone")
-    problem = format_problem(format)
-    if problem:
-        raise RenderError(problem, code="DATE_FORMAT")
     found = zone_of(zone)
     if found is None:
         raise RenderError("a time zone that does not exist", code="UNKNOWN_ZONE")
     try:
-        local = moment_of(value).astimezone(found)
+        return moment_of(value).astimezone(found)
     except OverflowError:
         raise RenderError("a time outside the years 1 to 9999", code="NUMBER_OUT_OF_RANGE") from None
+
+
+def date(value: Value, format: str = "%F", zone: str = "UTC") -> str:
+    """A timestamp by a strftime-like format in a time zone; see DIRECTIVES.
+
+    Raises:
+        RenderError: DATE_FORMAT, and what `local_moment` raises.
+    """
+    if type(format) is not str:
+        refuse_type(format, "a date's format")
+    problem = format_problem(format)
+    if problem:
+        raise RenderError(problem, code="DATE_FORMAT")
+    local = local_moment(value, zone)
     return _DIRECTIVE.sub(lambda match: DIRECTIVES[match.group(1)](local), format)

@@ -19,6 +19,7 @@ from core.render.absent import NOWHERE, Absent
 from core.render.filters import FILTERS, TESTS, concat
 from core.render.limits import MAX_LIST_STEPS
 from core.render.lists import list_of
+from core.render.locales import LOCALE, locale_of
 from core.render.numbers import bounded_number, number_of
 from core.render.paths import DISTINCT_ID, Key, Place
 from core.render.printing import PRINTERS, Escape, json_text_of
@@ -66,6 +67,11 @@ class RowContext:
             DISTINCT_ID: row.distinct_id,
         }
         self.steps = MAX_LIST_STEPS
+
+    @property
+    def locale(self) -> str:
+        """The name of the reader's locale."""
+        return locale_of(self.row.user.get(LOCALE))
 
     def resolve_or_missing(self, name: str) -> Any:
         """A variable's value; called by generated code. The rules admit known variables only."""

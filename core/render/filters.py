@@ -6,6 +6,7 @@ A filter hands a missing value through unchanged, so that `{{ user.name | upper 
 
 from __future__ import annotations
 
+import difflib
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,9 +16,10 @@ from urllib.parse import quote
 
 from jinja2 import Undefined, nodes, pass_context
 
-from core.render import dates, lists, numbers
+from core.render import dates, lists, local_formats, numbers
 from core.render.absent import Absent
 from core.render.limits import MAX_OUTPUT
+from core.render.locales import locale_of_tag
 from core.render.printing import bounded, json_of, refuse_length, refuse_type, text_of
 from core.values import Value
 
@@ -34,12 +36,14 @@ class FilterRule:
         signature: its parameters after the value.
         check: tells what is wrong with constant arguments, by parameter name.
         of_string: does for a string that is not too long what the function does, without arguments, and never fails.
+        in_locale: the filter with the name of the reader's locale before the value, where that matters.
     """
 
     function: Callable[..., Any]
     signature: inspect.Signature
     check: Callable[[Mapping[str, Any]], Problem | None]
     of_string: Callable[[str], str] | None = None
+    in_locale: Callable[..., Any] | None = None
 
     def problem(self, args: Sequence[nodes.Expr], kwargs: Mapping[str, nodes.Expr]) -> Problem | None:
         """What is wrong with the arguments as written, or None."""
@@ -92,6 +96,21 @@ def _rule(
         return function(value, *args, **kwargs)
 
     return FilterRule(through, inspect.Signature(parameters), check, of_string)
+
+
+def _local_rule(function: Callable[..., Any], check: Callable[[Mapping[str, Any]], Problem | None]) -> FilterRule:
+    """Wrap a filter that takes the name of the reader's locale before the value."""
+    parameters = list(inspect.signature(function).parameters.values())[2:]
+
+    @wraps(function)
+    def in_locale(reader: str, value: Value, *args: Any, **kwargs: Any) -> Any:
+        return value if isinstance(value, Absent) else function(reader, value, *args, **kwargs)
+
+    @pass_context
+    def of_row(context: Any, value: Value, *args: Any, **kwargs: Any) -> Any:
+        return in_locale(context.locale, value, *args, **kwargs)
+
+    return FilterRule(of_row, inspect.Signature(parameters), check, in_locale=in_locale)
 
 
 # Texts
@@ -175,14 +194,35 @@ def concat(value: Value, *rest: Value) -> str:
 
 def _date_problem(constants: Mapping[str, Any]) -> Problem | None:
     text = constants.get("format")
-    if text is not None:
+    if text is not None and text not in local_formats.STYLES:
         problem = dates.format_problem(text) if isinstance(text, str) else "a format is a text"
         if problem:
-            return problem, 'write date("%d %B %Y")'
+            return problem, f'write date("%d %B %Y"), or one of {", ".join(local_formats.STYLES)}'
+    return _moment_problem(constants)
+
+
+def _moment_problem(constants: Mapping[str, Any]) -> Problem | None:
+    if constants.get("style", "short") not in local_formats.STYLES:
+        return f"there is no style {constants['style']!r}", f"one of {', '.join(local_formats.STYLES)}"
     zone = constants.get("zone")
     if zone is not None and (not isinstance(zone, str) or dates.zone_of(zone) is None):
         return f"there is no time zone {zone!r}", 'write an IANA name, such as "Europe/Madrid"'
+    return _locale_problem(constants)
+
+
+def _locale_problem(constants: Mapping[str, Any]) -> Problem | None:
+    tag = constants.get("locale")
+    if tag is not None and (not isinstance(tag, str) or locale_of_tag(tag) is None):
+        return f"{tag!r} is no language that is known", 'write a tag such as "de-CH"'
     return None
+
+
+def _currency_problem(constants: Mapping[str, Any]) -> Problem | None:
+    code = constants.get("code", "EUR")
+    if code not in local_formats.currencies():
+        near = difflib.get_close_matches(str(code).upper(), local_formats.currencies(), 1)
+        return f"{code!r} is no code of a currency", f"did you mean {near[0]!r}?" if near else 'such as "EUR"'
+    return _locale_problem(constants)
 
 
 def _round_problem(constants: Mapping[str, Any]) -> Problem | None:
@@ -208,12 +248,16 @@ FILTERS: Final[dict[str, FilterRule]] = {
     "urlencode": _rule(urlencode),
     "tojson": _rule(json_of),
     "plural": _rule(plural),
-    "date": _rule(dates.date, check=_date_problem),
+    "date": _local_rule(local_formats.format_date, _date_problem),
+    "time": _local_rule(local_formats.format_time, _moment_problem),
+    "datetime": _local_rule(local_formats.format_datetime, _moment_problem),
     "round": _rule(numbers.round_to, check=_round_problem),
     "int": _rule(numbers.to_int),
     "float": _rule(numbers.to_float),
     "abs": _rule(numbers.absolute),
-    "number": _rule(numbers.format_number),
+    "number": _local_rule(local_formats.format_number, _locale_problem),
+    "currency": _local_rule(local_formats.format_currency, _currency_problem),
+    "percent": _local_rule(local_formats.format_percent, _locale_problem),
     "length": _rule(lists.length),
     "first": _rule(lists.first),
     "last": _rule(lists.last),

@@ -58,7 +58,7 @@ def _places(decimals: Value) -> int:
     return places
 
 
-def _rounded(value: Value, decimals: Value, way: Value) -> Decimal:
+def rounded(value: Value, decimals: Value, way: Value) -> Decimal:
     """The decimal nearest to the shortest text of a number: 2.675 rounds to 2.68, as people expect."""
     if way not in WAYS:
         raise RenderError("no such way to round", code="PROPERTY_TYPE")
@@ -71,8 +71,8 @@ def _rounded(value: Value, decimals: Value, way: Value) -> Decimal:
 
 def round_to(value: Value, decimals: int = 0, way: str = "common") -> Number:
     """Rounded to decimal places; to none gives an integer."""
-    rounded = _rounded(value, decimals, way)
-    return bounded_integer(int(rounded)) if _places(decimals) == 0 else float(rounded)
+    number = rounded(value, decimals, way)
+    return bounded_integer(int(number)) if _places(decimals) == 0 else float(number)
 
 
 def to_int(value: Value, other: Value = None) -> Value:
@@ -115,7 +115,7 @@ def absolute(value: Value) -> Number:
 def format_number(value: Value, decimals: int = 0, thousands: str = ",", point: str = ".") -> str:
     """With so many decimal places, and signs between thousands and before the fraction: 1234.5 | number(2) is 1,234.50."""
     places = _places(decimals)
-    plain = f"{_rounded(value, places, 'common'):,.{places}f}"
+    plain = f"{rounded(value, places, 'common'):,.{places}f}"
     if plain.startswith("-") and not plain.strip("-0.,"):
         plain = plain[1:]  # -0.001 to two places is no negative number
     marks = {",": text_of(thousands), ".": text_of(point)}

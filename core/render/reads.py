@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 from jinja2 import nodes
 
+from core.render.filters import FILTERS
+from core.render.locales import LOCALE
 from core.render.paths import path_of
 
 _Needs = frozenset[tuple[str, str]]
@@ -87,10 +89,16 @@ def reads_of(tree: nodes.Template) -> Reads:
         path = path_of(node)
         if path is not None and path.root == "user":
             properties.add(str(path.keys[0]))
+    if any(_reads_locale(one) for one in tree.find_all(nodes.Filter)):
+        properties.add(LOCALE)
     event = any(name.name == "event" for name in tree.find_all(nodes.Name))
     required = frozenset(name for source, name in needs if source == "user")
     data = frozenset(name for source, name in needs if source == "data")
     return Reads(frozenset(properties), required, event, any(source == "event" for source, _ in needs), data)
+
+
+def _reads_locale(node: nodes.Filter) -> bool:
+    return FILTERS[node.name].in_locale is not None and all(pair.key != "locale" for pair in node.kwargs)
 
 
 def _body(body: Iterable[nodes.Node]) -> _Needs:

@@ -20,6 +20,7 @@ from core.render.template import Template, compile_template, render_columns, ren
 MAX_SEGMENTS: Final = 10
 """Segments of one text message, and the limit where a message sets none; providers refuse 1,600 characters and more."""
 
+_PLAIN_SPACES: Final = {0x00A0: " ", 0x202F: " "}
 _SENDER: Final = re.compile(r"\+[1-9][0-9]{6,14}|[0-9]{3,8}|(?=[^A-Za-z]*[A-Za-z])[A-Za-z0-9 ]{1,11}|MG[0-9a-f]{32}")
 
 
@@ -98,8 +99,11 @@ def compile_sms(*, text: str, from_: str = "", max_segments: int = 0, field: str
 
 
 def _one_text(text: str) -> str:
-    """The text with single line feeds and no space at its ends. Raises RenderError SMS_EMPTY where nothing is left."""
-    found = text.replace("\r\n", "\n").replace("\r", "\n").strip()
+    """The text with single line feeds, plain spaces, and none at its ends. Raises RenderError SMS_EMPTY for no text.
+
+    A space that forbids a break, as numbers of some languages have, would make the text UCS-2 and show as nothing else.
+    """
+    found = text.replace("\r\n", "\n").replace("\r", "\n").translate(_PLAIN_SPACES).strip()
     if not found:
         raise RenderError("nothing is left of the text", mend="give it a text for every user", code="SMS_EMPTY")
     return found

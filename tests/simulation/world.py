@@ -105,6 +105,7 @@ class World:
             self.delete: 4,
             self.speak_late: 6,
             self.speak_amiss: 3,
+            self.report_back: 4,
             self.save_audience: 2,
             self.change_settings: 2,
             self.consent: 4,
@@ -436,6 +437,28 @@ class World:
             return
         before = contents(self.project.version)
         assert self.project.desk.acknowledge([commands.Ack(foreign[0], outcome, attempt=foreign[1])]).result() == 0
+        assert contents(self.project.version) == before
+
+    def report_back(self) -> None:
+        """Providers tell of what they took, as often as they like: it is heard once, and what was ambiguous is sent."""
+        chance, version = self.chance, self.project.version
+        arrived = [one for one in self.receiver.all.values() if one.arrived]
+        told: list[commands.Feedback] = []
+        for one in chance.sample(arrived, min(len(arrived), chance.randrange(1, 5))):
+            kind: Any = chance.choice(["delivered", "opened", "clicked", "bounced", "complained", "unsubscribed"])
+            event_id = chance.choice(["", "1", "2"])
+            told.append(commands.Feedback(kind, one.key, event_id, permanent=chance.random() < 0.5))
+            if self._state(one) == "ambiguous":
+                one.said = "sent"
+        told.append(commands.Feedback("opened", f"{version.settings.uid}.never.0.0"))
+        taken = self.project.ask(commands.TakeFeedback(told))
+        assert (taken.unknown, taken.errors) == (1, [])
+        assert all(
+            self._state(one) != "ambiguous" for one in arrived if one.key in {said.idempotency_key for said in told}
+        )
+        before = contents(self.project.version)
+        again = self.project.ask(commands.TakeFeedback(told))
+        assert again.accepted + again.duplicates == len(told) - 1
         assert contents(self.project.version) == before
 
     def lose(self, batches: Iterable[int]) -> None:

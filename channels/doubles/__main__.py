@@ -30,6 +30,12 @@ def _fault(text: str) -> Fault:
         raise argparse.ArgumentTypeError(f"{text!r} is not STAGE[=REPLY][@EVERY]") from error
 
 
+def _bounce(text: str) -> tuple[str, str]:
+    """`PART[=STATUS]`: mails to addresses with a part in them bounce with a status, 5.1.1 where none is given."""
+    part, _, status = text.partition("=")
+    return part, status or "5.1.1"
+
+
 def _arguments(words: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m channels.doubles", description=__doc__)
     kinds = parser.add_subparsers(dest="kind", required=True)
@@ -39,6 +45,9 @@ def _arguments(words: list[str]) -> argparse.Namespace:
         sub.add_argument("--record", type=Path, default=None, metavar="FILE", help="append each record as NDJSON")
         sub.add_argument("--delay", type=float, default=0.0, metavar="SECONDS", help="before each answer")
         sub.add_argument("--fault", type=_fault, action="append", default=[], metavar="STAGE[=REPLY][@EVERY]")
+        if kind == "smtp":
+            sub.add_argument("--bounce", type=_bounce, action="append", default=[], metavar="PART[=STATUS]")
+            sub.add_argument("--maildir", type=Path, default=None, metavar="DIR", help="where bounces are laid")
         if kind == "http":
             sub.add_argument("--secret", default="", help="Standard Webhooks secret to verify signatures with")
     return parser.parse_args(words)
@@ -49,7 +58,8 @@ def _double(arguments: argparse.Namespace) -> SmtpDouble | HttpDouble:
     if arguments.kind == "smtp":
         from channels.doubles.smtp import SmtpDouble  # here: the HTTP one works without aiosmtpd
 
-        return SmtpDouble(arguments.port, arguments.record, faults)
+        bounces = dict(arguments.bounce)
+        return SmtpDouble(arguments.port, arguments.record, faults, bounces=bounces, maildir=arguments.maildir)
     return HttpDouble(arguments.port, arguments.record, faults, secret=arguments.secret)
 
 

@@ -147,7 +147,8 @@ async def test_a_connection_lost_once_before_the_final_dot_is_tried_again(quick:
     # In the middle of the content the mail is large, so that its body cannot have left when the server hangs up.
     text = "a line of a long letter\n" * (1_000_000 if stage == "CONTENT" else 1)
     async with SmtpDouble(faults=Faults([Fault(stage)])) as double:
-        assert (await sent_one(config(double, quick), email(1, text=text, html=""))).outcome is Outcome.SENT
+        patient = config(double, quick, command_timeout=60.0)
+        assert (await sent_one(patient, email(1, text=text, html=""))).outcome is Outcome.SENT
         assert double.connections == 2
         assert double.records.tally == {"received": 1, "distinct": 1, "duplicates": 0}
 

@@ -30,6 +30,7 @@ FeedbackKind = Literal[
     "suppressed",
     "token_removed",
     "resubscribed",
+    "dismissed",
 ]
 
 
@@ -82,6 +83,7 @@ class UpdateSettings:
     link_clicks: bool | None = None
     new_link_key: str = ""
     rotate_link_key: bool = False
+    in_app_per_session: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -354,6 +356,39 @@ class Feedback:
     url: str = ""
 
 
+InAppAction = Literal["shown", "clicked", "dismissed"]
+
+
+@dataclass(frozen=True, slots=True)
+class InAppReport:
+    """What a user did with an in-app message, named by its hand-off's idempotency key. Each means that it was shown.
+
+    `session_id` is the app's name of the session, `link` what a click opened; both may be "".
+    """
+
+    idempotency_key: str
+    action: InAppAction
+    session_id: str = ""
+    link: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ReportInApp:
+    """Take what apps say of in-app messages. Answer: InAppTaken. What was said before changes nothing."""
+
+    reports: Sequence[InAppReport]
+
+
+@record("in_app_taken")
+@dataclass(frozen=True, slots=True)
+class InAppTaken:
+    """What became of reports: how many were new, were known, or are of no message that the user could be shown."""
+
+    accepted: int
+    duplicates: int
+    unknown: int
+
+
 @dataclass(frozen=True, slots=True)
 class TakeFeedback:
     """Take what providers say. Answer: FeedbackTaken.
@@ -484,6 +519,7 @@ Command = (
     | Acknowledge
     | Lose
     | TakeFeedback
+    | ReportInApp
     | SaveTopic
     | DeleteTopic
     | Suppress

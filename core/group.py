@@ -14,13 +14,14 @@ from core import commands
 from core.codec import decode, encode, record
 from core.errors import FailedPrecondition, InvalidInput, MusterError, StaleEtag
 from core.evaluator.audience import AudienceSaved
-from core.messaging import audiences, feedback, judge, sending
+from core.messaging import audiences, feedback, in_app, judge, sending
 from core.messaging import campaign_handlers as campaigns
 from core.messaging import consent_handlers as consent
 from core.messaging import handlers as messaging
 from core.messaging.campaign_definitions import CampaignDefined, CampaignDefinition, CampaignEntered
 from core.messaging.definitions import MessageDefinition
 from core.messaging.effects import Assigned, Caused, Defined, Inboxed, Moved, Noted, Selected
+from core.messaging.expiry import expire_waiting
 from core.messaging.freed_addresses import rejudge_freed
 from core.messaging.release import run_instants, settle
 from core.profiles import handlers as profiles
@@ -84,6 +85,9 @@ def _update_settings(work: Draft, command: commands.UpdateSettings) -> Settings:
             clicks=present.links.clicks if command.link_clicks is None else command.link_clicks,
         ),
         link_keys=_link_keys(present, command),
+        in_app_per_session=present.in_app_per_session
+        if command.in_app_per_session is None
+        else command.in_app_per_session,
     )
     check_settings(fresh)
     work.do(SettingsChanged(fresh))
@@ -120,6 +124,7 @@ _HANDLERS: Final[dict[type, Callable[[Any, Any], Any]]] = {
     commands.Acknowledge: messaging.acknowledge,
     commands.Lose: messaging.lose,
     commands.TakeFeedback: feedback.take,
+    commands.ReportInApp: in_app.report,
     commands.SaveTopic: consent.save_topic,
     commands.DeleteTopic: consent.delete_topic,
     commands.Suppress: consent.suppress,
@@ -147,7 +152,7 @@ def _move_clock(work: Draft, to: int, unwatched_since: int = 0, on_the_way: Iter
     after = work.now
     if to > after:
         came_from = _advance(work, to, unwatched_since, on_the_way)
-        settle(work, came_from)
+        _settle_part(work, came_from)
 
 
 def _advance(work: Draft, to: int, unwatched_since: int = 0, on_the_way: Iterable[object] = ()) -> int:
@@ -156,7 +161,7 @@ def _advance(work: Draft, to: int, unwatched_since: int = 0, on_the_way: Iterabl
         after = work.now
         _advance_at_once(work, stop, 0, on_the_way)
         on_the_way = ()
-        settle(work, after)
+        _settle_part(work, after)
     after = work.now
     _advance_at_once(work, to, unwatched_since, on_the_way)
     return after
@@ -168,6 +173,12 @@ def _advance_at_once(work: Draft, to: int, unwatched_since: int, on_the_way: Ite
     for step in on_the_way:
         work.do(step)
     judge.advance(work, after, to, unwatched_since)
+
+
+def _settle_part(work: Draft, after: int) -> None:
+    """Settle what a part of the clock's move has brought since an instant, in micros, and end what waited too long."""
+    settle(work, after)
+    expire_waiting(work, after, work.now)
 
 
 def _judge_touched(draft: Draft) -> None:
@@ -345,7 +356,7 @@ def follow(
             continue
         if came_from is not None and not isinstance(step, _DECISIONS):
             # What the move of the clock brought other messages stands by now, so that caps count it.
-            settle(draft, came_from)
+            _settle_part(draft, came_from)
             came_from = None
         if isinstance(step, ClockMoved):
             _judge_touched(draft)
@@ -362,7 +373,7 @@ def follow(
                 _judge_apart(draft, getattr(step, "imported", False))
             draft.apply(step)
     if came_from is not None:
-        settle(draft, came_from)
+        _settle_part(draft, came_from)
     _judge_touched(draft)
     return draft
 

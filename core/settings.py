@@ -46,6 +46,7 @@ class Settings:
     `inbox_limit`: how many of the newest entries the inbox keeps.
     `holdout_percent`: of whoever is let through by any message from now on, the share that is sent none.
     `link_keys`: hexadecimal keys under which links are signed, the first for new ones; never shown to anybody.
+    `in_app_per_session`: the most in-app messages that a user is shown in one session; 0: no limit.
     """
 
     name: str
@@ -60,6 +61,7 @@ class Settings:
     holdout_percent: float = 0.0
     links: Links = field(default_factory=Links)
     link_keys: list[str] = field(default_factory=list)
+    in_app_per_session: int = 0
 
     @property
     def etag(self) -> str:
@@ -82,6 +84,8 @@ def check_settings(settings: Settings) -> None:
         )
     check_percent(settings.holdout_percent, "holdout_percent")
     _check_links(settings.links)
+    if settings.in_app_per_session < 0:
+        raise InvalidInput("a negative limit", field="in_app_per_session", mend="0 for no limit", code="INVALID_LIMIT")
     if settings.late_after < 0:
         raise InvalidInput(
             "a negative duration", field="late_after", mend="zero or more, such as 72h", code="INVALID_DURATION"

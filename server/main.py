@@ -34,6 +34,8 @@ from muster.v1 import (
     feedback_pb2_grpc,
     history_pb2,
     history_pb2_grpc,
+    in_app_pb2,
+    in_app_pb2_grpc,
     ingest_pb2,
     ingest_pb2_grpc,
     message_pb2,
@@ -73,7 +75,7 @@ from channels.twilio import Twilio, TwilioConfig
 from channels.webhook import WebhookConfig, WebhookProvider
 from core.engine import EngineConfig
 from core.errors import FailedPrecondition, InvalidInput
-from core.messaging.definitions import ChannelName
+from core.messaging.definitions import CarriedName
 from server import callbacks, logs, memory, providers
 from server.auth import Caller, Tokens, read_tokens
 from server.background import Drainer, tick
@@ -94,6 +96,7 @@ from server.services.consent import ConsentService
 from server.services.delivery import DeliveryService
 from server.services.feedback import FeedbackService
 from server.services.history import HistoryService
+from server.services.in_app import InAppService
 from server.services.ingest import IngestService
 from server.services.message import MessageService
 from server.services.profile import ProfileService
@@ -121,6 +124,7 @@ _SERVICES: Final = (
     *consent_pb2.DESCRIPTOR.services_by_name.values(),
     *feedback_pb2.DESCRIPTOR.services_by_name.values(),
     *history_pb2.DESCRIPTOR.services_by_name.values(),
+    *in_app_pb2.DESCRIPTOR.services_by_name.values(),
     *ingest_pb2.DESCRIPTOR.services_by_name.values(),
     *message_pb2.DESCRIPTOR.services_by_name.values(),
     *profile_pb2.DESCRIPTOR.services_by_name.values(),
@@ -228,12 +232,14 @@ class Server:
         most = ("grpc.max_receive_message_length", _MOST_OVER * config.max_message_bytes)
         server = grpc.aio.server(interceptors=[interceptor], options=[*_OPTIONS, most])
         delivery = DeliveryService(projects, pool, commits)
+        in_app = InAppService(projects, pool, commits)
         audience_pb2_grpc.add_AudienceServiceServicer_to_server(AudienceService(projects, pool, versions), server)
         consent_pb2_grpc.add_ConsentServiceServicer_to_server(ConsentService(projects, pool), server)
         campaign_pb2_grpc.add_CampaignServiceServicer_to_server(CampaignService(projects, pool), server)
         delivery_pb2_grpc.add_DeliveryServiceServicer_to_server(delivery, server)
         feedback_pb2_grpc.add_FeedbackServiceServicer_to_server(FeedbackService(projects), server)
         history_pb2_grpc.add_HistoryServiceServicer_to_server(HistoryService(projects, history), server)
+        in_app_pb2_grpc.add_InAppServiceServicer_to_server(in_app, server)
         ingest_pb2_grpc.add_IngestServiceServicer_to_server(IngestService(projects, pool), server)
         message_pb2_grpc.add_MessageServiceServicer_to_server(MessageService(projects, pool, versions), server)
         profile_pb2_grpc.add_ProfileServiceServicer_to_server(ProfileService(projects, pool), server)
@@ -248,7 +254,7 @@ class Server:
         reflection.enable_server_reflection([*names, HEALTH_NAME, reflection.SERVICE_NAME], server)
         self.grpc_address = _listen(server, config.listen, certificate)
         inner = _inner_port(server, stack) if carried else ""
-        stack.push_async_callback(self._stop_calls, server, delivery)
+        stack.push_async_callback(self._stop_calls, server, delivery, in_app)
         await server.start()
 
         token = embedded_token if tokens.required else ""
@@ -280,8 +286,9 @@ class Server:
             f"HTTP on {self.http_address}" if self.http_address else "no HTTP",
         )
 
-    async def _stop_calls(self, server: grpc.aio.Server, delivery: DeliveryService) -> None:
-        """Workers first, since their streams would never end by themselves; then whatever else runs."""
+    async def _stop_calls(self, server: grpc.aio.Server, delivery: DeliveryService, in_app: InAppService) -> None:
+        """Streams first, since they would never end by themselves; then whatever else runs."""
+        in_app.stop()
         clock = asyncio.get_running_loop().time
         deadline = clock() + self._config.stop_grace_seconds
         await delivery.drain(self._config.stop_grace_seconds)
@@ -356,13 +363,13 @@ def _write_whole(path: Path, text: str) -> None:
 # Embedded workers
 
 
-def _providers(config: Config) -> dict[ChannelName, Callable[[], Provider]]:
+def _providers(config: Config) -> dict[CarriedName, Callable[[], Provider]]:
     """What makes the provider of each channel that is to be worked for in this process.
 
     Raises:
         InvalidInput: OPTION_VALUE.
     """
-    found: dict[ChannelName, Callable[[], Provider]] = {}
+    found: dict[CarriedName, Callable[[], Provider]] = {}
     if providers.is_named(config, "email"):
         smtp = SmtpConfig(**providers.smtp(config), mail=_mail(config), retry=_patience(config, "smtp"))
         found["email"] = lambda: EmailProvider(smtp)
@@ -490,7 +497,7 @@ Watch = Callable[[Mapping[str, int | str], bool], None]
 
 
 def work(
-    channel: ChannelName,
+    channel: CarriedName,
     config: Config,
     *,
     token: str = "",

@@ -13,9 +13,11 @@ from core.errors import InvalidExpression, InvalidTemplate
 from core.evaluator.parse import Parsed, parse
 from core.evaluator.time_use import TimeUse, analyse, launch_problems
 from core.messaging.definitions import ChannelName, EmailSource, MessageDefinition, SmsSource, Source
+from core.messaging.in_app_source import InAppSource
 from core.messaging.push_source import PushSource
 from core.messaging.work import View
-from core.render import Content, compile_email, compile_push, compile_sms, compile_webhook
+from core.render import Content, compile_email, compile_in_app, compile_push, compile_sms, compile_webhook
+from core.render.results import InAppColors
 from core.values import MICROS_PER_SECOND
 
 _REACHABLE: Final = {
@@ -23,6 +25,7 @@ _REACHABLE: Final = {
     "webhook": "true",
     "sms": r'user["$phone"].matches("^\\s*\\+[0-9][0-9 ()./-]{5,30}$")',
     "push": 'user["$android_devices"].size() > 0 || user["$ios_devices"].size() > 0',
+    "in_app": "true",
 }
 """Who can be reached on a channel, in the targeting language itself; who errs cannot. What only looks like an address
 is found out by `core.messaging.addresses` when it is rendered, and skipped for the same reason."""
@@ -32,6 +35,7 @@ ADDRESS_PROPERTIES: Final[dict[ChannelName, tuple[str, ...]]] = {
     "webhook": (),
     "sms": ("$phone",),
     "push": ("$android_devices", "$ios_devices"),
+    "in_app": (),
 }
 """The profile properties that hold a user's addresses on a channel."""
 
@@ -90,12 +94,39 @@ def compile_content(source: Source) -> Content:
             sound=source.sound,
             field="message.push",
         )
+    if isinstance(source, InAppSource):
+        return _compile_in_app(source)
     return compile_webhook(
         url=source.url,
         headers=source.headers,
         body=source.body or None,
         properties=tuple(source.properties) if source.properties or not source.body else None,
         field="message.webhook",
+    )
+
+
+def _compile_in_app(source: InAppSource) -> Content:
+    return compile_in_app(
+        kind=source.kind,
+        title=source.title,
+        body=source.body,
+        image=source.image,
+        link=source.link,
+        buttons=[
+            (one.text, one.link, InAppColors(one.background_color, border=one.border_color, text=one.text_color))
+            for one in source.buttons
+        ],
+        data=source.data,
+        colors=InAppColors(
+            source.background_color,
+            source.title_color,
+            source.body_color,
+            source.close_color,
+            source.border_color,
+            source.image_tint_color,
+        ),
+        fade_image=source.fade_image,
+        field="message.in_app",
     )
 
 

@@ -11,6 +11,7 @@ from core.codec import encode, record
 from core.errors import InvalidInput
 from core.limits import check_percent
 from core.messaging.goal import Goal, check_goal
+from core.messaging.in_app_source import InAppSource, check_triggers
 from core.messaging.push_source import PushSource
 from core.messaging.schedules import BY_MATCH, OnSend, Schedule, check_schedule
 from core.messaging.schedules import Asap as Asap
@@ -19,12 +20,16 @@ from core.messaging.windows import QuietHours, SendWindow, check_windows
 from core.values import MICROS_PER_SECOND
 
 DEFAULT_EXPIRY: Final = 72 * 3600 * MICROS_PER_SECOND
+IN_APP_EXPIRY: Final = 30 * 86_400 * MICROS_PER_SECOND
 DEFAULT_WEBHOOK_BATCH: Final = 500
 MAX_WEBHOOK_BATCH: Final = 5_000
 _KEY: Final = re.compile(r"[a-z][a-z0-9_-]{0,62}\Z")
 
 State = Literal["draft", "live", "paused", "ended"]
-ChannelName = Literal["email", "webhook", "sms", "push"]
+CarriedName = Literal["email", "webhook", "sms", "push"]
+"""A channel that workers carry."""
+
+ChannelName = Literal[CarriedName, "in_app"]
 
 
 @record("email_source")
@@ -63,7 +68,7 @@ class SmsSource:
     max_segments: int = 0
 
 
-Source = EmailSource | WebhookSource | SmsSource | PushSource
+Source = EmailSource | WebhookSource | SmsSource | PushSource | InAppSource
 """A message's content, as written; each kind belongs to one channel."""
 
 CHANNEL_OF: Final[dict[type, ChannelName]] = {
@@ -71,6 +76,7 @@ CHANNEL_OF: Final[dict[type, ChannelName]] = {
     WebhookSource: "webhook",
     SmsSource: "sms",
     PushSource: "push",
+    InAppSource: "in_app",
 }
 """The channel that each kind of content is for."""
 
@@ -133,8 +139,8 @@ class MessageDefinition:
 
     @property
     def expiry(self) -> int:
-        """How long, in micros, what was queued may wait before a resume drops it."""
-        return self.expires_after or DEFAULT_EXPIRY
+        """How long, in micros, what was queued may wait before a resume drops it; of in-app messages, before time does."""
+        return self.expires_after or (IN_APP_EXPIRY if self.channel == "in_app" else DEFAULT_EXPIRY)
 
     @property
     def etag(self) -> str:
@@ -225,6 +231,8 @@ def check_definition(definition: MessageDefinition) -> None:
         )
     check_windows(definition.send_window, definition.quiet_hours)
     content = definition.content
+    if isinstance(content, InAppSource):
+        check_triggers(content)
     if isinstance(content, WebhookSource) and not 0 <= content.batch_size <= MAX_WEBHOOK_BATCH:
         raise InvalidInput(
             f"a batch of {content.batch_size}",

@@ -41,6 +41,7 @@ EVENTS: Final[dict[FeedbackKind, str]] = {
     "suppressed": "$message_suppressed",
     "token_removed": "$token_removed",
     "resubscribed": "$resubscribe",
+    "dismissed": "$campaign_dismissed",
 }
 """The event that each kind of feedback is, by kind."""
 

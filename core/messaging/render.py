@@ -24,6 +24,7 @@ from core.render import RenderBatch
 from core.render.results import (
     Missing,
     Rendered,
+    RenderedInApp,
     RenderedPush,
     RenderedSms,
     RenderedWebhook,
@@ -63,6 +64,7 @@ class HandOff:
     push: RenderedPush | None = None
     devices: tuple[Device, ...] = ()
     unsubscribe_url: str = ""
+    in_app: RenderedInApp | None = None
 
     @property
     def characters(self) -> int:
@@ -155,6 +157,8 @@ def _filled(bare: HandOff, channel: ChannelName, user: Mapping[str, Value], resu
     """A hand-off with what was rendered for it, to the user's addresses on the channel."""
     if isinstance(result, RenderedWebhook):
         return replace(bare, url=result.url, headers=dict(result.headers), body=result.body)
+    if isinstance(result, RenderedInApp):
+        return replace(bare, in_app=result)
     if isinstance(result, RenderedPush):
         devices = devices_of(user)
         if not devices:

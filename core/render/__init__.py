@@ -2,6 +2,7 @@
 
 from core.render.batch import RenderBatch
 from core.render.email_content import EmailContent, compile_email
+from core.render.in_app_content import InAppContent, compile_in_app
 from core.render.printing import Escape
 from core.render.push_content import PushContent, compile_push
 from core.render.results import (
@@ -9,6 +10,7 @@ from core.render.results import (
     MissingProperty,
     Rendered,
     RenderedEmail,
+    RenderedInApp,
     RenderedPush,
     RenderedSms,
     RenderedWebhook,
@@ -20,13 +22,14 @@ from core.render.sms_content import SmsContent, compile_sms
 from core.render.template import Template, compile_template
 from core.render.webhook_content import WebhookContent, compile_webhook
 
-Content = EmailContent | PushContent | SmsContent | WebhookContent
+Content = EmailContent | InAppContent | PushContent | SmsContent | WebhookContent
 """The compiled templates of one channel: `render_batch`, `render_many`, `properties`, `required`, `needs_event`, `requires_event`."""
 
 __all__ = [
     "Content",
     "EmailContent",
     "Escape",
+    "InAppContent",
     "Missing",
     "MissingProperty",
     "PushContent",
@@ -36,6 +39,7 @@ __all__ = [
     "RenderRow",
     "Rendered",
     "RenderedEmail",
+    "RenderedInApp",
     "RenderedPush",
     "RenderedSms",
     "RenderedWebhook",
@@ -43,6 +47,7 @@ __all__ = [
     "Template",
     "WebhookContent",
     "compile_email",
+    "compile_in_app",
     "compile_push",
     "compile_sms",
     "compile_template",

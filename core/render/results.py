@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Literal
 
 from core.errors import FailedPrecondition
@@ -12,6 +12,9 @@ from core.values import Value
 
 Source = Literal["user", "event", "message", "project", "data"]
 """Whose property a template read."""
+
+InAppKind = Literal["takeover", "mini"]
+"""A takeover fills the screen; a mini lies at its edge."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,11 +105,29 @@ class RenderedSms:
 
 
 @dataclass(frozen=True, slots=True)
+class InAppColors:
+    """Colours of an in-app message or of one of its buttons, `#RRGGBB` or `#AARRGGBB`; "" for the app's own."""
+
+    background: str = ""
+    title: str = ""
+    body: str = ""
+    close: str = ""
+    border: str = ""
+    image_tint: str = ""
+    text: str = ""
+
+    def named(self) -> dict[str, str]:
+        """Each by the name of its field in a message, such as `background_color`."""
+        return {f"{item.name}_color": getattr(self, item.name) for item in fields(self)}
+
+
+@dataclass(frozen=True, slots=True)
 class RenderedButton:
-    """A button; without a link it opens what a tap on the message opens."""
+    """A button; without a link it opens what a tap on the message opens. Colours are for in-app messages."""
 
     text: str
     link: str = ""
+    colors: InAppColors = InAppColors()
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +157,22 @@ class RenderedPush:
         return [self.title, self.body, self.image, self.deep_link, self.collapse_key, *in_buttons, *in_data]
 
 
-Rendered = RenderedEmail | RenderedWebhook | RenderedSms | RenderedPush
+@dataclass(frozen=True, slots=True)
+class RenderedInApp:
+    """One in-app message; what is empty was not written."""
+
+    kind: InAppKind
+    title: str = ""
+    body: str = ""
+    image: str = ""
+    link: str = ""
+    buttons: tuple[RenderedButton, ...] = ()
+    data: Mapping[str, str] = field(default_factory=dict)
+    colors: InAppColors = InAppColors()
+    fade_image: bool = False
+
+
+Rendered = RenderedEmail | RenderedWebhook | RenderedSms | RenderedPush | RenderedInApp
 
 
 class MissingProperty(FailedPrecondition):

@@ -14,6 +14,7 @@ from server.cli.commands.consent import consent
 from server.cli.commands.exporting import export
 from server.cli.commands.history import store
 from server.cli.commands.importing import import_
+from server.cli.commands.in_app import in_app
 from server.cli.commands.message import message
 from server.cli.commands.message_reading import inbox
 from server.cli.commands.profile import profile, schema
@@ -26,7 +27,7 @@ from server.cli.frame import Root
 _SECTIONS: Final = {
     "Begin": (demo, serve, project),
     "Data": (import_, export, profile, schema),
-    "Targeting and messages": (audience, message, campaign, simulate, inbox, consent, channel),
+    "Targeting and messages": (audience, message, campaign, simulate, inbox, in_app, consent, channel),
     "Care": (backup, verify, store, bench, completion),
 }
 

@@ -38,6 +38,7 @@ _TOP: Final[dict[str, type]] = {
     "webhook": dict,
     "sms": dict,
     "push": dict,
+    "in_app": dict,
 }
 _PLAIN: Final = (
     "title",
@@ -88,14 +89,43 @@ _PUSH: Final[dict[str, type]] = {
     "badge": int,
     "sound": str,
 }
-_BUTTON: Final[dict[str, type]] = {"text": str, "link": str}
+_IN_APP: Final[dict[str, type]] = {
+    "kind": str,
+    "title": str,
+    "body": str,
+    "body_file": str,
+    "image": str,
+    "buttons": list,
+    "link": str,
+    "background_color": str,
+    "title_color": str,
+    "body_color": str,
+    "close_color": str,
+    "border_color": str,
+    "image_tint_color": str,
+    "fade_image": bool,
+    "data": dict,
+    "triggers": list,
+}
+_TABLES: Final[dict[tuple[str, str], tuple[dict[str, type], str]]] = {
+    ("push.", "buttons"): ({"text": str, "link": str}, '{ text = "Open", link = "https://…" }'),
+    ("in_app.", "buttons"): (
+        dict.fromkeys(("text", "link", "text_color", "background_color", "border_color"), str),
+        '{ text = "Open", link = "https://…" }',
+    ),
+    ("in_app.", "triggers"): (
+        {"event": str, "condition": str},
+        '{ event = "Purchase", condition = "e.amount > 50.0" }',
+    ),
+}
+"""Lists of tables, by where they stand: the fields of each table, and one for show."""
 _GOAL: Final[dict[str, type]] = {
     "event": str,
     "condition": str,
     "window": str,
     "value": str,
 }
-_CONTENTS: Final = {"email": _EMAIL, "webhook": _WEBHOOK, "sms": _SMS, "push": _PUSH}
+_CONTENTS: Final = {"email": _EMAIL, "webhook": _WEBHOOK, "sms": _SMS, "push": _PUSH, "in_app": _IN_APP}
 """By channel, the fields of its table."""
 _WORDS: Final = {
     str: "a text",
@@ -177,19 +207,20 @@ def _check(path: str, place: str, table: Mapping[str, Any], known: Mapping[str, 
         fits = fits and (kind is bool or not isinstance(value, bool))
         if not fits:
             raise _refusal(path, place + name, "a value of the wrong kind", _WORDS[kind])
-        if name == "buttons":
-            _check_buttons(path, place + name, value)
+        if (place, name) in _TABLES:
+            _check_tables(path, place, name, value)
         elif kind is list and not all(isinstance(item, str) for item in value):
             raise _refusal(path, place + name, "not all are texts", _WORDS[kind])
         if name in ("headers", "data") and not all(isinstance(item, str) for item in value.values()):
             raise _refusal(path, place + name, "not all are texts", 'Authorization = "…"')
 
 
-def _check_buttons(path: str, place: str, buttons: list[Any]) -> None:
-    for number, button in enumerate(buttons):
-        if not isinstance(button, dict):
-            raise _refusal(path, f"{place}[{number}]", "no table", '{ text = "Open", link = "https://…" }')
-        _check(path, f"{place}[{number}].", button, _BUTTON)
+def _check_tables(path: str, place: str, name: str, tables: list[Any]) -> None:
+    known, shown = _TABLES[place, name]
+    for number, table in enumerate(tables):
+        if not isinstance(table, dict):
+            raise _refusal(path, f"{place}{name}[{number}]", "no table", shown)
+        _check(path, f"{place}{name}[{number}].", table, known)
 
 
 def _schedule(path: str, value: Any) -> Any:
@@ -446,10 +477,75 @@ collapse_key = "basket"
 # window = "7d"
 # value = "amount"
 """,
+    "in_app": """\
+# A message inside the app. `muster message create FILE` makes a draft of it; `muster message launch KEY` makes that live.
+
+# Names the message: small letters, digits, - and _. It cannot be changed later.
+key = "@KEY@"
+# For people.
+title = "The new season is here"
+
+# Whom it is for, in CEL. `user` is the profile, `events` has lists of the user's events by name, `now` is the present.
+# Everybody can be reached: it waits until the user opens the app.
+targeting = '''
+user.plan == "free"
+'''
+
+# "asap": as soon as someone comes to match, by what they do or by time alone; once ever.
+# Or an instant, at which it begins to wait for everybody who matches: schedule = 2026-01-31T09:00:00Z
+schedule = "asap"
+
+# A message about to select more users than this pauses instead. 0: no limit.
+max_recipients = 10000
+# It waits for a user no longer than this; without it 30 days.
+expires_after = "14d"
+
+[in_app]
+# "takeover" fills the screen; "mini" lies at its edge, with neither title nor buttons.
+kind = "takeover"
+
+# Title, body, links and data are templates. One of title, body and image is needed.
+title = 'New for you, {{ ${First name} | default("friend") }}'
+body = "The new season is here."
+# image = "https://example.com/season.png"
+
+# What a tap opens: a URL of any scheme that the app knows.
+link = "shop://season"
+# At most three. One without a link opens what a tap opens.
+buttons = [
+  { text = "Have a look", link = "shop://season/new", text_color = "#FFFFFF", background_color = "#115577" },
+]
+
+# Colours are #RRGGBB or #AARRGGBB; without them the app's own.
+background_color = "#FFFFFF"
+# title_color = "#222222"
+# body_color = "#222222"
+# close_color = "#888888"
+
+# Without triggers it is shown when the app starts; with some, when the user has such an event. In a condition `e` is it.
+# triggers = [
+#   { event = "View item", condition = 'e.category == "shoes"' },
+# ]
+
+# Further values for the app, each a text.
+# [in_app.data]
+# screen = "season"
+
+# What reports count as a conversion: an event within `window` of the message being shown; as revenue they add `value` up.
+# [goal]
+# event = "Purchase"
+# window = "7d"
+""",
 }
 """By channel, a commented file to begin with; `@KEY@` stands where the key goes."""
 
-_KEYS: Final = {"email": "we-miss-you", "webhook": "best-customers", "sms": "order-shipped", "push": "left-in-basket"}
+_KEYS: Final = {
+    "email": "we-miss-you",
+    "webhook": "best-customers",
+    "sms": "order-shipped",
+    "push": "left-in-basket",
+    "in_app": "new-season",
+}
 
 
 def example(channel: str, path: str) -> str:

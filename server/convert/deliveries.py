@@ -10,6 +10,7 @@ from core.messaging.definitions import ChannelName
 from core.messaging.desk import Offer
 from core.messaging.render import HandOff
 from core.render.sms_length import SmsLength
+from server.convert import in_app
 from server.convert.pushes import notification
 from server.convert.times import timestamp
 
@@ -18,6 +19,7 @@ CHANNELS: Final[dict[ChannelName, Any]] = {
     "webhook": delivery_pb2.CHANNEL_WEBHOOK,
     "sms": delivery_pb2.CHANNEL_SMS,
     "push": delivery_pb2.CHANNEL_PUSH,
+    "in_app": delivery_pb2.CHANNEL_IN_APP,
 }
 """A channel in core's words."""
 
@@ -43,6 +45,8 @@ def rendered(found: HandOff) -> message_pb2.Rendered:
         made.sms.CopyFrom(_sms(found.sms))
     if found.push is not None:
         made.push.CopyFrom(notification(found.push, found.devices))
+    if found.in_app is not None:
+        made.in_app.CopyFrom(in_app.rendered(found.in_app))
     return made
 
 

@@ -16,8 +16,9 @@ from core.messaging.definitions import (
     Source,
     WebhookSource,
 )
+from core.messaging.in_app_source import InAppSource
 from core.messaging.push_source import PushSource
-from server.convert import pushes, schedules, windows
+from server.convert import in_app, pushes, schedules, windows
 from server.convert.goals import goal, goal_message
 from server.convert.times import duration, duration_micros, timestamp
 
@@ -102,6 +103,8 @@ def _content(message: message_pb2.Message) -> Source:
     if kind == "sms":
         sms = message.sms
         return SmsSource(text=sms.text, from_=getattr(sms, "from"), max_segments=sms.max_segments)
+    if kind == "in_app":
+        return in_app.source(message.in_app)
     if kind == "push":
         return pushes.source(message.push)
     raise InvalidInput(
@@ -145,6 +148,8 @@ def message(found: MessageDefinition) -> message_pb2.Message:
         made.sms.CopyFrom(
             message_pb2.SmsContent(text=source.text, max_segments=source.max_segments, **{"from": source.from_})
         )
+    elif isinstance(source, InAppSource):
+        made.in_app.CopyFrom(in_app.content(source))
     elif isinstance(source, PushSource):
         made.push.CopyFrom(pushes.content(source))
     else:

@@ -21,7 +21,8 @@ from server.session import Session
 
 log = logging.getLogger("muster.delivery")
 
-_CHANNELS: Final[dict[int, ChannelName]] = {number: name for name, number in CHANNELS.items()}
+_CHANNELS: Final[dict[int, ChannelName]] = {number: name for name, number in CHANNELS.items() if name != "in_app"}
+"""By number, the channels that workers carry; apps ask for in-app messages themselves."""
 
 
 class DeliveryService(delivery_pb2_grpc.DeliveryServiceServicer):  # type: ignore[misc]

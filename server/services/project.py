@@ -121,6 +121,7 @@ class ProjectService(project_pb2_grpc.ProjectServiceServicer):  # type: ignore[m
                 link_clicks=request.links.clicks if request.links.HasField("clicks") else None,
                 new_link_key=new_key() if request.rotate_link_key or request.HasField("links") else "",
                 rotate_link_key=request.rotate_link_key,
+                in_app_per_session=request.in_app_per_session if request.HasField("in_app_per_session") else None,
                 etag=request.etag,
             ),
             request.request_id,
@@ -222,6 +223,7 @@ def _project(version: Version) -> project_pb2.Project:
         links=project_pb2.Links(
             base_url=settings.links.base_url, opens=settings.links.opens, clicks=settings.links.clicks
         ),
+        in_app_per_session=settings.in_app_per_session,
         profiles=len(version.population.live),
         events=sum(table.count for table in version.population.event_tables.values()),
         etag=settings.etag,

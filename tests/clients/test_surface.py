@@ -25,6 +25,7 @@ from muster.v1 import (
     delivery_pb2,
     feedback_pb2,
     history_pb2,
+    in_app_pb2,
     ingest_pb2,
     message_pb2,
     profile_pb2,
@@ -44,6 +45,7 @@ FILES = (
     delivery_pb2,
     feedback_pb2,
     history_pb2,
+    in_app_pb2,
     ingest_pb2,
     message_pb2,
     profile_pb2,
@@ -62,6 +64,7 @@ PARTS = (
     "simulation",
     "feedback",
     "consent",
+    "in_app",
 )
 
 

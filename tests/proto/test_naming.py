@@ -150,7 +150,8 @@ def test_services_and_methods() -> None:
 def test_every_service_has_a_file_of_its_own_named_after_it() -> None:
     for file in FILES:
         for name in file.services_by_name:
-            assert Path(file.name).stem == name.removesuffix("Service").lower()
+            words = re.findall("[A-Z][a-z]*", name.removesuffix("Service"))
+            assert Path(file.name).stem == "_".join(words).lower()
         assert len(file.services_by_name) <= 1
 
 

@@ -17,6 +17,7 @@ from muster.v1 import (
     delivery_pb2_grpc,
     feedback_pb2_grpc,
     history_pb2_grpc,
+    in_app_pb2_grpc,
     ingest_pb2,
     ingest_pb2_grpc,
     message_pb2,
@@ -46,6 +47,7 @@ class Stubs:
         self.consent: Any = consent_pb2_grpc.ConsentServiceStub(channel)
         self.feedback: Any = feedback_pb2_grpc.FeedbackServiceStub(channel)
         self.history: Any = history_pb2_grpc.HistoryServiceStub(channel)
+        self.in_app: Any = in_app_pb2_grpc.InAppServiceStub(channel)
         self.ingest: Any = ingest_pb2_grpc.IngestServiceStub(channel)
         self.messages: Any = message_pb2_grpc.MessageServiceStub(channel)
         self.profiles: Any = profile_pb2_grpc.ProfileServiceStub(channel)

@@ -31,10 +31,12 @@ from tests.server.conftest import PROJECT, Stubs, refusal_of, refused
 
 NAMES = (
     "Audience",
+    "Campaign",
     "Consent",
     "Delivery",
     "Feedback",
     "History",
+    "InApp",
     "Ingest",
     "Message",
     "Profile",

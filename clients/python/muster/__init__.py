@@ -31,6 +31,7 @@ from muster.errors import (
     Unavailable,
     Unimplemented,
 )
+from muster.in_app import in_app_report
 from muster.messages import UNCHANGED
 from muster.queue import Lost
 from muster.records import Record, event, update
@@ -70,6 +71,7 @@ __all__ = [
     "Written",
     "event",
     "feedback",
+    "in_app_report",
     "update",
     "values",
 ]

@@ -16,6 +16,7 @@ from muster.campaigns import Campaigns
 from muster.connection import Retry, Tls
 from muster.consent import Consent
 from muster.history import History
+from muster.in_app import InApp
 from muster.ingest import Ingest
 from muster.message_results import MessageResults
 from muster.messages import Messages
@@ -42,6 +43,7 @@ class BaseClient(Ingest[Way]):
         self.messages: Messages[Way] = Messages(transport, project)
         self.campaigns: Campaigns[Way] = Campaigns(transport, project)
         self.projects: Projects[Way] = Projects(transport, project)
+        self.in_app: InApp[Way] = InApp(transport, project)
         self.history: History[Way] = History(transport, project)
         self.results: MessageResults[Way] = MessageResults(transport, project)
         self.simulation: Simulation[Way] = Simulation(transport, project)

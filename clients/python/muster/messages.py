@@ -104,6 +104,44 @@ Where `to` is not later than `from`, it closes on the day after. Without `days`,
 QuietHours = TypedDict("QuietHours", {"from": str, "to": str})
 """When no message may go out, by the same clock."""
 
+
+class InAppButton(TypedDict, total=False):
+    """A button of an in-app message: `text` and `link` are templates, colours `#RRGGBB` or `#AARRGGBB`."""
+
+    text: str
+    link: str
+    text_color: str
+    background_color: str
+    border_color: str
+
+
+class DisplayTrigger(TypedDict, total=False):
+    """Lets an in-app message be shown when the user has such an event; `condition` is CEL with the event as `e`."""
+
+    event: str
+    condition: str
+
+
+class InAppContent(TypedDict, total=False):
+    """An in-app message's content: `kind` is needed, and one of title, body and image. Texts and links are templates."""
+
+    kind: Literal["takeover", "mini"]
+    title: str
+    body: str
+    image: str
+    buttons: Sequence[InAppButton]
+    link: str
+    background_color: str
+    title_color: str
+    body_color: str
+    close_color: str
+    border_color: str
+    image_tint_color: str
+    fade_image: bool
+    data: Mapping[str, str]
+    triggers: Sequence[DisplayTrigger]
+
+
 State: TypeAlias = Literal["draft", "live", "paused", "ended"]
 Existing: TypeAlias = Literal["send", "skip"]
 Resolution: TypeAlias = Literal["offer_again", "mark_sent", "mark_failed"]
@@ -149,6 +187,7 @@ class Messages(Service[Way]):
         webhook: Webhook | None = None,
         sms: Sms | None = None,
         push: Push | None = None,
+        in_app: InAppContent | None = None,
         title: str = "",
         max_recipients: int = 0,
         expires_after: timedelta | None = None,
@@ -168,7 +207,7 @@ class Messages(Service[Way]):
             key: lower-case letters, digits, `-` and `_`, at most 63, starting with a letter.
             targeting: whom it is for, in CEL; may be left empty where the schedule is "on_send".
             schedule: "asap"; the instant, aware, at which it is sent; `muster.Once`, `muster.Recurring` or `muster.WhenMet`; or "on_send".
-            email, webhook, sms, push: its content; one of them.
+            email, webhook, sms, push, in_app: its content; one of them.
             title: for people.
             max_recipients: pause instead of selecting more; 0: no limit.
             expires_after: who waits longer, for its time or in the queue, is skipped; None: 72 h, after a resume only.
@@ -200,6 +239,7 @@ class Messages(Service[Way]):
             webhook=webhook,
             sms=sms,
             push=push,
+            in_app=in_app,
             title=title,
             max_recipients=max_recipients,
             expires_after=expires_after,
@@ -263,6 +303,7 @@ class Messages(Service[Way]):
         webhook: Webhook | Unchanged = UNCHANGED,
         sms: Sms | Unchanged = UNCHANGED,
         push: Push | Unchanged = UNCHANGED,
+        in_app: InAppContent | Unchanged = UNCHANGED,
         title: str | Unchanged = UNCHANGED,
         max_recipients: int | Unchanged = UNCHANGED,
         expires_after: timedelta | Unchanged | None = UNCHANGED,
@@ -280,7 +321,7 @@ class Messages(Service[Way]):
         """Change a draft, or a paused message's content and limits; what is not given stays as it is.
 
         Arguments:
-            email, webhook, sms, push: replace the whole content.
+            email, webhook, sms, push, in_app: replace the whole content.
             expires_after: None: back to 72 h.
             goal: None: none. It may change at any time, as it decides nothing.
             grace: None: back to what it is where nothing is said.
@@ -305,6 +346,7 @@ class Messages(Service[Way]):
             "webhook": webhook,
             "sms": sms,
             "push": push,
+            "in_app": in_app,
             "title": title,
             "max_recipients": max_recipients,
             "expires_after": expires_after,
@@ -597,6 +639,9 @@ def message_of(key: str, **fields: Any) -> message_pb2.Message:
     if window is not None:
         days = [choice(one, _DAYS, "send_window.days") for one in window.get("days", ())]
         fields["send_window"] = {**window, "days": days}
+    if isinstance(fields.get("in_app"), Mapping) and "kind" in fields["in_app"]:
+        kind = f"IN_APP_KIND_{str(fields['in_app']['kind']).upper()}"
+        fields["in_app"] = {**fields["in_app"], "kind": kind}
     try:
         message = message_pb2.Message(key=key, **fields)
     except (TypeError, ValueError) as error:

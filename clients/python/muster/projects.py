@@ -124,6 +124,7 @@ class Projects(Service[Way]):
         track_opens: bool | None = None,
         track_clicks: bool | None = None,
         rotate_link_key: bool = False,
+        in_app_per_session: int | None = None,
         etag: str = "",
         request_id: str = "",
     ) -> Flow[project_pb2.Project]:
@@ -139,6 +140,7 @@ class Projects(Service[Way]):
             links_url: where people reach the server's gateway, such as https://mail.example.com; "": no links.
             track_opens, track_clicks: whether emails tell when they are opened, and when an address in them is followed.
             rotate_link_key: sign links with a new key; those of the key before stay good until the next time.
+            in_app_per_session: the most in-app messages that a user is shown in one session; 0: no limit.
             etag: of the project as it was read. "": no check.
 
         Raises:
@@ -155,6 +157,7 @@ class Projects(Service[Way]):
             inbox_limit=inbox_limit,
             holdout_percent=holdout_percent,
             rotate_link_key=rotate_link_key,
+            in_app_per_session=in_app_per_session,
         )
         if (links_url, track_opens, track_clicks) != (None, None, None):
             request.links.CopyFrom(project_pb2.Links(base_url=links_url, opens=track_opens, clicks=track_clicks))

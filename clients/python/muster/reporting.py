@@ -26,6 +26,7 @@ FeedbackKind: TypeAlias = Literal[
     "suppressed",
     "token_removed",
     "resubscribed",
+    "dismissed",
 ]
 
 _REPORT: Final = Rpc("/muster.v1.FeedbackService/ReportFeedback", feedback_pb2.ReportFeedbackResponse)

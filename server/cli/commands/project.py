@@ -141,6 +141,7 @@ def _show(call: Call, found: Any) -> None:
             + (f", let go of {found.inbox_let_go:,}" if found.inbox_let_go else ""),
             "holdout": f"{found.holdout_percent:g}%",
             "links": _links(found.links),
+            **({"in-app a session": found.in_app_per_session} if found.in_app_per_session else {}),
             "etag": found.etag,
         }
     )
@@ -170,6 +171,9 @@ def get(call: Call, name: str) -> None:
 @click.option("--track-opens/--no-track-opens", default=None, help="whether emails tell when they are opened")
 @click.option("--track-clicks/--no-track-clicks", default=None, help="whether they tell when an address is followed")
 @click.option("--rotate-link-key", is_flag=True, help="sign links anew; those of the key before stay good")
+@click.option(
+    "--in-app-per-session", type=int, help="most in-app messages that a user is shown in one session; 0: no limit"
+)
 @click.option("--etag", default="", help="refuse if the project has changed since it was read with this etag")
 @pass_call
 def update(
@@ -184,15 +188,17 @@ def update(
     track_opens: bool | None,
     track_clicks: bool | None,
     rotate_link_key: bool,
+    in_app_per_session: int | None,
     etag: str,
 ) -> None:
     """Change a project's settings."""
-    settings = (time_zone, sandbox, late_after, inbox_limit, holdout, links_url, track_opens, track_clicks)
+    numbers = (inbox_limit, holdout, in_app_per_session)
+    settings = (time_zone, sandbox, late_after, *numbers, links_url, track_opens, track_clicks)
     if all(one is None for one in settings) and not rotate_link_key:
         raise InvalidInput(
             "nothing is to be changed",
             field="OPTIONS",
-            mend="give --time-zone, --late-after, --inbox-limit, --holdout, --links-url, --sandbox or --live",
+            mend="give one, such as --time-zone, --inbox-limit, --holdout, --links-url, --sandbox or --live",
             code="NOTHING_TO_DO",
         )
     changed = call.server().projects.update(
@@ -206,6 +212,7 @@ def update(
         track_opens=track_opens,
         track_clicks=track_clicks,
         rotate_link_key=rotate_link_key,
+        in_app_per_session=in_app_per_session,
         etag=etag,
     )
     _show(call, changed)

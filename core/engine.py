@@ -29,7 +29,7 @@ from core.messaging.judge import Defective
 from core.profiles.identity import Users
 from core.requests import Requests
 from core.settings import Settings, check_settings
-from core.simulation import Progress, Question, Result, simulate
+from core.simulation import Progress, Question, Simulated, simulate
 from core.storage.checkpoints import Spacing
 from core.storage.faults import NO_FAULTS, Faults
 from core.storage.store import KEPT_SPACING, Store
@@ -307,7 +307,7 @@ class Engine:
         self._check_past(instant, present, "at")
         self._history.restore(instant, destination)
 
-    def simulate(self, question: Question, progress: Progress) -> list[Result]:
+    def simulate(self, question: Question, progress: Progress) -> Simulated:
         """Decide messages over a span of time in a copy of the project; takes a while, and holds nobody up.
 
         Raises:

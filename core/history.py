@@ -19,6 +19,7 @@ from typing import Final
 
 from core.errors import FailedPrecondition, InvalidInput
 from core.group import replay, steps_of, to_log
+from core.messaging.campaign_pause import pause_campaign
 from core.messaging.effects import Defined
 from core.requests import Requests
 from core.storage.checkpoints import Checkpoint
@@ -123,7 +124,7 @@ class History:
             yield position, steps_of(record.payload)
 
     def restore(self, instant: int, destination: Path) -> None:
-        """Write the store as it was at an instant, with its live messages paused (`restored`).
+        """Write the store as it was at an instant, with its live messages and campaigns paused (`restored`).
 
         Arguments:
             instant: micros UTC of the project's clock.
@@ -134,6 +135,8 @@ class History:
         """
         base, position = self._place(instant)
         draft = self._replayed(self._loaded(base), position).fork()
+        for campaign in draft.campaigns.live():
+            pause_campaign(draft, campaign, RESTORED)
         for definition in draft.messages.live():
             paused = replace(
                 definition,

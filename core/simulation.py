@@ -1,4 +1,4 @@
-"""What a message would do, or would have done: the real decisions over a copy of the project, and nothing written.
+"""What messages and campaigns would do, or would have done: the real decisions over a copy of the project, and nothing written.
 
 Over a span of the past, everything happens as the log has it (users, events, audiences, what other messages did), and the
 messages simulated are decided anew as if they had been live. Over a span to come nothing happens but time, and every live
@@ -18,6 +18,9 @@ from core import commands
 from core.errors import FailedPrecondition, InvalidInput
 from core.group import Asked, Broken, decide, follow
 from core.history import History
+from core.messaging.campaign_definitions import EDITABLE as CAMPAIGN_EDITABLE
+from core.messaging.campaign_definitions import CampaignDefinition
+from core.messaging.campaign_reading import entries
 from core.messaging.compiled import compile_message
 from core.messaging.definitions import EDITABLE, MessageDefinition
 from core.messaging.effects import STATES, is_open
@@ -25,6 +28,7 @@ from core.messaging.judge import Defective
 from core.messaging.keys import idempotency_key
 from core.messaging.ledger import Ledger
 from core.messaging.render import HandOff, render_users
+from core.messaging.rows import inside
 from core.requests import Requests
 from core.values import MAX_MICROS, MICROS_PER_DAY, MICROS_PER_SECOND
 from core.version import Draft, Version
@@ -46,6 +50,8 @@ class Question:
     Arguments:
         keys: messages of the project.
         message: one that is not created yet, or changes a draft; None for none.
+        campaigns: campaigns of the project, each with its messages.
+        campaign: one of messages of the project that is not created yet, or changes a draft; None for none.
         start: micros UTC of the project's clock, up to the present; launches are at this instant.
         end: micros UTC, after the start.
         existing: as for a launch.
@@ -60,6 +66,8 @@ class Question:
     existing: Existing | None = None
     examples: int = 5
     step: int = 0
+    campaigns: tuple[str, ...] = ()
+    campaign: CampaignDefinition | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,28 +109,61 @@ class Result:
         return sum(self.states.values())
 
 
+@dataclass(slots=True)
+class CampaignResult:
+    """Who entered a campaign.
+
+    Arguments:
+        definition: as it was at the end.
+        entered: users who did, in the simulation.
+        control: of them, who are held out.
+        left_out: users who never will enter, by reason.
+        histogram: start of an interval in micros → users who entered in it.
+        interval: of the histogram, in micros.
+    """
+
+    definition: CampaignDefinition
+    entered: int
+    control: int
+    left_out: dict[str, int]
+    histogram: dict[int, int]
+    interval: int
+
+
+@dataclass(slots=True)
+class Simulated:
+    """What became of messages and campaigns, in the order asked; a campaign's messages are among the messages."""
+
+    messages: list[Result] = field(default_factory=list)
+    campaigns: list[CampaignResult] = field(default_factory=list)
+
+
 class Stopped(Exception):
     """Nobody waits for the result any more."""
 
 
-def simulate(history: History, present: Version, question: Question, progress: Progress) -> list[Result]:
-    """Decide messages over a span of time.
+def simulate(history: History, present: Version, question: Question, progress: Progress) -> Simulated:
+    """Decide messages and campaigns over a span of time.
 
     Arguments:
         history: of the project.
         present: its newest version.
         progress: told the instant that is reached, every now and then; False ends it.
 
-    Returns:
-        A result for each message, in the order asked.
-
     Raises:
         MusterError: what a creation and a launch raise; InvalidInput: NOTHING_TO_SIMULATE, SPAN_EMPTY,
-            TOO_MANY_EXAMPLES; FailedPrecondition: HISTORY_GONE, MESSAGE_ENDED, JUDGEMENT_FAILED.
+            TOO_MANY_EXAMPLES; FailedPrecondition: HISTORY_GONE, MESSAGE_ENDED, CAMPAIGN_ENDED, JUDGEMENT_FAILED.
         Stopped: where `progress` said so.
     """
-    wanted = _wanted(present, question)
-    run = _Run(history.apart(question.start, "start_time"), question, list(wanted), progress)
+    wanted, campaigns = _wanted(present, question)
+    world = history.apart(question.start, "start_time")
+    of_campaigns = [present.messages.get(key) for one in campaigns.values() for key in one.messages]
+    keys = list(dict.fromkeys([*wanted, *(message.key for message in of_campaigns)]))
+    run = _Run(world, question, keys, list(campaigns), progress)
+    for message in of_campaigns:
+        run.draft(message)
+    for campaign in campaigns.values():
+        run.launch_campaign(campaign)
     for definition in wanted.values():
         run.launch(definition)
     run.relive(history, min(question.end, present.now))
@@ -130,13 +171,16 @@ def simulate(history: History, present: Version, question: Question, progress: P
     return run.results()
 
 
-def _wanted(present: Version, question: Question) -> dict[str, MessageDefinition]:
+def _wanted(present: Version, question: Question) -> tuple[dict[str, MessageDefinition], dict[str, CampaignDefinition]]:
     wanted = {key: present.messages.get(key) for key in question.keys}
     if question.message is not None:
         wanted[question.message.key] = question.message
-    if not wanted:
+    campaigns = {key: present.campaigns.get(key) for key in question.campaigns}
+    if question.campaign is not None:
+        campaigns[question.campaign.key] = question.campaign
+    if not wanted and not campaigns:
         raise InvalidInput(
-            "no message is named", field="keys", mend="name one, or give one", code="NOTHING_TO_SIMULATE"
+            "no message or campaign is named", field="keys", mend="name one, or give one", code="NOTHING_TO_SIMULATE"
         )
     if not question.start < question.end <= MAX_MICROS:
         raise InvalidInput(
@@ -146,20 +190,25 @@ def _wanted(present: Version, question: Question) -> dict[str, MessageDefinition
         raise InvalidInput(
             f"{question.examples} examples", field="examples", mend=f"up to {MOST_EXAMPLES}", code="TOO_MANY_EXAMPLES"
         )
-    return wanted
+    return wanted, campaigns
 
 
 class _Run:
     """A world of its own, and what is simulated in it."""
 
-    def __init__(self, world: Version, question: Question, keys: list[str], progress: Progress) -> None:
+    def __init__(
+        self, world: Version, question: Question, keys: list[str], campaigns: list[str], progress: Progress
+    ) -> None:
         self._question = question
         self._keys = keys
+        self._campaigns = campaigns
         self._progress = progress
         self._requests = Requests()
         self._examples: dict[str, list[Example]] = {key: [] for key in keys}
         world.messages.show(keys)
+        world.campaigns.show(campaigns)
         self._world = world
+        self._entered_before = {key: world.campaigns.membership(key) for key in campaigns}
         self._before = {
             key: {number: ledger.selected for number, ledger in world.messages.occurrences(key).all()}
             for key in keys
@@ -167,6 +216,43 @@ class _Run:
         }
 
     # Deciding
+
+    def draft(self, wanted: MessageDefinition) -> None:
+        """Have a message of a campaign there at the start: as a draft, unless it was launched by then."""
+        if wanted.key not in self._world.messages:
+            self._ask(commands.CreateMessage(_as_draft(wanted)))
+        elif self._world.messages.get(wanted.key).state == "draft":
+            changes = {name: getattr(wanted, name) for name in EDITABLE["draft"]}
+            self._ask(commands.UpdateMessage(wanted.key, changes))
+
+    def launch_campaign(self, wanted: CampaignDefinition) -> None:
+        """Make a campaign live at the start with its messages, unless it was."""
+        there = self._world.campaigns.get(wanted.key) if wanted.key in self._world.campaigns else None
+        if there is None:
+            self._ask(commands.CreateCampaign(wanted))
+        elif there.state == "draft":
+            changes = {name: getattr(wanted, name) for name in CAMPAIGN_EDITABLE["draft"]}
+            self._ask(commands.UpdateCampaign(wanted.key, changes))
+        elif wanted is self._question.campaign:
+            raise FailedPrecondition(
+                f"there is a campaign {wanted.key!r}, and it is {there.state}",
+                field="campaign.key",
+                mend="give this one another key",
+                code="CAMPAIGN_EXISTS",
+            )
+        elif there.state == "paused":
+            self._ask(commands.ResumeCampaign(wanted.key))
+            return
+        elif there.state == "ended":
+            raise FailedPrecondition(
+                f"the campaign {wanted.key!r} has ended by then",
+                field="campaigns",
+                mend="start before its end, or give a copy of it under another key",
+                code="CAMPAIGN_ENDED",
+            )
+        else:
+            return
+        self._ask(commands.LaunchCampaign(wanted.key, self._question.existing))
 
     def launch(self, wanted: MessageDefinition) -> None:
         """Make a message live at the start, unless it was."""
@@ -203,7 +289,7 @@ class _Run:
         """Let everything happen that the log has after the world's position, up to an instant."""
         for _, steps in history.steps(self._world.position, end):
             self._hand_off()
-            self._settle(self._tried(lambda steps=steps: follow(self._world, steps, self._keys)))  # type: ignore[misc]
+            self._settle(self._tried(lambda steps=steps: follow(self._world, steps, self._keys, self._campaigns)))  # type: ignore[misc]
             self._tell()
         self._move(end)
 
@@ -212,6 +298,7 @@ class _Run:
         if end <= self._world.now:
             return
         self._world.messages.show(None)
+        self._world.campaigns.show(None)
         span = end - self._question.start
         step = self._question.step or max(HOUR, span // _MOST_STEPS)
         while self._world.now < end:
@@ -292,13 +379,36 @@ class _Run:
 
     # Telling
 
-    def results(self) -> list[Result]:
-        """What became of each message."""
-        return [self._result(key) for key in self._keys]
+    def results(self) -> Simulated:
+        """What became of each message and campaign."""
+        return Simulated(
+            [self._result(key) for key in self._keys], [self._campaign_result(key) for key in self._campaigns]
+        )
+
+    @property
+    def _interval(self) -> int:
+        return HOUR if self._question.end - self._question.start <= _HOURS_UPTO else MICROS_PER_DAY
+
+    def _campaign_result(self, key: str) -> CampaignResult:
+        before, now, interval = self._entered_before[key], self._world.campaigns.membership(key), self._interval
+        fresh = now.members - before.members
+        ordinals, instants = entries(self._world, key)
+        started = instants[inside(ordinals, fresh)] // interval * interval
+        return CampaignResult(
+            self._world.campaigns.get(key),
+            len(fresh),
+            len(now.control & fresh),
+            {
+                reason: len(new)
+                for reason, users in sorted(now.left_out.items())
+                if (new := users - before.left_out.get(reason, BitMap()))
+            },
+            dict(_counted(started)),
+            interval,
+        )
 
     def _result(self, key: str) -> Result:
-        span = self._question.end - self._question.start
-        interval = HOUR if span <= _HOURS_UPTO else MICROS_PER_DAY
+        interval = self._interval
         found = Result(self._world.messages.get(key), {}, {}, {}, {}, interval, self._examples[key])
         before: Mapping[int, BitMap] = self._before.get(key, {})
         for occurrence, ledger in self._world.messages.occurrences(key).all():
@@ -318,8 +428,8 @@ class _Run:
                         place = (state, reason, state == "skipped" and is_open(reason))
                         found.reasons[place] = found.reasons.get(place, 0) + count
                 for ordinals, instants in ledger.decisions():
-                    inside = np.isin(ordinals, np.array(users.to_array(), np.uint32))
-                    for start, count in _counted(instants[inside] // interval * interval):
+                    theirs = np.isin(ordinals, np.array(users.to_array(), np.uint32))
+                    for start, count in _counted(instants[theirs] // interval * interval):
                         row = found.histogram.setdefault(start, {})
                         row[state] = row.get(state, 0) + count
         found.histogram = dict(sorted(found.histogram.items()))

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from muster.v1 import simulation_pb2
+from muster.v1 import campaign_pb2, message_pb2, simulation_pb2
 
 from core.errors import InvalidInput
-from core.simulation import Question, Result
-from server.convert import messages
+from core.simulation import CampaignResult, Question, Result, Simulated
+from server.convert import campaigns, messages
 from server.convert.choices import EXISTING, chosen
 from server.convert.deliveries import rendered
 from server.convert.times import duration, duration_micros, micros, timestamp
@@ -33,6 +31,8 @@ def question(request: simulation_pb2.SimulateRequest, now: int) -> Question:
         chosen(EXISTING, request.existing, "existing", "Existing"),
         request.examples,
         duration_micros(request.step, "step") if request.HasField("step") else 0,
+        tuple(dict.fromkeys(request.campaigns)),
+        campaigns.definition(request.campaign) if request.HasField("campaign") else None,
     )
 
 
@@ -44,12 +44,28 @@ def progress(asked: Question, reached: int) -> simulation_pb2.SimulateResponse:
     )
 
 
-def result(asked: Question, found: Sequence[Result]) -> simulation_pb2.SimulateResponse:
-    """What became of each message."""
+def result(asked: Question, found: Simulated) -> simulation_pb2.SimulateResponse:
+    """What became of each message and campaign."""
     return simulation_pb2.SimulateResponse(
         result=simulation_pb2.SimulationResult(
-            start_time=timestamp(asked.start), end_time=timestamp(asked.end), messages=[_message(one) for one in found]
+            start_time=timestamp(asked.start),
+            end_time=timestamp(asked.end),
+            messages=[_message(one) for one in found.messages],
+            campaigns=[_campaign(one) for one in found.campaigns],
         )
+    )
+
+
+def _campaign(found: CampaignResult) -> simulation_pb2.SimulatedCampaign:
+    return simulation_pb2.SimulatedCampaign(
+        campaign=campaigns.campaign(found.definition),
+        entered=found.entered,
+        control=found.control,
+        left_out=[campaign_pb2.LeftOutCount(reason=reason, users=users) for reason, users in found.left_out.items()],
+        entered_by_interval=[
+            message_pb2.DecisionCount(time=timestamp(start), users=users) for start, users in found.histogram.items()
+        ],
+        interval=duration(found.interval),
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from muster.v1 import simulation_pb2, simulation_pb2_grpc
 
-from core.simulation import Result, Stopped
+from core.simulation import Simulated, Stopped
 from server.blocking import Pool
 from server.convert import simulations as convert
 from server.projects import Projects
@@ -42,11 +42,11 @@ class SimulationService(simulation_pb2_grpc.SimulationServiceServicer):  # type:
             reached = instant
             return wanted
 
-        def run() -> list[Result]:
+        def run() -> Simulated:
             try:
                 return engine.simulate(asked, going)
             except Stopped:
-                return []  # whoever asked is gone
+                return Simulated()  # whoever asked is gone
 
         work = asyncio.ensure_future(self._pool.run(run))
         try:

@@ -22,7 +22,7 @@ MINUTE = HOUR // 60
 
 def ask(project: Project, *keys: str, progress: Callable[[int], bool] = lambda _: True, **fields: Any) -> list[Result]:
     given: dict[str, Any] = {"message": None, "start": project.now, "end": project.now + DAY, **fields}
-    return simulate(project.engine.history, project.version, Question(keys, **given), progress)
+    return simulate(project.engine.history, project.version, Question(keys, **given), progress).messages
 
 
 def decisions(project: Project, result: Result) -> set[tuple[int, str, int]]:

@@ -68,7 +68,7 @@ class Campaigns(Service[Way]):
                 exit='events["Purchase"].exists(e, e.time > now - duration("336h"))',
             )
         """
-        campaign = _campaign_of(
+        campaign = campaign_of(
             key,
             entry=entry,
             messages=messages,
@@ -158,7 +158,7 @@ class Campaigns(Service[Way]):
             "title": title,
         }
         changes = {name: value for name, value in given.items() if value is not UNCHANGED}
-        campaign = _campaign_of(key, **changes)
+        campaign = campaign_of(key, **changes)
         campaign.etag = etag
         request = campaign_pb2.UpdateCampaignRequest(
             project=self._project,
@@ -264,7 +264,12 @@ class Campaigns(Service[Way]):
         return (yield from self._ask(_COUNT, campaign_pb2.CountCampaignRequest(project=self._project, key=key)))
 
 
-def _campaign_of(key: str, **fields: Any) -> campaign_pb2.Campaign:
+def campaign_of(key: str, **fields: Any) -> campaign_pb2.Campaign:
+    """A campaign of the fields given; None is the protocol's unset.
+
+    Raises:
+        InvalidInput: for a field of the wrong kind, named.
+    """
     try:
         return campaign_pb2.Campaign(key=key, **fields)
     except (TypeError, ValueError) as error:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
 from muster import flow as flows
 from muster import values
+from muster.campaigns import campaign_of
 from muster.flow import Flow, Rpc
 from muster.messages import EXISTING, Existing, message_of
 from muster.schedules import ASAP
@@ -27,6 +28,8 @@ class Simulation(Service[Way]):
         end: datetime,
         start: datetime | None = None,
         draft: Mapping[str, Any] | None = None,
+        campaigns: Sequence[str] = (),
+        campaign: Mapping[str, Any] | None = None,
         existing: Existing | None = None,
         examples: int = 5,
         step: timedelta | None = None,
@@ -42,6 +45,9 @@ class Simulation(Service[Way]):
                 anew; after the present nothing happens but time, and every live message is decided.
             draft: a message that is not created yet, or a draft as it is to be: its `key`, and what
                 `client.messages.create` takes.
+            campaigns: keys of campaigns of the project; each is simulated with its messages.
+            campaign: one that is not created yet, or a draft as it is to be: its `key`, and what
+                `client.campaigns.create` takes. Its messages are of the project.
             existing: as for a launch.
             examples: how many hand-offs of each message are rendered, up to 50.
             step: how far the clock moves at once after the present. None: an hour, or a thousandth of a long span.
@@ -61,6 +67,9 @@ class Simulation(Service[Way]):
         )
         if draft is not None:
             request.message.CopyFrom(message_of(**{"schedule": ASAP, **draft}))
+        request.campaigns.extend(campaigns)
+        if campaign is not None:
+            request.campaign.CopyFrom(campaign_of(**campaign))
         if start is not None:
             request.start_time.CopyFrom(values.timestamp(start, "start_time"))
         if existing is not None:

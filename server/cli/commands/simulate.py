@@ -11,6 +11,7 @@ from rich.text import Text
 
 from core.errors import InvalidInput
 from server.cli.arguments import instant_of, length_of
+from server.cli.campaign_file import read_campaign
 from server.cli.context import Call, pass_call
 from server.cli.frame import Command
 from server.cli.message_file import read_message
@@ -18,6 +19,8 @@ from server.cli.output import cell
 
 _ROWS: Final = 40
 _BAR: Final = 30
+_DAY: Final = 86_400
+"""Seconds."""
 
 
 @click.command("simulate", cls=Command, epilog="Example: muster simulate welcome --for 7d --existing send")
@@ -25,6 +28,8 @@ _BAR: Final = 30
 @click.option(
     "--file", metavar="FILE", help="a message that is not created yet, or a draft as it is to be; -: standard input"
 )
+@click.option("--campaign", "campaigns", multiple=True, metavar="KEY", help="a campaign with its messages")
+@click.option("--campaign-file", metavar="FILE", help="a campaign that is not created yet, or a draft as it is to be")
 @click.option("--start", metavar="TIME", help="begin in the past; the present where it is not given")
 @click.option("--end", metavar="TIME", help="the instant at which it ends")
 @click.option("--for", "length", metavar="LENGTH", help="instead of an end, how long it lasts, such as 7d")
@@ -42,6 +47,8 @@ def simulate(
     call: Call,
     keys: tuple[str, ...],
     file: str | None,
+    campaigns: tuple[str, ...],
+    campaign_file: str | None,
     start: str | None,
     end: str | None,
     length: str | None,
@@ -59,6 +66,7 @@ def simulate(
     draft = read_message(file) if file is not None else None
     if draft is not None and "targeting" in draft.fields:
         call.texts["message.targeting"] = draft.fields["targeting"]
+    campaign = read_campaign(campaign_file) if campaign_file is not None else None
     client = call.client()
     began = instant_of(start, "--start") if start else None
     until = _end(end, length, began or instant(client.projects.get().now) or datetime.now(UTC))
@@ -69,6 +77,8 @@ def simulate(
             end=until,
             start=began,
             draft=None if draft is None else {"key": draft.key, **draft.fields},
+            campaigns=campaigns,
+            campaign=None if campaign is None else {"key": campaign.key, **campaign.fields},
             existing=existing,
             examples=examples,
             step=length_of(step, "--step") if step else None,
@@ -83,6 +93,8 @@ def simulate(
             ("; nothing was sent or changed", "dim"),
         )
     )
+    for entered in found.campaigns:
+        _show_campaign(call, entered)
     for one in found.messages:
         _show(call, one)
 
@@ -91,6 +103,20 @@ def _end(end: str | None, length: str | None, began: datetime) -> datetime:
     if (end is None) == (length is None):
         raise InvalidInput("when it ends is not said", field="--end", mend="give one of --end and --for", code="SPAN")
     return instant_of(end, "--end") if end is not None else began + length_of(str(length), "--for")
+
+
+def _show_campaign(call: Call, found: Any) -> None:
+    from server.cli.plain import instant
+
+    held_out = f", {found.control:,} of them held out" if found.control else ""
+    left_out = "".join(f", {one.users:,} left out ({one.reason})" for one in found.left_out)
+    call.out.say()
+    call.out.say(
+        Text.assemble((found.campaign.key, "bold"), f"  {found.entered:,} enter the campaign{held_out}{left_out}")
+    )
+    if found.entered:
+        hourly = found.interval.ToTimedelta().total_seconds() < _DAY
+        _bars(call, "entered", [(instant(one.time), one.users) for one in found.entered_by_interval], hourly)
 
 
 def _show(call: Call, found: Any) -> None:
@@ -135,11 +161,14 @@ def _accounts(found: Any) -> list[tuple[Any, ...]]:
 
 
 def _histogram(call: Call, found: Any) -> None:
-    """A bar for each interval, or for each day or month where there are many."""
     from server.cli.plain import instant
 
     moments = [(instant(one.start_time), sum(count.users for count in one.counts)) for one in found.intervals]
-    hourly = found.interval.ToTimedelta().total_seconds() < 86_400
+    _bars(call, "decided", moments, found.interval.ToTimedelta().total_seconds() < _DAY)
+
+
+def _bars(call: Call, heading: str, moments: list[tuple[Any, int]], hourly: bool) -> None:
+    """A bar for each interval, or for each day or month where there are many."""
     formats = ["%Y-%m-%d %H:00", "%Y-%m-%d", "%Y-%m"] if hourly else ["%Y-%m-%d", "%Y-%m"]
     for form in formats:
         sums: Counter[str] = Counter()
@@ -149,7 +178,7 @@ def _histogram(call: Call, found: Any) -> None:
             break
     most = max(sums.values())
     call.out.table(
-        ["decided", "users", ""],
+        [heading, "users", ""],
         [(name, users, Text("█" * max(1, round(users * _BAR / most)), "cyan")) for name, users in sorted(sums.items())],
     )
 

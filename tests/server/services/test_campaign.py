@@ -8,7 +8,7 @@ from typing import Any
 import grpc
 import pytest
 from google.protobuf import field_mask_pb2, timestamp_pb2
-from muster.v1 import campaign_pb2, ingest_pb2, message_pb2, project_pb2
+from muster.v1 import campaign_pb2, ingest_pb2, message_pb2, project_pb2, simulation_pb2
 
 from tests.server.conftest import PROJECT, Stubs, email, properties, refused
 
@@ -114,6 +114,38 @@ async def test_an_update_changes_what_the_mask_names(shop: Stubs) -> None:
     request.update_mask.paths[:] = ["state"]
     unknown = await refused(shop.campaigns.UpdateCampaign(request))
     assert (unknown.code, unknown.field) == ("UNKNOWN_FIELD", "update_mask")
+
+
+async def test_a_simulation_tells_what_then_happens(shop: Stubs) -> None:
+    await shop.campaigns.CreateCampaign(creation(control_percent=50))
+    request = simulation_pb2.SimulateRequest(
+        project=PROJECT, campaigns=["win"], end_time=stamp(72), existing=message_pb2.EXISTING_SEND
+    )
+    result = [part async for part in shop.simulation.Simulate(request)][-1].result
+    await shop.campaigns.LaunchCampaign(launch(existing=message_pb2.EXISTING_SEND))
+    await move(shop, 72)
+    counted = await shop.campaigns.CountCampaign(campaign_pb2.CountCampaignRequest(project=PROJECT, key="win"))
+    [told] = result.campaigns
+    assert (told.campaign.key, told.entered, told.control) == ("win", counted.entered, counted.control)
+    assert list(told.entered_by_interval) == list(counted.entered_per_day)
+    assert {one.message.key: one.selected for one in result.messages} == {
+        one.key: one.counts.selected for one in counted.messages
+    }
+    held_out = {one.key: one.counts.held_out for one in counted.messages}
+    assert set(held_out.values()) == {counted.control}
+
+
+async def test_goal_and_control_percent_change_while_it_is_live(shop: Stubs) -> None:
+    goal = message_pb2.Goal(event="Purchase", value="amount")
+    await shop.campaigns.CreateCampaign(creation(control_percent=5, goal=goal))
+    await shop.campaigns.LaunchCampaign(launch(existing=message_pb2.EXISTING_SEND))
+    request = campaign_pb2.UpdateCampaignRequest(
+        project=PROJECT,
+        campaign=campaign_pb2.Campaign(key="win", control_percent=20),
+        update_mask=field_mask_pb2.FieldMask(paths=["control_percent", "goal"]),
+    )
+    made = (await shop.campaigns.UpdateCampaign(request)).campaign
+    assert made.control_percent == 20 and not made.HasField("goal")
 
 
 async def test_a_repeated_request_answers_the_same(shop: Stubs) -> None:

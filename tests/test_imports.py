@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 import pytest
 
 ROOT: Final = Path(__file__).parents[1]
-OURS: Final = frozenset({"core", "server", "channels", "muster", "benchmarks", "tests"})
+OURS: Final = frozenset({"core", "server", "channels", "muster", "benchmarks", "examples", "tests"})
 WIRE: Final = frozenset({"google", "grpc", "grpc_health", "grpc_reflection", "grpc_tools"})
 
 # What any package of core may use: the words they have in common, which know no rule.
@@ -153,6 +153,11 @@ def test_only_the_main_module_of_the_server_imports_channels() -> None:
 def test_channels_see_only_the_python_client() -> None:
     assert sources("channels")
     assert breaches("channels", OURS - {"channels", "muster"}) == []
+
+
+def test_examples_see_only_the_python_client() -> None:
+    assert sources("examples")
+    assert breaches("examples", OURS - {"examples", "muster"}) == []
 
 
 def test_the_python_client_sees_nothing_of_the_server() -> None:

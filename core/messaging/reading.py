@@ -145,7 +145,7 @@ class DeliveryExplanation:
 class DeliveryRow:
     """One (message, user) pair with the instant of the decision and the present state.
 
-    `detail`: what the provider said where it refused.
+    `detail`: what the provider said where it refused. `group`: the groups the user was assigned to.
     """
 
     message_key: str
@@ -156,6 +156,7 @@ class DeliveryRow:
     idempotency_key: str
     detail: str
     occurrence: int
+    group: str
 
 
 def message(view: View, key: str) -> MessageDefinition:
@@ -387,6 +388,11 @@ def _rows(view: View, key: str, occurrence: int, ledger: Ledger) -> Iterator[lis
             for state, reason, users in places:
                 of_row.update(dict.fromkeys(inside & users, (state, reason)))
             words = words_of_refusal(view, key, occurrence, inside & ledger.state("failed"))
+            group_of: dict[int, str] = {}
+            for name, users in sorted(ledger.groups().items()):
+                group_of.update(
+                    (one, f"{group_of[one]}, {name}" if one in group_of else name) for one in inside & users
+                )
             yield [
                 DeliveryRow(
                     key,
@@ -396,6 +402,7 @@ def _rows(view: View, key: str, occurrence: int, ledger: Ledger) -> Iterator[lis
                     idempotency_key(view.settings.uid, key, ledger.known_as(int(ordinal)), occurrence),
                     words.get(int(ordinal), ""),
                     occurrence,
+                    group_of.get(int(ordinal), ""),
                 )
                 for ordinal, instant, distinct_id in zip(part, times, view.users.names(np.asarray(part)), strict=True)
             ]

@@ -30,6 +30,7 @@ from core.messaging.groups import CONTROL, HOLDOUT
 from core.messaging.occurrences import FIRST
 from core.messaging.outcomes import DELIVERED
 from core.messaging.reading import Counts, counts
+from core.messaging.rows import of_users
 from core.messaging.work import View
 from core.values import MICROS_PER_DAY
 
@@ -248,7 +249,7 @@ class _Tally:
     def _exposed(self, firings: Sequence[Firing]) -> Exposures:
         parts = self._about(DELIVERED)
         for number, firing in enumerate(firings):
-            ordinals, instants = firing.ledger.ghosts()
+            ordinals, instants = of_users(firing.ledger.ghosts(), self._view.population.live)
             parts.append((ordinals, np.full(len(ordinals), number, np.int64), instants))
         ordinals = np.concatenate([np.zeros(0, np.uint32), *(part[0] for part in parts)])
         things = np.concatenate([np.zeros(0, np.int64), *(part[1] for part in parts)])

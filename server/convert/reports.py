@@ -115,6 +115,7 @@ def deliveries(rows: Iterable[DeliveryRow]) -> message_pb2.ListDeliveriesRespons
                 idempotency_key=row.idempotency_key,
                 detail=row.detail,
                 occurrence=row.occurrence,
+                group=row.group,
             )
             for row in rows
         ]

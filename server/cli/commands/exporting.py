@@ -34,6 +34,7 @@ _DELIVERIES: Final[Columns] = {
     "decided": Kind.TIMESTAMP,
     "state": Kind.STRING,
     "reason": Kind.STRING,
+    "group": Kind.STRING,
     "detail": Kind.STRING,
     "idempotency_key": Kind.STRING,
 }
@@ -127,6 +128,7 @@ def deliveries(call: Call, file: str, form: str | None, message: str) -> None:
             "decided": instant(one.decide_time),
             "state": one.state,
             "reason": one.reason,
+            "group": one.group,
             "detail": one.detail,
             "idempotency_key": one.idempotency_key,
         }

@@ -312,7 +312,9 @@ def deliveries(call: Call, key: str, state: str | None, limit: int) -> None:
             call.out.lines([plain(one)])
         else:
             reason = ": ".join(part for part in (one.reason, one.detail) if part)
-            shown.append((one.message_key, one.distinct_id, instant(one.decide_time), one.state, reason or None))
+            shown.append(
+                (one.message_key, one.distinct_id, instant(one.decide_time), one.state, reason or one.group or None)
+            )
     if not call.out.json:
         call.out.table(["message", "user", "decided", "state", "reason"], shown, empty="there are no such deliveries")
     if more:

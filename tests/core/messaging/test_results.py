@@ -221,6 +221,20 @@ def test_without_a_control_group_there_is_no_division(project: Project) -> None:
     assert message_results(project.version, "hi").divided == []
 
 
+def test_deleted_users_are_in_no_arm(project: Project) -> None:
+    names = [f"u{number}" for number in range(20)]
+    project.reach_many(names)
+    project.message("hi", "true", control_percent=50.0)
+    project.move(START + HOUR)
+    project.send_all()
+    before = {arm.name: arm.users for arm in message_results(project.version, "hi").arms}
+    places = project.places("hi")
+    for state, arm in (("sent", "sent"), ("held_out", "control")):
+        project.delete(next(name for name in names if places[name] == state))
+        before[arm] -= 1
+        assert {arm.name: arm.users for arm in message_results(project.version, "hi").arms} == before
+
+
 def test_a_goal_may_change_while_its_message_is_live(project: Project) -> None:
     project.message("hi", "true", goal=Goal("Buy"))
     project.ask(commands.UpdateMessage("hi", {"goal": Goal("Visit")}, ""))

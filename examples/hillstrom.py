@@ -1,0 +1,171 @@
+"""Replays Kevin Hillstrom's e-mail experiment of 2008 through a server as campaigns with a control group.
+
+64,000 customers were divided by chance: a third got an e-mail with men's merchandise, a third one with women's, a third
+none. For two weeks it was noted who visited the shop, who bought, and for how much. The file is
+`Kevin_Hillstrom_MineThatData_E-MailAnalytics_DataMiningChallenge_2008.03.20.csv` of MineThatData.
+
+Chance has divided these customers already, and Muster divides its users by a hash of its own. As either is chance, any user
+may be any customer of the same side: users are made, the campaign is launched, and then each customer of the file is given a
+user whom Muster put on the customer's side. The few users left over are deleted. Who they are has nothing to do with the
+file, so that nothing is chosen.
+
+Usage: python examples/hillstrom.py FILE [--server HOST:PORT], with a server running (`muster serve`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import math
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Final
+
+import muster
+from muster.v1 import results_pb2
+
+NONE: Final = "No E-Mail"
+EMAILS: Final = {"mens": "Mens E-Mail", "womens": "Womens E-Mail"}
+"""By the project in which each e-mail is replayed, its segment in the file."""
+
+START: Final = datetime(2008, 3, 3, 9, tzinfo=UTC)
+DAYS: Final = 14
+_SPARE: Final = 4
+"""So many standard deviations of the larger side more users are made than there are customers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Customer:
+    """What one line of the file says of the two weeks."""
+
+    segment: str
+    visit: bool
+    spend: float
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """What the reports of one campaign say: of visits, and of purchases with what was spent."""
+
+    visits: results_pb2.Results
+    purchases: results_pb2.Results
+
+
+def read(path: Path) -> list[Customer]:
+    """The customers of the file."""
+    with path.open(newline="", encoding="utf-8") as lines:
+        return [
+            Customer(row["segment"], row["visit"] == "1", float(row["spend"]) if row["conversion"] == "1" else 0.0)
+            for row in csv.DictReader(lines)
+        ]
+
+
+def replay(server: str, name: str, treated: Sequence[Customer], control: Sequence[Customer]) -> Replayed:
+    """Run one e-mail as a campaign in a project of its own.
+
+    Arguments:
+        server: the server's address, "" for the usual one.
+        name: of the project, which must not be there yet.
+        treated, control: the customers who got the e-mail, and those who got none.
+    """
+    customers = len(treated) + len(control)
+    users = customers + math.ceil(_SPARE * math.sqrt(customers))
+    with muster.Client(server, project=name) if server else muster.Client(project=name) as client:
+        client.projects.create(name, clock="manual", start_time=START)
+        client.import_records(
+            record
+            for number in range(users)
+            for record in muster.update(f"c{number}", set={"$email": f"c{number}@example.com"})
+        )
+        client.messages.create(
+            "offer",
+            targeting="true",
+            email={"from": "Shop <shop@example.com>", "subject": "New this week", "text": "Come and have a look."},
+        )
+        client.campaigns.create(
+            "two-weeks",
+            entry="true",
+            messages=["offer"],
+            control_percent=100 * len(control) / customers,
+            goal={"event": "Visit", "window": timedelta(days=DAYS)},
+        )
+        client.campaigns.launch("two-weeks", existing="send")
+        sides: dict[bool, list[str]] = {True: [], False: []}
+        for one in client.messages.deliveries("offer"):
+            sides[one.state == "held_out"].append(one.distinct_id)
+        given, left_over = _given(sides, {True: control, False: treated})
+        while (counts := client.messages.report("offer").counts).queued or counts.begun:
+            time.sleep(0.1)
+        client.import_records(record for user in left_over for record in muster.update(user, delete=True))
+        client.import_records(_events(given))
+        client.projects.move_clock(START + timedelta(days=DAYS + 1))
+        visits = client.results.campaign("two-weeks")
+        client.campaigns.update(
+            "two-weeks", goal={"event": "Purchase", "window": timedelta(days=DAYS), "value": "amount"}
+        )
+        return Replayed(visits, client.results.campaign("two-weeks"))
+
+
+def _given(
+    sides: Mapping[bool, Sequence[str]], customers: Mapping[bool, Sequence[Customer]]
+) -> tuple[list[tuple[str, Customer]], list[str]]:
+    """Users with the customer of the same side whom each stands for, and users for whom none is left."""
+    given: list[tuple[str, Customer]] = []
+    left_over: list[str] = []
+    for side, users in sides.items():
+        if len(users) < len(customers[side]):
+            raise SystemExit(f"{len(users)} users are on a side of {len(customers[side])}: take another project name")
+        given += zip(users, customers[side], strict=False)
+        left_over += users[len(customers[side]) :]
+    return given, left_over
+
+
+def _events(given: Sequence[tuple[str, Customer]]) -> Iterator[muster.Record]:
+    """What the customers did, spread over the two weeks."""
+    for number, (user, customer) in enumerate(given):
+        at = START + timedelta(hours=1 + number % (24 * DAYS - 2))
+        if customer.visit:
+            yield muster.event("Visit", user, time=at)
+        if customer.spend:
+            yield muster.event("Purchase", user, {"amount": customer.spend}, time=at + timedelta(minutes=5))
+
+
+def show(name: str, found: Replayed) -> None:
+    """Print what was published, as the reports have it."""
+    print(f"{EMAILS[name]} beside {NONE}")
+    for what, results, metric in (
+        ("visit", found.visits, "converted"),
+        ("conversion", found.purchases, "converted"),
+        ("spend a head", found.purchases, "revenue"),
+    ):
+        one = next(one for one in results.comparisons if one.metric == metric)
+        share = metric == "converted"
+        write = "{:.3%}".format if share else "{:.3f}".format
+        step = f"{one.difference.value * 100:+.3f} points" if share else f"{one.difference.value:+.3f}"
+        low, high = write(one.difference.low), write(one.difference.high)
+        print(
+            f"  {what:13} {write(one.treated.mean)} of {one.treated.users:,} against {write(one.control.mean)} of "
+            f"{one.control.users:,}: {step} [{low}, {high}], {'z' if share else 't'} = {one.difference.statistic:.3f}"
+        )
+    (ratio,) = found.visits.sample_ratios
+    print(f"  sample ratio  p = {ratio.p_value:.3f}")
+
+
+def main() -> None:
+    """Replay both e-mails and print what the reports say."""
+    parser = argparse.ArgumentParser(description="Replay Hillstrom's e-mail experiment through a Muster server.")
+    parser.add_argument("file", type=Path)
+    parser.add_argument("--server", default="", help="host:port; without it $MUSTER_SERVER, or 127.0.0.1:7171")
+    given = parser.parse_args()
+    customers = read(given.file)
+    for name, segment in EMAILS.items():
+        treated = [one for one in customers if one.segment == segment]
+        control = [one for one in customers if one.segment == NONE]
+        show(name, replay(given.server, f"hillstrom-{name}", treated, control))
+
+
+if __name__ == "__main__":
+    main()

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from core import commands
 from core.errors import FailedPrecondition, InvalidExpression, InvalidInput, NotFound
 from core.messaging.definitions import Asap, MessageDefinition, Once
+from core.messaging.schedules import Recurring, Schedule, WhenMet
 from core.simulation import Question, Result, Stopped, simulate
 from tests.core.project import DAY, EMAIL, FREE, HOUR, START, Project, contents, email
 
@@ -49,6 +50,13 @@ TARGETINGS = [
     'user.plan == "free" && events["Visit"].size() >= 2',
     'events["Visit"].exists(e, e.time > now - duration("24h"))',
     'events["Visit"].filter(e, e.time < now - duration("6h")).size() > 0 && !(user.plan == "paid")',
+]
+SCHEDULES: list[Schedule] = [
+    Asap(),
+    WhenMet(),
+    WhenMet(10 * HOUR),
+    Recurring("1997-05-19T09:00", "FREQ=DAILY", "user"),
+    Recurring("1997-05-19T21:30", "FREQ=WEEKLY;BYDAY=MO,TU"),
 ]
 USERS = ["a", "b", "c", "d"]
 STEPS = st.lists(
@@ -90,9 +98,15 @@ def live(project: Project, step: tuple[Any, ...]) -> None:
 
 
 @settings(max_examples=60, deadline=None)
-@given(before=STEPS, after=STEPS, targeting=st.sampled_from([*TARGETINGS, 'audiences["them"]']), existing=st.booleans())
+@given(
+    before=STEPS,
+    after=STEPS,
+    targeting=st.sampled_from([*TARGETINGS, 'audiences["them"]']),
+    schedule=st.sampled_from(SCHEDULES),
+    existing=st.booleans(),
+)
 def test_a_simulation_of_the_past_decides_what_was_decided(
-    before: list[Any], after: list[Any], targeting: str, existing: bool
+    before: list[Any], after: list[Any], targeting: str, schedule: Schedule, existing: bool
 ) -> None:
     with TemporaryDirectory() as folder, Project(Path(folder) / "project") as project:
         project.ask(commands.SaveAudience("them", expression=FREE))
@@ -101,7 +115,7 @@ def test_a_simulation_of_the_past_decides_what_was_decided(
             live(project, step)
         project.move(project.now + 1)
         start = project.now
-        project.message("sim", targeting, launch="send" if existing else "skip")
+        project.message("sim", targeting, schedule=schedule, launch="send" if existing else "skip")
         project.move(start + 1)
         for step in after:
             live(project, step)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from core.codec import record
+from core.limits import FrequencyCap
 from core.messaging.address_index import AddressKind
 from core.messaging.campaign_definitions import CampaignDefinition
 from core.messaging.definitions import MessageDefinition
@@ -78,6 +79,7 @@ class UpdateSettings:
     late_after: int | None = None
     inbox_limit: int | None = None
     holdout_percent: float | None = None
+    frequency_caps: list[FrequencyCap] | None = None
     links_url: str | None = None
     link_opens: bool | None = None
     link_clicks: bool | None = None

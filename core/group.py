@@ -18,6 +18,7 @@ from core.messaging import audiences, feedback, in_app, judge, sending
 from core.messaging import campaign_handlers as campaigns
 from core.messaging import consent_handlers as consent
 from core.messaging import handlers as messaging
+from core.messaging.admission import defer_again
 from core.messaging.campaign_definitions import CampaignDefined, CampaignDefinition, CampaignEntered
 from core.messaging.definitions import MessageDefinition
 from core.messaging.effects import Assigned, Caused, Defined, Inboxed, Moved, Noted, Selected
@@ -79,6 +80,7 @@ def _update_settings(work: Draft, command: commands.UpdateSettings) -> Settings:
         late_after=present.late_after if command.late_after is None else command.late_after,
         inbox_limit=present.inbox_limit if command.inbox_limit is None else command.inbox_limit,
         holdout_percent=present.holdout_percent if command.holdout_percent is None else command.holdout_percent,
+        frequency_caps=present.frequency_caps if command.frequency_caps is None else command.frequency_caps,
         links=Links(
             base_url=present.links.base_url if command.links_url is None else command.links_url.rstrip("/"),
             opens=present.links.opens if command.link_opens is None else command.link_opens,
@@ -91,6 +93,9 @@ def _update_settings(work: Draft, command: commands.UpdateSettings) -> Settings:
     )
     check_settings(fresh)
     work.do(SettingsChanged(fresh))
+    if (fresh.frequency_caps, fresh.time_zone) != (present.frequency_caps, present.time_zone):
+        for definition in work.messages.live():
+            defer_again(work, definition)
     first = work.messages.inbox.first_kept(0, fresh.inbox_limit)
     if first != work.messages.inbox.first:
         work.do(Inboxed([], first))

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from core.codec import encode, record
 from core.errors import InvalidInput
-from core.limits import check_percent
+from core.limits import FrequencyCap, check_caps, check_percent
 from core.values import MICROS_PER_SECOND
 
 ClockKind = Literal["real", "manual"]
@@ -44,6 +44,7 @@ class Settings:
 
     `late_after`, in micros: an event that is older than this when it arrives triggers no message.
     `inbox_limit`: how many of the newest entries the inbox keeps.
+    `frequency_caps`: how many messages a user gets at most.
     `holdout_percent`: of whoever is let through by any message from now on, the share that is sent none.
     `link_keys`: hexadecimal keys under which links are signed, the first for new ones; never shown to anybody.
     `in_app_per_session`: the most in-app messages that a user is shown in one session; 0: no limit.
@@ -59,6 +60,7 @@ class Settings:
     late_after: int = LATE_AFTER
     inbox_limit: int = INBOX_LIMIT
     holdout_percent: float = 0.0
+    frequency_caps: list[FrequencyCap] = field(default_factory=list)
     links: Links = field(default_factory=Links)
     link_keys: list[str] = field(default_factory=list)
     in_app_per_session: int = 0
@@ -73,7 +75,7 @@ def check_settings(settings: Settings) -> None:
     """Refuse a bad name, time zone, length of time, share or bound.
 
     Raises:
-        InvalidInput: INVALID_NAME, INVALID_PERCENT, INVALID_URL, INVALID_TIME_ZONE, INVALID_DURATION, INBOX_LIMIT.
+        InvalidInput: INVALID_NAME, INVALID_PERCENT, FREQUENCY_CAP, INVALID_URL, INVALID_TIME_ZONE, INVALID_DURATION, INBOX_LIMIT.
     """
     if not 1 <= settings.inbox_limit <= MAX_INBOX_LIMIT:
         raise InvalidInput(
@@ -83,6 +85,7 @@ def check_settings(settings: Settings) -> None:
             code="INBOX_LIMIT",
         )
     check_percent(settings.holdout_percent, "holdout_percent")
+    check_caps(settings.frequency_caps, "frequency_caps")
     _check_links(settings.links)
     if settings.in_app_per_session < 0:
         raise InvalidInput("a negative limit", field="in_app_per_session", mend="0 for no limit", code="INVALID_LIMIT")

@@ -89,6 +89,10 @@ class Messages:
             self._definitions[key] for key in sorted(self._definitions) if self._shown is None or key in self._shown
         ]
 
+    def every(self) -> Sequence[MessageDefinition]:
+        """Every message, by key, those that `show` hides included: what they sent counts, whoever looks."""
+        return [self._definitions[key] for key in sorted(self._definitions)]
+
     def live(self) -> list[MessageDefinition]:
         """The live messages, in the order of their launches."""
         return sorted((m for m in self.all() if m.state == "live"), key=lambda m: (m.launched_at, m.key))

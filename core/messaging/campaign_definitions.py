@@ -37,6 +37,7 @@ class CampaignDefinition:
         exit: CEL; who matches gets no further message. "": nobody.
         control_percent: of those who enter from now on, the share that is held out to compare with.
         divided_at: the instant at which that share was last changed after the launch, 0 for never.
+        rate_limit: micros; the least time between any two of its messages to a user, 0 for none.
         goal: what results of its messages count as a conversion, where a message has none of its own.
     """
 
@@ -54,6 +55,7 @@ class CampaignDefinition:
     paused_at: int = 0
     revision: int = 0
     divided_at: int = 0
+    rate_limit: int = 0
 
     @property
     def etag(self) -> str:
@@ -94,9 +96,9 @@ def entry_insert_id(key: str) -> str:
 
 
 EDITABLE: Final = {
-    "draft": frozenset({"title", "entry", "exit", "messages", "control_percent", "goal"}),
-    "paused": frozenset({"title", "exit", "messages", "control_percent", "goal"}),
-    "live": frozenset({"title", "control_percent", "goal"}),
+    "draft": frozenset({"title", "entry", "exit", "messages", "control_percent", "rate_limit", "goal"}),
+    "paused": frozenset({"title", "exit", "messages", "control_percent", "rate_limit", "goal"}),
+    "live": frozenset({"title", "control_percent", "rate_limit", "goal"}),
     "ended": frozenset({"title", "goal"}),
 }
 """What may be changed in each state. Who enters is settled by the launch."""
@@ -124,6 +126,10 @@ def check_campaign(definition: CampaignDefinition) -> None:
             code="TOO_MANY_MESSAGES",
         )
     check_percent(definition.control_percent, "campaign.control_percent")
+    if definition.rate_limit < 0:
+        raise InvalidInput(
+            "a negative duration", field="campaign.rate_limit", mend="a positive duration", code="INVALID_DURATION"
+        )
     if definition.goal is not None:
         check_goal(definition.goal, "campaign.goal")
     for index, key in enumerate(definition.messages):

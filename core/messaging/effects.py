@@ -53,6 +53,8 @@ SUPERSEDED: Final = "superseded"
 LOCAL_TIME_PAST: Final = "local_time_past"
 SEND_WINDOW: Final = "send_window"
 QUIET_HOURS: Final = "quiet_hours"
+FREQUENCY_CAP: Final = "frequency_cap"
+RATE_LIMIT: Final = "rate_limit"
 
 
 def is_open(reason: str) -> bool:

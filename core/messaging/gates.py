@@ -20,6 +20,7 @@ from core.evaluator.parse import Parsed
 from core.messaging import consent, once_per_address
 from core.messaging.address_index import address_kind
 from core.messaging.campaign_compiled import compile_campaign
+from core.messaging.caps import Counted, caps_of, gap_of
 from core.messaging.cause import Stirred, causes_of
 from core.messaging.compiled import Compiled
 from core.messaging.definitions import MessageDefinition
@@ -27,10 +28,12 @@ from core.messaging.dividing import control_percent_of, sides
 from core.messaging.effects import (
     BACKFILLED,
     EXITED,
+    FREQUENCY_CAP,
     MISSING_EVENT,
     MISSING_PROPERTY,
     NO_LONGER_MATCHES,
     QUIET_HOURS,
+    RATE_LIMIT,
     SEND_WINDOW,
     UNREACHABLE,
 )
@@ -53,13 +56,17 @@ that the user belongs to, whose members are led on and in the end sent nothing; 
 user gets otherwise. Timing gates may defer."""
 
 
+Limit = tuple[int, int, Callable[[MessageDefinition], bool]]
+"""At most so many deliveries in any span, in micros, of the messages that count."""
+
+
 @dataclass(slots=True)
 class Asked:
     """Users of one occurrence of a message whom gates are asked about.
 
     `now` is the instant of asking in micros, one for all or one for each user. `stirred` holds what happened at that
     instant, where it was read for several messages. Gates leave their findings in `causes`
-    (the event that made each user match).
+    (the event that made each user match). `counted`: what the users were sent of late, where that is known already.
     """
 
     view: View
@@ -70,6 +77,7 @@ class Asked:
     now: int | Pairs
     stirred: Stirred | None = None
     causes: dict[int, dict[str, Value]] = field(default_factory=dict)
+    counted: Counted | None = None
 
     def pairs(self, users: BitMap) -> Pairs:
         """Each of some users with the instant of asking, ascending by ordinal: uint32[n], int64[n]."""
@@ -293,6 +301,35 @@ def _quiet_hours(asked: Asked, users: BitMap) -> list[Stop]:
     return _window_stops(QUIET_HOURS, None if quiet is None else quiet.rest, asked, users)
 
 
+def _waits(asked: Asked, users: BitMap, reason: str, limits: Sequence[Limit]) -> list[Stop]:
+    """Whom limits keep waiting, until the last of them lets go."""
+    if asked.moment == "leave" or not limits:
+        return []
+    ordinals, instants = asked.pairs(users)
+    if asked.counted is None:
+        asked.counted = Counted(asked.view, users, int(instants.min()) - max(span for _, span, _ in limits))
+    ledger = asked.view.messages.ledger(asked.definition.key, asked.occurrence)
+    ghosts, firing = users & ledger.held_back, (asked.definition.key, asked.occurrence)
+    dues = instants
+    for most, span, counts in limits:
+        dues = np.maximum(dues, asked.counted.waits((ordinals, instants), ghosts, counts, most, span, firing))
+    late = dues > instants
+    return [Stop(reason, some, due) for due, some in by_value(ordinals[late], dues[late])]
+
+
+def _frequency_caps(asked: Asked, users: BitMap) -> list[Stop]:
+    limits = [
+        (cap.most, cap.span, lambda one, channel=cap.channel: channel in ("", one.channel))
+        for cap in caps_of(asked.view, asked.definition)
+    ]
+    return _waits(asked, users, FREQUENCY_CAP, limits)
+
+
+def _rate_limit(asked: Asked, users: BitMap) -> list[Stop]:
+    gap, campaign = gap_of(asked.view, asked.definition), asked.definition.campaign
+    return _waits(asked, users, RATE_LIMIT, [(1, gap, lambda one: one.campaign == campaign)] if gap else [])
+
+
 def _lacking(_: Asked, stop: Stop) -> str:
     return f"lacks {stop.reason.partition(':')[2]}"
 
@@ -352,6 +389,22 @@ GATES: Final[tuple[Gate, ...]] = (
         _says("no quiet hours where the user lives"),
         _described,
         lambda _, definition: definition.quiet_hours is not None and not definition.on_send,
+    ),
+    Gate(
+        "frequency_caps",
+        "timing",
+        _frequency_caps,
+        _says("the project's frequency caps leave room"),
+        _described,
+        lambda view, definition: bool(caps_of(view, definition)),
+    ),
+    Gate(
+        "rate_limit",
+        "timing",
+        _rate_limit,
+        _says("no other message of the campaign too short a time ago"),
+        _described,
+        lambda view, definition: bool(gap_of(view, definition)),
     ),
 )
 """All gates, in the order in which they are asked."""

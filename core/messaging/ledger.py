@@ -47,6 +47,9 @@ WAITING: Final[tuple[DeliveryState, ...]] = ("queued", "deferred")
 _SETTLED: Final = frozenset({"held_out", "skipped", "sent", "failed"})
 """States from which nothing is handed off any more, open skips aside."""
 
+_HANDED: Final = frozenset({"queued", "begun", "sent", "ambiguous"})
+"""States of those who get it, or got it, as far as is known."""
+
 _SENT_TO: Final[tuple[DeliveryState, ...]] = ("queued", "begun", "sent", "failed", "ambiguous")
 """States of those who were, are or may be sent to."""
 
@@ -248,6 +251,14 @@ class Ledger:
         ordinals, instants = ordinals[order], instants[order]
         last = np.append(ordinals[1:] != ordinals[:-1], True) if len(ordinals) else np.zeros(0, bool)
         return ordinals[last], instants[last]
+
+    def handed(self, users: BitMap) -> BitMap:
+        """Of some users, those who are queued, were handed off, or may have been."""
+        found = BitMap()
+        for (state, _), here in self._sets.items():
+            if state in _HANDED:
+                found |= here & users
+        return found
 
     def groups(self) -> dict[str, BitMap]:
         """The groups that users were assigned to, by name; not to be written to."""

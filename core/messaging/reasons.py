@@ -31,6 +31,8 @@ _REASONS: Final = {
     "control": "belongs to the message's control group: held out, to compare with",
     "holdout": "belongs to the project's holdout, which is sent nothing, to compare with",
     "send_window": "waits for the message's send window, by the wall clock where the user lives",
+    "frequency_cap": "got as many messages of late as the project's frequency caps allow",
+    "rate_limit": "another message of the campaign went to the user less than its rate_limit ago",
     "quiet_hours": "waits for the end of the quiet hours, by the wall clock where the user lives",
     "provider_refused": "the provider refused it for good",
     "operator": "an operator settled it",

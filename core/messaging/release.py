@@ -17,6 +17,7 @@ import numpy.typing as npt
 from pyroaring import BitMap
 
 from core.messaging.admission import deferrals, move_stopped
+from core.messaging.caps import Counted, longest_span
 from core.messaging.compiled import compile_message
 from core.messaging.definitions import MessageDefinition
 from core.messaging.effects import DeliveryState, Moved
@@ -58,12 +59,13 @@ def settle(work: Work, after: int | None = None) -> None:
     """
     if after is not None:
         work.pending += _due(work, after)
-    pending, work.pending = work.pending, []
+    pending, work.pending = [one for one in work.pending if len(one.ordinals)], []
     if not pending:
         return
     firings = _ranked(work, pending)
     numbers = {(firing.key, firing.occurrence): number for number, firing in enumerate(firings)}
     ranks = np.array([firing.rank for firing in firings], np.int32)
+    counted = _counted(work, pending)
     left = _joined([_turns(one, numbers[one.key, one.occurrence]) for one in pending])
     while len(left.ordinals):
         left = left.rows(np.lexsort((ranks[left.firings], left.instants, left.ordinals)))
@@ -72,7 +74,7 @@ def settle(work: Work, after: int | None = None) -> None:
         for number in sorted(np.unique(now.firings).tolist(), key=lambda one: firings[one].rank):
             definition = work.messages.get(firings[number].key)
             with attributed(definition):
-                later += _decide(work, definition, firings[number].occurrence, now.rows(now.firings == number))
+                later += _decide(work, definition, firings[number].occurrence, now.rows(now.firings == number), counted)
         left = _joined(later)
 
 
@@ -109,6 +111,15 @@ def _ranked(work: Work, pending: Sequence[Pending]) -> list[_Firing]:
     return [_Firing(key, occurrence, rank) for rank, (_, occurrence, key) in enumerate(found)]
 
 
+def _counted(work: Work, pending: Sequence[Pending]) -> Counted | None:
+    """What those who wait were sent of late, where any limit counts that."""
+    span = longest_span(work)
+    if not span:
+        return None
+    users = BitMap.union(*(BitMap(one.ordinals) for one in pending))
+    return Counted(work, users, min(int(one.instants.min()) for one in pending if len(one.instants)) - span)
+
+
 def _turns(pending: Pending, firing: int) -> Turns:
     count = len(pending.ordinals)
     return Turns(
@@ -120,7 +131,9 @@ def _joined(parts: Sequence[Turns]) -> Turns:
     return parts[0] if len(parts) == 1 else Turns(*map(np.concatenate, zip(*parts, strict=True)))
 
 
-def _decide(work: Work, definition: MessageDefinition, occurrence: int, turns: Turns) -> list[Turns]:
+def _decide(
+    work: Work, definition: MessageDefinition, occurrence: int, turns: Turns, counted: Counted | None
+) -> list[Turns]:
     """Judge one turn each of users of a firing; the turns that a deferral gives them before the present instant."""
     ledger = work.messages.ledger(definition.key, occurrence)
     if definition.state != "live":  # it paused on the way: whom it had let through by then goes on
@@ -131,11 +144,15 @@ def _decide(work: Work, definition: MessageDefinition, occurrence: int, turns: T
         return []
     users, again = BitMap(turns.ordinals), BitMap(turns.ordinals[~turns.fresh])
     compiled = compile_message(work, definition)
-    asked = Asked(work, definition, compiled, occurrence, "release", (turns.ordinals, turns.instants))
+    asked = Asked(work, definition, compiled, occurrence, "release", (turns.ordinals, turns.instants), counted=counted)
     stops = through(asked, again, (*MATCH, *STANDING)) if again else []
     stops += deferrals(asked, users - stopped(stops))
     passing = users - stopped(stops)
     ghosts = passing & ledger.held_back
+    if counted is not None:
+        for some, ghostly in ((passing - ghosts, False), (ghosts, True)):
+            if some:
+                counted.add(definition, occurrence, asked.pairs(some), ghosts=ghostly)
     places = [(reason, present & users) for reason, present in ledger.reasons("deferred")]
     sides: list[tuple[DeliveryState, BitMap]] = [("queued", passing - ghosts), ("held_out", ghosts)]
     for reason, here in places:

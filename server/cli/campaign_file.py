@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from core.errors import InvalidInput
+from server.cli.arguments import length_of
 from server.cli.context import read_text
 from server.cli.message_file import KEY, goal_of
 from server.names import nearest
@@ -20,6 +21,7 @@ _FIELDS: Final[dict[str, type]] = {
     "messages": list,
     "exit": str,
     "control_percent": float,
+    "rate_limit": str,
     "goal": dict,
 }
 _WORDS: Final[dict[type, str]] = {str: "a text", list: "a list of texts", float: "a number", dict: "a table"}
@@ -54,6 +56,8 @@ def read_campaign(path: str) -> CampaignFile:
     if "key" not in table:
         raise _refusal(path, "key", "there is no key", 'name the campaign: key = "win-back"')
     fields = {name: value for name, value in table.items() if name != "key"}
+    if "rate_limit" in fields:
+        fields["rate_limit"] = length_of(fields["rate_limit"], "rate_limit")
     if "goal" in fields:
         fields["goal"] = goal_of(path, fields["goal"])
     return CampaignFile(table["key"], fields)
@@ -100,6 +104,8 @@ events["Purchase"].exists(e, e.time > now - duration("336h"))
 
 # Percent of those who enter who are held out of all messages, to compare with.
 # control_percent = 10
+# The least time between any two of its messages to a user: who would get one sooner waits.
+# rate_limit = "24h"
 
 # What results count as a conversion, for messages that have no goal of their own.
 # [goal]

@@ -13,9 +13,9 @@ from core.messaging.campaign_reading import CampaignCounts, CampaignForecast
 from server.convert import audiences, reports
 from server.convert.goals import goal, goal_message
 from server.convert.messages import STATES
-from server.convert.times import timestamp
+from server.convert.times import duration, duration_micros, timestamp
 
-_EDITABLE: Final = ("title", "entry", "messages", "exit", "control_percent", "goal")
+_EDITABLE: Final = ("title", "entry", "messages", "exit", "control_percent", "rate_limit", "goal")
 
 
 def definition(campaign: campaign_pb2.Campaign) -> CampaignDefinition:
@@ -27,6 +27,9 @@ def definition(campaign: campaign_pb2.Campaign) -> CampaignDefinition:
         messages=list(campaign.messages),
         exit=campaign.exit,
         control_percent=campaign.control_percent,
+        rate_limit=duration_micros(campaign.rate_limit, "campaign.rate_limit")
+        if campaign.HasField("rate_limit")
+        else 0,
         goal=goal(campaign.goal, "campaign.goal") if campaign.HasField("goal") else None,
     )
 
@@ -45,6 +48,8 @@ def campaign(found: CampaignDefinition) -> campaign_pb2.Campaign:
         control_percent=found.control_percent,
         goal=None if found.goal is None else goal_message(found.goal),
     )
+    if found.rate_limit:
+        made.rate_limit.CopyFrom(duration(found.rate_limit))
     if found.created_at:
         made.create_time.CopyFrom(timestamp(found.created_at))
     if found.launched_at:

@@ -10,6 +10,7 @@ from muster.v1 import project_pb2, project_pb2_grpc
 
 from core.commands import ClockAnswer, MoveClock, UpdateSettings
 from core.errors import InvalidInput
+from core.limits import FrequencyCap
 from core.messaging import reading
 from core.messaging.addresses import OF_USER, normalise_email, normalise_phone, read_url
 from core.messaging.links import new_key
@@ -122,6 +123,7 @@ class ProjectService(project_pb2_grpc.ProjectServiceServicer):  # type: ignore[m
                 new_link_key=new_key() if request.rotate_link_key or request.HasField("links") else "",
                 rotate_link_key=request.rotate_link_key,
                 in_app_per_session=request.in_app_per_session if request.HasField("in_app_per_session") else None,
+                frequency_caps=_caps(request),
                 etag=request.etag,
             ),
             request.request_id,
@@ -202,6 +204,19 @@ def _is_url(text: str) -> bool:
     return text.isprintable() and not set(text) & set("@# ") and read_url(text) is not None
 
 
+def _caps(request: project_pb2.UpdateProjectRequest) -> list[FrequencyCap] | None:
+    if request.replace_frequency_caps:
+        return [FrequencyCap(one.most, one.days, one.channel) for one in request.frequency_caps]
+    if request.frequency_caps:
+        raise InvalidInput(
+            "frequency caps are given but not to be replaced",
+            field="replace_frequency_caps",
+            mend="set it, so that a forgotten list never takes the present ones away",
+            code="REPLACE_NOT_SET",
+        )
+    return None
+
+
 def _late_after(request: Any, unset: T) -> int | T:
     return duration_micros(request.late_after, "late_after") if request.HasField("late_after") else unset
 
@@ -220,6 +235,10 @@ def _project(version: Version) -> project_pb2.Project:
         inbox_limit=settings.inbox_limit,
         inbox_let_go=version.messages.inbox.first,
         holdout_percent=settings.holdout_percent,
+        frequency_caps=[
+            project_pb2.FrequencyCap(most=cap.most, days=cap.days, channel=cap.channel)
+            for cap in settings.frequency_caps
+        ],
         links=project_pb2.Links(
             base_url=settings.links.base_url, opens=settings.links.opens, clicks=settings.links.clicks
         ),

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from core import commands
+from core.limits import FrequencyCap
 from core.messaging import reading
 from core.messaging.schedules import Recurring
 from core.messaging.windows import QuietHours, SendWindow
@@ -29,18 +30,19 @@ FIELDS: list[dict[str, Any]] = [
 ]
 
 
-def settled(project: Project) -> None:
+def settled(project: Project, *, capped: bool) -> None:
     """Users' zones and the project's holdout."""
-    project.ask(commands.UpdateSettings(time_zone="Europe/London", holdout_percent=20.0))
+    caps = [FrequencyCap(4, 3), FrequencyCap(1, 1, "email")] if capped else []
+    project.ask(commands.UpdateSettings(time_zone="Europe/London", holdout_percent=20.0, frequency_caps=caps))
     known = [{"$timezone": zone, "$email": f"u{n}@example.com"} for n, zone in enumerate(ZONES)]
     users = [ProfileChange(f"u{n}", Operation.SET, one) for n, one in enumerate(known)]
     project.ingest([], users)
 
 
-def decisions(folder: Path, batches: list[Batch], step: int | None) -> dict[str, Any]:
+def decisions(folder: Path, batches: list[Batch], step: int | None, *, capped: bool = True) -> dict[str, Any]:
     """All that became of everybody, of a play in steps."""
     with Project(folder) as project:
-        settled(project)
+        settled(project, capped=capped)
         for number, (key, targeting) in enumerate(TARGETING.items()):
             fields = FIELDS[number % len(FIELDS)]
             name = key.replace(" ", "-")
@@ -51,6 +53,10 @@ def decisions(folder: Path, batches: list[Batch], step: int | None) -> dict[str,
         weekdays = Recurring("1997-05-20T12:00", "FREQ=WEEKLY;BYDAY=TU,FR", "user")
         project.message("runs", "true", content=HOOK, most_per_user=3, schedule=weekdays, **FIELDS[0])
         project.message("often", 'user.plan == "free"', content=email(), schedule=weekdays, **FIELDS[3])
+        drafts = [
+            project.message(f"c{number}", "true", content=HOOK, launch=None, **FIELDS[number]).key for number in (4, 0)
+        ]
+        project.campaign("win", 'events["Buy"].size() > 0', drafts, rate_limit=50 * HOUR, control_percent=40.0)
         play(project, batches, START + DAYS * DAY, step)
         for message in project.version.messages.all():
             assert reading.report(project.version, message.key).reconciled
@@ -66,3 +72,4 @@ def test_far_and_fine_moves_let_the_same_users_go_at_the_same_instants(tmp_path:
     states = {place[1:] for _, places, *_ in found["once"].values() for place in places}
     assert {("queued", ""), ("held_out", ""), ("skipped", "expired")} <= states
     assert {("skipped", "no_longer_matches")} <= states
+    assert decisions(tmp_path / "uncapped", batches, None, capped=False) != found["once"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any, Final
 
 from google.protobuf import field_mask_pb2
@@ -38,6 +39,7 @@ class Campaigns(Service[Way]):
         messages: Sequence[str] = (),
         exit: str = "",
         control_percent: float = 0.0,
+        rate_limit: timedelta | None = None,
         goal: Goal | None = None,
         title: str = "",
         request_id: str = "",
@@ -51,6 +53,7 @@ class Campaigns(Service[Way]):
                 qualify together.
             exit: in CEL, for whom nothing of the campaign is sent any more. "": nobody.
             control_percent: of those who enter, how many are held out of all messages to compare with; 0 to 100.
+            rate_limit: the least time between any two of its messages to a user; None: none.
             goal: what results count as a conversion, for messages that have none of their own.
             title: for people.
 
@@ -74,6 +77,7 @@ class Campaigns(Service[Way]):
             messages=messages,
             exit=exit,
             control_percent=control_percent,
+            rate_limit=rate_limit,
             goal=goal,
             title=title,
         )
@@ -126,6 +130,7 @@ class Campaigns(Service[Way]):
         messages: Sequence[str] | Unchanged = UNCHANGED,
         exit: str | Unchanged = UNCHANGED,
         control_percent: float | Unchanged = UNCHANGED,
+        rate_limit: timedelta | Unchanged | None = UNCHANGED,
         goal: Goal | Unchanged | None = UNCHANGED,
         title: str | Unchanged = UNCHANGED,
         etag: str = "",
@@ -154,6 +159,7 @@ class Campaigns(Service[Way]):
             "messages": messages,
             "exit": exit,
             "control_percent": control_percent,
+            "rate_limit": rate_limit,
             "goal": goal,
             "title": title,
         }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal, TypeAlias, TypedDict
 
 from muster import flow as flows
 from muster import values
@@ -27,6 +27,14 @@ _CLOCKS: Final = {"real": project_pb2.CLOCK_KIND_REAL, "manual": project_pb2.CLO
 
 # A far move of the clock, or a backup, works through the whole store.
 _LONG: Final = 3600.0
+
+
+class FrequencyCap(TypedDict, total=False):
+    """A user gets at most `most` messages in any `days` days, on `channel`, or without one on all together."""
+
+    most: int
+    days: int
+    channel: str
 
 
 class Projects(Service[Way]):
@@ -120,6 +128,7 @@ class Projects(Service[Way]):
         late_after: timedelta | None = None,
         inbox_limit: int | None = None,
         holdout_percent: float | None = None,
+        frequency_caps: Sequence[FrequencyCap] | None = None,
         links_url: str | None = None,
         track_opens: bool | None = None,
         track_clicks: bool | None = None,
@@ -137,6 +146,7 @@ class Projects(Service[Way]):
             inbox_limit: how many entries the inbox keeps, the newest; a lower one lets go of the oldest at once.
             holdout_percent: of whoever is let through by any message from now on, how many are sent nothing, to compare
                 with; 0 to 100.
+            frequency_caps: how many messages a user gets at most; replaces those there are.
             links_url: where people reach the server's gateway, such as https://mail.example.com; "": no links.
             track_opens, track_clicks: whether emails tell when they are opened, and when an address in them is followed.
             rotate_link_key: sign links with a new key; those of the key before stay good until the next time.
@@ -166,6 +176,9 @@ class Projects(Service[Way]):
         if allowed_addresses is not None:
             request.allowed_addresses.extend(allowed_addresses)
             request.replace_allowed_addresses = True
+        if frequency_caps is not None:
+            request.frequency_caps.extend(project_pb2.FrequencyCap(**cap) for cap in frequency_caps)
+            request.replace_frequency_caps = True
         if time_zone is not None:
             request.time_zone = time_zone
         if late_after is not None:

@@ -119,6 +119,7 @@ def get(call: Call, key: str) -> None:
             "exit": found.exit.strip() or "nobody leaves",
             "messages": ", ".join(found.messages) or "none",
             "held out": f"{found.control_percent:g} %" if found.control_percent else None,
+            "rate limit": str(found.rate_limit.ToTimedelta()) if found.HasField("rate_limit") else None,
             "goal": goal_words(found.goal) if found.HasField("goal") else None,
             "created": instant(found.create_time),
             "launched": instant(found.launch_time),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Final
 
 import click
@@ -12,6 +13,7 @@ from server.cli.context import Call, pass_call
 from server.cli.frame import Group
 from server.cli.output import cell
 
+_CAP: Final = re.compile(r"(?:([a-z_]+):)?(\d{1,6})/(\d{1,6})")
 _SENDS: Final = {True: "sandbox", False: "live"}
 _NAME = click.argument("name", required=False, default="")
 _LATE_AFTER = click.option(
@@ -24,6 +26,14 @@ _HOLDOUT = click.option(
     type=click.FloatRange(0, 100),
     metavar="PERCENT",
     help="how many of a hundred users are sent no message at all, to compare with",
+)
+_CAPS = click.option(
+    "--cap",
+    "caps",
+    multiple=True,
+    metavar="[CHANNEL:]MOST/DAYS",
+    help="a user gets at most MOST messages in any DAYS days, such as 3/7 or sms:1/30; may be repeated, and replaces "
+    "all caps; none: no cap any more",
 )
 _INBOX_LIMIT = click.option(
     "--inbox-limit",
@@ -139,6 +149,7 @@ def _show(call: Call, found: Any) -> None:
             "late after": str(found.late_after.ToTimedelta()),
             "inbox keeps": f"{found.inbox_limit:,}"
             + (f", let go of {found.inbox_let_go:,}" if found.inbox_let_go else ""),
+            "frequency caps": [_cap_words(cap) for cap in found.frequency_caps] or "none",
             "holdout": f"{found.holdout_percent:g}%",
             "links": _links(found.links),
             **({"in-app a session": found.in_app_per_session} if found.in_app_per_session else {}),
@@ -167,6 +178,7 @@ def get(call: Call, name: str) -> None:
 @_LATE_AFTER
 @_INBOX_LIMIT
 @_HOLDOUT
+@_CAPS
 @click.option("--links-url", metavar="URL", help="where people reach the gateway; emails have links that lead there")
 @click.option("--track-opens/--no-track-opens", default=None, help="whether emails tell when they are opened")
 @click.option("--track-clicks/--no-track-clicks", default=None, help="whether they tell when an address is followed")
@@ -184,6 +196,7 @@ def update(
     late_after: str | None,
     inbox_limit: int | None,
     holdout: float | None,
+    caps: tuple[str, ...],
     links_url: str | None,
     track_opens: bool | None,
     track_clicks: bool | None,
@@ -193,12 +206,12 @@ def update(
 ) -> None:
     """Change a project's settings."""
     numbers = (inbox_limit, holdout, in_app_per_session)
-    settings = (time_zone, sandbox, late_after, *numbers, links_url, track_opens, track_clicks)
+    settings = (time_zone, sandbox, late_after, *numbers, caps or None, links_url, track_opens, track_clicks)
     if all(one is None for one in settings) and not rotate_link_key:
         raise InvalidInput(
             "nothing is to be changed",
             field="OPTIONS",
-            mend="give one, such as --time-zone, --inbox-limit, --holdout, --links-url, --sandbox or --live",
+            mend="give one, such as --time-zone, --inbox-limit, --holdout, --cap, --links-url, --sandbox or --live",
             code="NOTHING_TO_DO",
         )
     changed = call.server().projects.update(
@@ -208,6 +221,7 @@ def update(
         late_after=length_of(late_after, "--late-after") if late_after else None,
         inbox_limit=inbox_limit,
         holdout_percent=holdout,
+        frequency_caps=_caps_of(caps) if caps else None,
         links_url=links_url,
         track_opens=track_opens,
         track_clicks=track_clicks,
@@ -216,6 +230,26 @@ def update(
         etag=etag,
     )
     _show(call, changed)
+
+
+def _caps_of(texts: tuple[str, ...]) -> list[Any]:
+    """Frequency caps as the client takes them, of texts such as `3/7` and `sms:1/30`."""
+    found = []
+    for text in () if texts == ("none",) else texts:
+        parts = _CAP.fullmatch(text)
+        if parts is None:
+            raise InvalidInput(
+                f"{text!r} is no frequency cap",
+                field="--cap",
+                mend="such as 3/7, sms:1/30, or none",
+                code="FREQUENCY_CAP",
+            )
+        found.append({"channel": parts[1] or "", "most": int(parts[2]), "days": int(parts[3])})
+    return found
+
+
+def _cap_words(cap: Any) -> str:
+    return f"{cap.channel + ':' if cap.channel else ''}{cap.most}/{cap.days}"
 
 
 @project.command("live", epilog="Example: muster project live shop")

@@ -65,6 +65,23 @@ async def test_the_holdout_is_a_setting_of_the_project(shop: Stubs) -> None:
     assert (report.counts.held_out, report.reconciled) == (10, True)
 
 
+async def test_frequency_caps_replace_each_other_where_that_is_said(shop: Stubs) -> None:
+    caps = [{"most": 1, "days": 7}, {"most": 2, "days": 30, "channel": "sms"}]
+    asked = project_pb2.UpdateProjectRequest(project=PROJECT, frequency_caps=caps)
+    error = await refused(shop.projects.UpdateProject(asked))
+    assert (error.code, error.field) == ("REPLACE_NOT_SET", "replace_frequency_caps")
+    asked.replace_frequency_caps = True
+    made = (await shop.projects.UpdateProject(asked)).project
+    assert list(made.frequency_caps) == list(asked.frequency_caps)
+    await shop.launch("one")
+    await shop.launch("two")
+    report = await ask(shop, "GetReport", "two")
+    assert (report.counts.deferred, report.counts.queued) == (10, 0)
+    asked.frequency_caps[0].most = 0
+    error = await refused(shop.projects.UpdateProject(asked))
+    assert (error.code, error.field) == ("FREQUENCY_CAP", "frequency_caps[0].most")
+
+
 @pytest.mark.parametrize(
     ("fields", "field", "code"),
     [

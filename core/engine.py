@@ -71,6 +71,8 @@ class Closed(Unavailable):
 def _weight(command: commands.Command) -> int:
     if isinstance(command, commands.Ingest):
         return 1 + len(command.events) + len(command.changes)
+    if isinstance(command, commands.TakeFeedback):
+        return 1 + len(command.feedback)
     return 1
 
 

@@ -253,7 +253,7 @@ def decide(
     for asked in group:
         if _was_answered(asked, requests, draft.now):
             continue
-        if isinstance(asked.command, commands.Ingest | commands.MergeUsers):
+        if isinstance(asked.command, commands.Ingest | commands.MergeUsers | commands.TakeFeedback):
             _judge_apart(draft, getattr(asked.command, "imported", False))
         done = len(draft.steps)
         try:
@@ -374,7 +374,7 @@ def follow(
         elif isinstance(step, AudienceSaved):
             audiences.saved(draft, step.definition)
         else:
-            if isinstance(step, EventsAdded | ProfilesChanged | UsersMerged):
+            if isinstance(step, EventsAdded | ProfilesChanged | UsersMerged | Noted):
                 _judge_apart(draft, getattr(step, "imported", False))
             draft.apply(step)
     if came_from is not None:

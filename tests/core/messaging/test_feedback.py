@@ -13,14 +13,22 @@ from hypothesis import strategies as st
 
 from core import commands
 from core.commands import Feedback, FeedbackTaken
+from core.engine import Engine
 from core.errors import InvalidInput
+from core.group import Asked, decide, follow
 from core.messaging import reading
 from core.messaging.consent import keys_of
+from core.messaging.definitions import Asap, MessageDefinition
+from core.messaging.desk import Desk
+from core.messaging.effects import BACKFILLED
 from core.messaging.feedback import EVENTS
 from core.messaging.keys import idempotency_key
 from core.messaging.suppressions import WHYS
-from core.profiles.records import RecordError
-from tests.core.project import DAY, FREE, HOUR, START, Project, contents
+from core.profiles.records import EventRecord, Operation, ProfileChange, RecordError
+from core.requests import Requests
+from core.settings import Settings
+from core.values import from_micros
+from tests.core.project import DAY, EMAIL, FREE, HOUR, SMALL, START, Project, contents
 
 
 def key_of(project: Project, distinct_id: str, message: str = "hi") -> str:
@@ -180,6 +188,57 @@ def test_targeting_uses_feedback(sent: Project) -> None:
     sent.message("again", 'events["$campaign_click"].exists(e, e.message_id == "hi" && e.url.endsWith("/sale"))')
     say(sent, Feedback("clicked", key_of(sent, "b"), url="https://example.com/sale"))
     assert sent.places("again") == {"b": "queued"}
+
+
+def test_feedback_that_shares_a_group_with_an_import_makes_nothing_of_it_live(sent: Project) -> None:
+    sent.message("again", 'events["Visit"].size() > 0 || events["$campaign_open"].size() > 5')
+    imported = commands.Ingest([EventRecord("Visit", "a", START, "1", {})], [], imported=True)
+    opened = commands.TakeFeedback([Feedback("opened", key_of(sent, "a"))])
+    draft = decide(sent.version, sent.now, [Asked(imported), Asked(opened)], Requests())
+    place = draft.messages.ledger("again").place(draft.users.find("a"))
+    assert place == ("skipped", BACKFILLED)
+    same = follow(sent.version, draft.steps, ["again"])
+    assert same.messages.ledger("again").place(draft.users.find("a")) == place
+
+
+def test_what_comes_before_the_workers_own_word_is_kept(project: Project) -> None:
+    project.reach("a")
+    project.message("hi", "true")
+    offer = project.desk.offer("email", 1)
+    assert offer is not None
+    project.desk.begin(offer.batch_id, [0]).result()
+    key = offer.recipients[0].idempotency_key
+    assert counts(say(project, Feedback("delivered", key))) == (1, 0, 0)
+    assert project.places("hi") == {"a": "begun"}
+    project.desk.acknowledge([commands.Ack(key, "sent")]).result()
+    assert project.places("hi") == {"a": "sent"}
+    assert len(events(project, "a", "$campaign_delivery")) == len(events(project, "a", "$campaign_delivered")) == 1
+
+
+def test_old_news_triggers_nothing_and_stands_at_its_own_time(tmp_path: Path, unsynced: None) -> None:
+    """A project on real time: what a provider tells after four days is stored when it happened, and is late."""
+    Engine.create(tmp_path / "real", Settings("real", "5eed", clock="real", sandbox=False), START)
+    clock = iter(range(START, START + 1_000))
+    engine = Engine.open(tmp_path / "real", clock=lambda: next(clock) + 9 * DAY, config=SMALL)
+    try:
+        desk = Desk(engine, clock=lambda: 0.0)
+        ask = lambda command: engine.submit(command).result(timeout=60)  # noqa: E731
+        ask(commands.Ingest([], [ProfileChange("a", Operation.SET, {"$email": "a@example.com"})]))
+        for key, targeting in (("hi", "true"), ("again", 'events["$campaign_open"].size() > 0')):
+            ask(commands.CreateMessage(MessageDefinition(key, key, targeting, Asap(), EMAIL)))
+            ask(commands.LaunchMessage(key, "send"))
+        offer = desk.offer("email", 1)
+        assert offer is not None
+        desk.begin(offer.batch_id, [0]).result()
+        said = offer.recipients[0].idempotency_key
+        for at, place in ((START + 4 * DAY, "skipped"), (START + 99 * DAY, "skipped")):
+            ask(commands.TakeFeedback([Feedback("opened", said, str(at), time=at)]))
+            found = engine.version.messages.ledger("again").place(0)
+            assert found is not None and found[0] == place
+        times = [properties["time"] for _, properties in engine.version.population.timeline(0, 2**62, 9, False)]
+        assert from_micros(START + 4 * DAY) in times and max(times) <= from_micros(engine.version.now)
+    finally:
+        engine.close()
 
 
 def test_word_about_an_address_is_of_everybody_who_has_it(project: Project) -> None:

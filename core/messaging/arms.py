@@ -101,10 +101,14 @@ class Arms:
     def parts_of(self, ordinals: Ordinals, firings: NDArray[np.int64]) -> NDArray[np.int64]:
         """The part that each of n pairs of a user and a firing is of: int64[n]."""
         found = np.zeros(len(ordinals), np.int64)
-        for number, groups in enumerate(self._groups):
-            rows = np.flatnonzero(firings == number)
+        if not self._numbers:
+            return found
+        order = np.argsort(firings, kind="stable")
+        bounds = np.searchsorted(firings[order], np.arange(len(self._groups) + 1))
+        for number in np.flatnonzero(np.diff(bounds)).tolist():
+            rows = order[bounds[number] : bounds[number + 1]]
             for name, part in self._numbers.items():
                 users = self.users(number, name)
-                if groups and users and len(rows):
+                if users:
                     found[rows[inside(ordinals[rows], users)]] = part
         return found

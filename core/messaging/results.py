@@ -45,6 +45,7 @@ FEEDBACK: Final = {
     "complained": "$campaign_marked_spam",
     "unsubscribed": "$unsubscribe",
     "replied": "$campaign_reply",
+    "dismissed": "$campaign_dismissed",
 }
 """What may become of a message at its user, and the events that tell of it."""
 
@@ -70,11 +71,12 @@ class Outcome:
     complained: int
     unsubscribed: int
     replied: int
+    dismissed: int
     converted: int
     revenue: float
 
 
-_NOTHING: Final = Outcome(0, 0, 0, 0, 0, 0, 0, 0, 0, 0.0)
+_NOTHING: Final = Outcome(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0.0)
 
 
 @dataclass(frozen=True, slots=True)

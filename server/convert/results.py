@@ -54,6 +54,7 @@ def _outcome(found: Outcome) -> results_pb2.ArmOutcome:
         complained=found.complained,
         unsubscribed=found.unsubscribed,
         replied=found.replied,
+        dismissed=found.dismissed,
         converted=found.converted,
         revenue=found.revenue,
     )

@@ -18,6 +18,7 @@ _COUNTED: Final = (
     "complained",
     "unsubscribed",
     "replied",
+    "dismissed",
 )
 _NOT_SENT: Final = ("control", "holdout")
 """Arms whose members get nothing that could be opened."""

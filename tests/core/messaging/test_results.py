@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 
 import numpy as np
@@ -32,7 +33,8 @@ EVENTS = ("$campaign_delivered", "$campaign_open", "$campaign_click", "$unsubscr
 class Story:
     """What happened to one message."""
 
-    held_out: set[tuple[int, int]] = field(default_factory=set)
+    held_out: dict[tuple[int, int], str] = field(default_factory=dict)
+    variants: dict[int, str] = field(default_factory=dict)
     sent: dict[tuple[int, int], int] = field(default_factory=dict)
     skipped: set[tuple[int, int]] = field(default_factory=set)
     heard: list[tuple[str, int, int | None, int]] = field(default_factory=list)
@@ -43,7 +45,8 @@ pairs = st.tuples(st.integers(0, USERS - 1), st.integers(0, 2))
 hours = st.integers(0, 24 * 40)
 stories = st.builds(
     Story,
-    held_out=st.sets(pairs, max_size=8),
+    held_out=st.dictionaries(pairs, st.sampled_from(["control", "holdout"]), max_size=8),
+    variants=st.dictionaries(st.integers(0, USERS - 1), st.sampled_from(["variant:a", "variant:b"])),
     sent=st.dictionaries(pairs, hours, max_size=16),
     skipped=st.sets(pairs, max_size=4),
     heard=st.lists(
@@ -75,8 +78,8 @@ def told(story: Story, goal: Goal | None = GOAL) -> Draft:
         ):
             if users:
                 ordinals, instants = np.array(users, np.uint32), np.full(len(users), at, np.int64)
-                if state == "held_out":
-                    work.do(Assigned("hi", number, "control", BitMap(users)))
+                for group, members in groups(story, number, users).items():
+                    work.do(Assigned("hi", number, group, BitMap(members)))
                 work.do(Selected("hi", state, reason, ordinals, instants, number))  # type: ignore[arg-type]
         if sent:
             work.do(Moved("hi", BitMap(sorted(sent)), "queued", "", "begun", "", occurrence=number))
@@ -93,6 +96,16 @@ def told(story: Story, goal: Goal | None = GOAL) -> Draft:
     return work
 
 
+def groups(story: Story, number: int, users: Iterable[int]) -> dict[str, set[int]]:
+    """Which of some users of an occurrence are in which groups."""
+    found: dict[str, set[int]] = {}
+    for one in users:
+        group = story.held_out.get((one, number)) or story.variants.get(one)
+        if group is not None:
+            found.setdefault(group, set()).add(one)
+    return found
+
+
 def note(work: Draft, name: str, ordinal: int, at: int, **properties: float | int | str) -> None:
     """Give one user one event."""
     work.do(Noted(name, np.array([ordinal], np.uint32), at, [f"{len(work.steps)}"], [properties]))
@@ -103,12 +116,15 @@ def note(work: Draft, name: str, ordinal: int, at: int, **properties: float | in
 def test_results_are_what_going_user_by_user_gives(story: Story) -> None:
     work = told(story)
     found = message_results(work, "hi")
-    groups = {
-        number: {"control": {one for one, occurrence in story.held_out if occurrence == number}} for number in range(3)
-    }
-    naive = naive_results.exposures(work, work.messages.get("hi"), groups)
+    of_number = {number: groups(story, number, range(USERS)) for number in range(3)}
+    naive = naive_results.exposures(work, work.messages.get("hi"), of_number)
+    arms = {"sent": [one for one in naive if one.arm not in ("control", "holdout")]}
+    for one in naive:
+        if one.arm != "sent":
+            arms.setdefault(one.arm, []).append(one)
+    assert {arm.name for arm in found.arms} >= set(arms)
     for arm in found.arms:
-        theirs = [one for one in naive if one.arm == arm.name]
+        theirs = arms.get(arm.name, [])
         assert asdict(arm.outcome) == pytest.approx(naive_results.outcome(theirs))
         assert arm.users == len({one.ordinal for one in theirs})
         days = naive_results.by_day(theirs)
@@ -118,15 +134,18 @@ def test_results_are_what_going_user_by_user_gives(story: Story) -> None:
         assert sum(day.selected for day in arm.days) == arm.counts.selected
         assert sum(day.held_out for day in arm.days) == arm.counts.held_out
         assert sum(users for day in arm.days for _, users in day.skipped) == sum(row[2] for row in arm.counts.skipped)
-    assert sum(arm.counts.selected for arm in found.arms) == sum(
+    assert sum(arm.counts.selected for arm in found.arms if not arm.name.startswith("variant")) == sum(
         len(ledger.selected) for _, ledger in work.messages.occurrences("hi").all()
     )
-    assert {arm.name for arm in found.arms} == {"sent"} | ({"control"} if story.held_out else set())
     for one in found.compared:
         for sums, name in ((one.found.treated, one.arm), (one.found.control, one.baseline)):
-            values = np.array(naive_results.per_user([x for x in naive if x.arm == name], one.metric))
+            values = np.array(naive_results.per_user(arms.get(name, []), one.metric))
             assert astuple_of(sums) == pytest.approx((len(values), values.sum(), np.square(values).sum()))
-    assert [one.metric for one in found.compared] == (["converted", "revenue"] if story.held_out else [])
+    names = [arm.name for arm in found.arms]
+    variants = [name for name in names if name.startswith("variant")]
+    expected = {(name, ghosts) for name in ("sent", *variants) for ghosts in names if ghosts in ("control", "holdout")}
+    expected |= {(name, variants[0]) for name in variants[1:]}
+    assert {(one.arm, one.baseline) for one in found.compared} == expected
 
 
 def astuple_of(sums: Sums) -> tuple[float, float, float]:

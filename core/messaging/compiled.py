@@ -4,19 +4,28 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
-from typing import Final
+from typing import Final, cast
 
 from core.codec import decode, encode
 from core.errors import InvalidExpression, InvalidTemplate
 from core.evaluator.parse import Parsed, parse
 from core.evaluator.time_use import TimeUse, analyse, launch_problems
-from core.messaging.definitions import ChannelName, EmailSource, MessageDefinition, SmsSource, Source
+from core.messaging.definitions import (
+    CHANNEL_OF,
+    ChannelName,
+    EmailSource,
+    MessageDefinition,
+    SmsSource,
+    Source,
+    WebhookSource,
+)
 from core.messaging.in_app_source import InAppSource
 from core.messaging.push_source import PushSource
 from core.messaging.work import View
-from core.render import Content, compile_email, compile_in_app, compile_push, compile_sms, compile_webhook
+from core.render import Content, check_tags, compile_email, compile_in_app, compile_push, compile_sms, compile_webhook, translated
+from core.render.locales import shorter
 from core.render.results import InAppColors
 from core.values import MICROS_PER_SECOND
 
@@ -62,11 +71,26 @@ class Compiled:
 
 
 def compile_content(source: Source) -> Content:
-    """Compile a message's content.
+    """Compile a message's content, its translations included.
 
     Raises:
-        InvalidTemplate: with the field, as `message.email.subject`.
+        InvalidTemplate: with the field, as `message.email.subject` or `message.email.translations['de'].subject`.
     """
+    base = _compiled(source, f"message.{CHANNEL_OF[type(source)]}")
+    if isinstance(source, WebhookSource | InAppSource) or not source.translations:
+        return base
+    field = f"message.{CHANNEL_OF[type(source)]}.translations"
+    check_tags(source.translations, field)
+    by_tag = {}
+    for tag in source.translations:
+        written: dict[str, str] = {}
+        for nearer in reversed([one for one in shorter(tag) if one in source.translations]):
+            written |= {name: text for name, text in asdict(source.translations[nearer]).items() if text}
+        by_tag[tag] = _compiled(cast(Source, replace(source, **written)), f"{field}[{tag!r}]")
+    return translated(base, by_tag)  # type: ignore[arg-type]  # what has translations is no webhook
+
+
+def _compiled(source: Source, field: str) -> Content:
     if isinstance(source, EmailSource):
         return compile_email(
             subject=source.subject,
@@ -75,10 +99,10 @@ def compile_content(source: Source) -> Content:
             preheader=source.preheader or None,
             html=source.html or None,
             text=source.text or None,
-            field="message.email",
+            field=field,
         )
     if isinstance(source, SmsSource):
-        return compile_sms(text=source.text, from_=source.from_, max_segments=source.max_segments, field="message.sms")
+        return compile_sms(text=source.text, from_=source.from_, max_segments=source.max_segments, field=field)
     if isinstance(source, PushSource):
         return compile_push(
             title=source.title,
@@ -92,7 +116,7 @@ def compile_content(source: Source) -> Content:
             data=source.data,
             badge=source.badge,
             sound=source.sound,
-            field="message.push",
+            field=field,
         )
     if isinstance(source, InAppSource):
         return _compile_in_app(source)
@@ -101,7 +125,7 @@ def compile_content(source: Source) -> Content:
         headers=source.headers,
         body=source.body or None,
         properties=tuple(source.properties) if source.properties or not source.body else None,
-        field="message.webhook",
+        field=field,
     )
 
 

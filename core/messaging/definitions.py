@@ -16,6 +16,7 @@ from core.messaging.push_source import PushSource
 from core.messaging.schedules import BY_MATCH, OnSend, Schedule, check_schedule
 from core.messaging.schedules import Asap as Asap
 from core.messaging.schedules import Once as Once
+from core.messaging.translations import EmailTranslation, SmsTranslation
 from core.messaging.windows import QuietHours, SendWindow, check_windows
 from core.values import MICROS_PER_SECOND
 
@@ -43,6 +44,7 @@ class EmailSource:
     preheader: str = ""
     html: str = ""
     text: str = ""
+    translations: dict[str, EmailTranslation] = field(default_factory=dict)
 
 
 @record("webhook_source")
@@ -66,6 +68,7 @@ class SmsSource:
     text: str
     from_: str = ""
     max_segments: int = 0
+    translations: dict[str, SmsTranslation] = field(default_factory=dict)
 
 
 Source = EmailSource | WebhookSource | SmsSource | PushSource | InAppSource

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from core.codec import record
+from core.messaging.translations import PushTranslation
 
 
 @record("push_button")
@@ -36,3 +37,4 @@ class PushSource:
     data: dict[str, str] = field(default_factory=dict)
     badge: int | None = None
     sound: str = ""
+    translations: dict[str, PushTranslation] = field(default_factory=dict)

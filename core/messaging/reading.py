@@ -11,6 +11,7 @@ from typing import Any, Final
 import numpy as np
 from pyroaring import BitMap
 
+from core.errors import InvalidInput
 from core.evaluator.asking import LeafCount, NameWarning, explain_user, leaf_counts, warnings
 from core.messaging.cause import causes_of, latest_event
 from core.messaging.compiled import compile_message
@@ -28,6 +29,7 @@ from core.messaging.rows import at_once
 from core.messaging.runs import Fired
 from core.messaging.work import View
 from core.profiles.reading import find
+from core.render.locales import locale_of_tag
 
 _ROWS: Final = 10_000
 _RUNS: Final = 100
@@ -276,12 +278,23 @@ def report(view: View, key: str) -> Report:
     )
 
 
-def preview(view: View, key: str, distinct_id: str) -> Preview:
+def preview(view: View, key: str, distinct_id: str, locale: str = "") -> Preview:
     """A message as one user would read it, and whether the user would get it now.
+
+    Arguments:
+        locale: as if the user's `$locale` were this; "": as it is.
 
     Raises:
         NotFound: MESSAGE_NOT_FOUND, USER_NOT_FOUND.
+        InvalidInput: LOCALE_UNKNOWN.
     """
+    if locale and locale_of_tag(locale) is None:
+        raise InvalidInput(
+            f"{locale!r} is no language that is known",
+            field="locale",
+            mend="write a BCP 47 tag such as de-CH",
+            code="LOCALE_UNKNOWN",
+        )
     definition = view.messages.get(key)
     ordinal = find(view, distinct_id)
     compiled = compile_message(view, definition)
@@ -291,7 +304,9 @@ def preview(view: View, key: str, distinct_id: str) -> Preview:
     cause = ledger.cause(ordinal)
     example = latest_event(view, compiled, ordinal) if cause is None and compiled.content.needs_event else None
     examples = {} if example is None else {ordinal: example}
-    result = render_users(view, definition, compiled, [ordinal], examples, occurrence=occurrence, preview=True)[0]
+    result = render_users(
+        view, definition, compiled, [ordinal], examples, occurrence=occurrence, preview=True, locale=locale
+    )[0]
     rendered = result if isinstance(result, HandOff) else None
     asked = Asked(view, definition, compiled, occurrence, "ask", view.now)
     for gate in concerning(view, definition):

@@ -21,6 +21,7 @@ from core.messaging.link_places import has_marks
 from core.messaging.linking import LINKS_OFF, Linking
 from core.messaging.work import View
 from core.render import RenderBatch
+from core.render.locales import LOCALE
 from core.render.results import (
     Missing,
     Rendered,
@@ -93,15 +94,19 @@ def render_users(
     *,
     occurrence: int,
     preview: bool = False,
+    locale: str = "",
 ) -> list[HandOff | Obstacle]:
     """Render an occurrence of a message for users, in the order given.
 
     Arguments:
         examples: events to show, or data of a call, by ordinal, where none is kept.
         preview: make links that change nothing.
+        locale: what every `$locale` is taken to be; "": as it is.
     """
     linking = Linking(view.settings, definition, occurrence, preview=preview)
     columns = _read(view, compiled, ordinals)
+    if locale:
+        columns[LOCALE] = [locale] * len(ordinals)
     ledger = view.messages.ledger(definition.key, occurrence)
     bases = _bases(view, definition, ledger, ordinals, columns)
     ids = view.users.names(np.array(ordinals, np.uint32))

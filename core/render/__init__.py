@@ -20,9 +20,10 @@ from core.render.results import (
 )
 from core.render.sms_content import SmsContent, compile_sms
 from core.render.template import Template, compile_template
+from core.render.translated import TranslatedContent, check_tags, translated
 from core.render.webhook_content import WebhookContent, compile_webhook
 
-Content = EmailContent | InAppContent | PushContent | SmsContent | WebhookContent
+Content = EmailContent | InAppContent | PushContent | SmsContent | TranslatedContent | WebhookContent
 """The compiled templates of one channel: `render_batch`, `render_many`, `properties`, `required`, `needs_event`, `requires_event`."""
 
 __all__ = [
@@ -45,11 +46,14 @@ __all__ = [
     "RenderedWebhook",
     "SmsContent",
     "Template",
+    "TranslatedContent",
     "WebhookContent",
+    "check_tags",
     "compile_email",
     "compile_in_app",
     "compile_push",
     "compile_sms",
     "compile_template",
     "compile_webhook",
+    "translated",
 ]

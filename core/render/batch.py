@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from core.render.results import RenderRow
 from core.values import ABSENT, Value
@@ -45,6 +46,21 @@ class RenderBatch:
         """The properties that one row's user has."""
         found = ((name, values[place]) for name, values in self.user.items())
         return {name: value for name, value in found if value is not ABSENT}
+
+    def part(self, places: Sequence[int]) -> RenderBatch:
+        """Some of its rows."""
+
+        def of(column: Sequence[Any]) -> list[Any]:
+            return [column[place] for place in places]
+
+        return RenderBatch(
+            of(self.distinct_ids),
+            {name: of(values) for name, values in self.user.items()},
+            None if self.events is None else of(self.events),
+            self.message,
+            self.project,
+            None if self.data is None else of(self.data),
+        )
 
     def row(self, place: int) -> RenderRow:
         """One row of it."""

@@ -29,7 +29,7 @@ MAX_TAG: Final = 35
 @lru_cache(maxsize=4096)
 def locale_of_tag(tag: str) -> str | None:
     """The name that CLDR has for the nearest known locale of a tag, such as `de_CH`; None where there is none."""
-    for one in _shorter(tag):
+    for one in shorter(tag):
         if _parsed(one) is not None:
             return one.replace("-", "_")
     return None
@@ -68,15 +68,15 @@ def lookup(tags: Collection[str], wanted: str) -> str | None:
         One of the tags; None where the text that is not translated is for the reader.
     """
     by_name = {tag.lower(): tag for tag in tags}
-    *regional, language = [*_shorter(wanted)] or [""]
-    *scripts, _ = [*_shorter(_likely(wanted))] or [""]
+    *regional, language = [*shorter(wanted)] or [""]
+    *scripts, _ = [*shorter(_likely(wanted))] or [""]
     for one in (*regional, *scripts, language):
         if one.lower() in by_name:
             return by_name[one.lower()]
     return None
 
 
-def _shorter(tag: str) -> Iterator[str]:
+def shorter(tag: str) -> Iterator[str]:
     """A tag and what is left of it as its end is taken off, subtag by subtag."""
     parts = [part for part in tag[:MAX_TAG].strip().replace("_", "-").split("-") if part]
     while parts:

@@ -59,6 +59,7 @@ _EMAIL: Final[dict[str, type]] = {
     "text": str,
     "html_file": str,
     "text_file": str,
+    "translations": dict,
 }
 _WEBHOOK: Final[dict[str, type]] = {
     "url": str,
@@ -74,6 +75,7 @@ _SMS: Final[dict[str, type]] = {
     "text_file": str,
     "from": str,
     "max_segments": int,
+    "translations": dict,
 }
 _PUSH: Final[dict[str, type]] = {
     "title": str,
@@ -88,6 +90,7 @@ _PUSH: Final[dict[str, type]] = {
     "data": dict,
     "badge": int,
     "sound": str,
+    "translations": dict,
 }
 _IN_APP: Final[dict[str, type]] = {
     "kind": str,
@@ -125,6 +128,19 @@ _GOAL: Final[dict[str, type]] = {
     "window": str,
     "value": str,
 }
+_TRANSLATIONS: Final[dict[str, dict[str, type]]] = {
+    "email": {
+        "subject": str,
+        "preheader": str,
+        "html": str,
+        "text": str,
+        "html_file": str,
+        "text_file": str,
+    },
+    "sms": {"text": str, "text_file": str},
+    "push": {"title": str, "body": str, "body_file": str},
+}
+"""By channel, the fields of the table of a language."""
 _CONTENTS: Final = {"email": _EMAIL, "webhook": _WEBHOOK, "sms": _SMS, "push": _PUSH, "in_app": _IN_APP}
 """By channel, the fields of its table."""
 _WORDS: Final = {
@@ -235,14 +251,29 @@ def _schedule(path: str, value: Any) -> Any:
 
 def _content(path: str, channel: str, table: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     """The content, with the texts of the files that it names."""
+    content = _with_files(path, f"{channel}.", table, folder)
+    languages = {}
+    for tag, texts in content.get("translations", {}).items():
+        place = f"{channel}.translations.{tag}"
+        if not isinstance(texts, dict):
+            raise _refusal(path, place, "no table", f"[{place}], and below it the texts")
+        _check(path, f"{place}.", texts, _TRANSLATIONS[channel])
+        languages[tag] = _with_files(path, f"{place}.", texts, folder)
+    if languages:
+        content["translations"] = languages
+    if "ttl" in content:
+        content["ttl"] = length_of(content["ttl"], f"{channel}.ttl")
+    return content
+
+
+def _with_files(path: str, place: str, table: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """A table with the texts of the files that it names."""
     content = dict(table)
     for name in [name for name in content if name.endswith("_file")]:
         field = name.removesuffix("_file")
         if field in content:
-            raise _refusal(path, f"{channel}.{name}", f"there is {field!r} too", "give one of the two")
+            raise _refusal(path, place + name, f"there is {field!r} too", "give one of the two")
         content[field] = read_text(str(folder / content.pop(name)))
-    if "ttl" in content:
-        content["ttl"] = length_of(content["ttl"], f"{channel}.ttl")
     return content
 
 
@@ -308,6 +339,11 @@ html = '''
 <p>It has been a while. <a href="https://example.com/new">Come and have a look.</a></p>
 </body></html>
 '''
+
+# For readers of other languages, told by $locale; what is left out here is as above.
+# [email.translations.de]
+# subject = 'Wir vermissen dich, {{ ${First name} | default("du") }}'
+# html_file = "we-miss-you.de.html"
 
 # What reports count as a conversion: an event within `window` of the message. It may change at any time.
 # [goal]
@@ -412,6 +448,10 @@ Hi {{ ${First name} | default("there") }}, your order is on its way. Reply STOP 
 # Whose text would take more segments is skipped. 0: 10.
 max_segments = 2
 
+# For readers of other languages, told by $locale.
+# [sms.translations.de]
+# text = "Deine Bestellung ist unterwegs."
+
 # What reports count as a conversion: an event within `window` of the message. It may change at any time.
 # [goal]
 # event = "Purchase"
@@ -469,6 +509,10 @@ collapse_key = "basket"
 # Further values for the app, each a text.
 # [push.data]
 # screen = "basket"
+
+# For readers of other languages, told by $locale; what is left out here is as above.
+# [push.translations.de]
+# title = "Noch am Überlegen?"
 
 # What reports count as a conversion: an event within `window` of the message. It may change at any time.
 # [goal]

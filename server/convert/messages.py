@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Final
 
 from google.protobuf import field_mask_pb2
@@ -18,6 +19,7 @@ from core.messaging.definitions import (
 )
 from core.messaging.in_app_source import InAppSource
 from core.messaging.push_source import PushSource
+from core.messaging.translations import EmailTranslation, SmsTranslation
 from server.convert import in_app, pushes, schedules, windows
 from server.convert.goals import goal, goal_message
 from server.convert.times import duration, duration_micros, timestamp
@@ -89,6 +91,10 @@ def _content(message: message_pb2.Message) -> Source:
             preheader=email.preheader,
             html=email.html,
             text=email.text,
+            translations={
+                tag: EmailTranslation(one.subject, one.preheader, one.html, one.text)
+                for tag, one in email.translations.items()
+            },
         )
     if kind == "webhook":
         webhook = message.webhook
@@ -102,7 +108,8 @@ def _content(message: message_pb2.Message) -> Source:
         )
     if kind == "sms":
         sms = message.sms
-        return SmsSource(text=sms.text, from_=getattr(sms, "from"), max_segments=sms.max_segments)
+        translations = {tag: SmsTranslation(one.text) for tag, one in sms.translations.items()}
+        return SmsSource(sms.text, getattr(sms, "from"), sms.max_segments, translations)
     if kind == "in_app":
         return in_app.source(message.in_app)
     if kind == "push":
@@ -141,12 +148,22 @@ def message(found: MessageDefinition) -> message_pb2.Message:
                 preheader=source.preheader,
                 html=source.html,
                 text=source.text,
+                translations={
+                    tag: message_pb2.EmailTranslation(**asdict(one)) for tag, one in source.translations.items()
+                },
                 **{"from": source.from_},
             )
         )
     elif isinstance(source, SmsSource):
         made.sms.CopyFrom(
-            message_pb2.SmsContent(text=source.text, max_segments=source.max_segments, **{"from": source.from_})
+            message_pb2.SmsContent(
+                text=source.text,
+                max_segments=source.max_segments,
+                translations={
+                    tag: message_pb2.SmsTranslation(text=one.text) for tag, one in source.translations.items()
+                },
+                **{"from": source.from_},
+            )
         )
     elif isinstance(source, InAppSource):
         made.in_app.CopyFrom(in_app.content(source))

@@ -9,6 +9,7 @@ from muster.v1 import message_pb2
 
 from core.messaging.devices import Device, Platform
 from core.messaging.push_source import PushButton, PushSource
+from core.messaging.translations import PushTranslation
 from core.render.results import RenderedPush
 from core.values import MICROS_PER_SECOND
 from server.convert.times import duration, duration_micros
@@ -38,6 +39,7 @@ def source(push: message_pb2.PushContent) -> PushSource:
         data=dict(push.data),
         badge=push.badge if push.HasField("badge") else None,
         sound=push.sound,
+        translations={tag: PushTranslation(one.title, one.body) for tag, one in push.translations.items()},
     )
 
 
@@ -55,6 +57,9 @@ def content(found: PushSource) -> message_pb2.PushContent:
         data=found.data,
         badge=found.badge,
         sound=found.sound,
+        translations={
+            tag: message_pb2.PushTranslation(title=one.title, body=one.body) for tag, one in found.translations.items()
+        },
     )
 
 

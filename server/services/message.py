@@ -189,7 +189,7 @@ class MessageService(message_pb2_grpc.MessageServiceServicer):  # type: ignore[m
     ) -> message_pb2.PreviewMessageResponse:
         """The message as one user would read it, and whether they would get it."""
         version = self._version(request.project)
-        found = await self._pool.run(reading.preview, version, request.key, request.distinct_id)
+        found = await self._pool.run(reading.preview, version, request.key, request.distinct_id, request.locale)
         return message_pb2.PreviewMessageResponse(
             rendered=None if found.rendered is None else rendered(found.rendered),
             would_send=found.would_send,

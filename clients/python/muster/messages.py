@@ -37,12 +37,46 @@ _RESOLVE: Final = Rpc(f"{_SERVICE}/ResolveAmbiguous", message_pb2.ResolveAmbiguo
 # Launching and resuming judge everybody.
 LONG: Final = 3600.0
 
+
+class EmailTranslation(TypedDict, total=False):
+    """The texts of an email in another language; what is left out is the content's own."""
+
+    subject: str
+    preheader: str
+    html: str
+    text: str
+
+
+class SmsTranslation(TypedDict, total=False):
+    """The text of a text message in another language."""
+
+    text: str
+
+
+class PushTranslation(TypedDict, total=False):
+    """The texts of a push notification in another language; what is left out is the content's own."""
+
+    title: str
+    body: str
+
+
 Email = TypedDict(
     "Email",
-    {"subject": str, "from": str, "reply_to": str, "preheader": str, "html": str, "text": str},
+    {
+        "subject": str,
+        "from": str,
+        "reply_to": str,
+        "preheader": str,
+        "html": str,
+        "text": str,
+        "translations": Mapping[str, EmailTranslation],
+    },
     total=False,
 )
-"""An email's content. All but `from` and `reply_to` are templates; one of `html` and `text` is needed."""
+"""An email's content. All but `from` and `reply_to` are templates; one of `html` and `text` is needed.
+
+`translations` are by BCP 47 tag, such as `de` or `pt-BR`; readers are told apart by `$locale`.
+"""
 
 
 class Webhook(TypedDict, total=False):
@@ -56,8 +90,12 @@ class Webhook(TypedDict, total=False):
     idempotent: bool
 
 
-Sms = TypedDict("Sms", {"text": str, "from": str, "max_segments": int}, total=False)
-"""A text message's content: `text`, a template, is needed."""
+Sms = TypedDict(
+    "Sms",
+    {"text": str, "from": str, "max_segments": int, "translations": Mapping[str, SmsTranslation]},
+    total=False,
+)
+"""A text message's content: `text`, a template, is needed. `translations` as of an email."""
 
 
 class Button(TypedDict, total=False):
@@ -81,6 +119,7 @@ class Push(TypedDict, total=False):
     data: Mapping[str, str]
     badge: int
     sound: str
+    translations: Mapping[str, PushTranslation]
 
 
 class Goal(TypedDict, total=False):
@@ -539,18 +578,24 @@ class Messages(Service[Way]):
         return answer.message
 
     @answered
-    def preview(self, key: str, distinct_id: str) -> Flow[message_pb2.PreviewMessageResponse]:
+    def preview(self, key: str, distinct_id: str, *, locale: str = "") -> Flow[message_pb2.PreviewMessageResponse]:
         """The message as one user would read it, and whether they would get it now.
+
+        Arguments:
+            locale: as if the user's `$locale` were this BCP 47 tag; "": as it is.
 
         Raises:
             NotFound: if there is no such message or user.
+            InvalidInput: if there is no such language.
 
         Example::
 
             preview = client.messages.preview("welcome", "u1")
             print(preview.rendered.subject, preview.would_send, preview.reason)
         """
-        request = message_pb2.PreviewMessageRequest(project=self._project, key=key, distinct_id=distinct_id)
+        request = message_pb2.PreviewMessageRequest(
+            project=self._project, key=key, distinct_id=distinct_id, locale=locale
+        )
         return (yield from self._ask(_PREVIEW, request))
 
     @answered

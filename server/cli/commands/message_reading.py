@@ -120,12 +120,13 @@ def _shown(value: Any) -> Any:
 @message.command("preview", epilog="Example: muster message preview welcome u1")
 @click.argument("key")
 @click.argument("user")
+@click.option("--locale", default="", metavar="TAG", help="as if the user's $locale were this one, such as de-CH")
 @pass_call
-def preview(call: Call, key: str, user: str) -> None:
+def preview(call: Call, key: str, user: str, locale: str) -> None:
     """The message as USER would read it, and whether they would get it now."""
     from server.cli.plain import plain
 
-    found = call.client().messages.preview(key, user)
+    found = call.client().messages.preview(key, user, locale=locale)
     if call.out.json:
         call.out.document(plain(found))
         return

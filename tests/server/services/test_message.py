@@ -238,6 +238,30 @@ async def test_a_preview_shows_what_one_user_would_read_and_whether_they_get_it(
     assert not unreachable.HasField("rendered")
 
 
+async def test_a_preview_is_shown_in_the_language_of_a_reader(shop: Stubs) -> None:
+    sent = email("welcome")
+    sent.email.translations["de"].subject = "Hallo {{ user.name }}"
+    created = (await create(shop, sent)).message
+    assert created.email.translations == sent.email.translations
+    seen = await ask(shop, "PreviewMessage", "welcome", distinct_id="u2", locale="de-CH")
+    assert (seen.rendered.subject, seen.rendered.text) == ("Hallo User 2", "Dear User 2")
+    assert (await ask(shop, "PreviewMessage", "welcome", distinct_id="u2")).rendered.subject == "Hello User 2"
+    unknown = ask(shop, "PreviewMessage", "welcome", distinct_id="u2", locale="xx")
+    assert (await refused(unknown)).code == "LOCALE_UNKNOWN"
+
+
+@pytest.mark.parametrize(
+    ("tag", "subject", "code"),
+    [("de_CH", "Hallo", "LOCALE_UNKNOWN"), ("xx", "Hallo", "LOCALE_UNKNOWN"), ("de", "{{ user.", "TEMPLATE_SYNTAX")],
+)
+async def test_a_translation_that_nobody_could_read_is_refused(shop: Stubs, tag: str, subject: str, code: str) -> None:
+    sent = email("welcome")
+    sent.email.translations[tag].subject = subject
+    refusal = await refused(create(shop, sent))
+    assert refusal.code == code
+    assert refusal.field.startswith(f"message.email.translations['{tag}']")
+
+
 async def test_a_delivery_is_explained_gate_by_gate(shop: Stubs) -> None:
     await shop.launch("welcome")
     found = await ask(shop, "ExplainDelivery", "welcome", distinct_id="u1")

@@ -24,7 +24,16 @@ from core.messaging.definitions import (
 from core.messaging.in_app_source import InAppSource
 from core.messaging.push_source import PushSource
 from core.messaging.work import View
-from core.render import Content, check_tags, compile_email, compile_in_app, compile_push, compile_sms, compile_webhook, translated
+from core.render import (
+    Content,
+    check_tags,
+    compile_email,
+    compile_in_app,
+    compile_push,
+    compile_sms,
+    compile_webhook,
+    translated,
+)
 from core.render.locales import shorter
 from core.render.results import InAppColors
 from core.values import MICROS_PER_SECOND
@@ -86,7 +95,8 @@ def compile_content(source: Source) -> Content:
         written: dict[str, str] = {}
         for nearer in reversed([one for one in shorter(tag) if one in source.translations]):
             written |= {name: text for name, text in asdict(source.translations[nearer]).items() if text}
-        by_tag[tag] = _compiled(cast(Source, replace(source, **written)), f"{field}[{tag!r}]")
+        language = cast(Source, replace(source, **written))  # type: ignore[arg-type]
+        by_tag[tag] = _compiled(language, f"{field}[{tag!r}]")
     return translated(base, by_tag)  # type: ignore[arg-type]  # what has translations is no webhook
 
 

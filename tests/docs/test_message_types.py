@@ -10,7 +10,19 @@ from server.demo.processes import Server
 from tests.docs.consoles import commands_of, files_of
 from tests.docs.test_readme import README, ROOT, run
 
-PAGES = ["campaigns", "consent", "email", "feedback", "in-app", "push", "results", "schedules", "sms", "translations", "webhooks"]
+PAGES = [
+    "campaigns",
+    "consent",
+    "email",
+    "feedback",
+    "in-app",
+    "push",
+    "results",
+    "schedules",
+    "sms",
+    "translations",
+    "webhooks",
+]
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -24,8 +24,9 @@ from core.bitmaps.column import Column
 from core.bitmaps.population import Population
 from core.bitmaps.siphash import siphash_of
 from core.bitmaps.strings import StringTable
-from core.messaging.address_keys import email_keys
+from core.messaging.address_keys import email_keys, phone_keys
 from core.messaging.addresses import normalise_email, normalise_phone
+from core.messaging.plain_phones import plain_starts
 from core.messaging.rows import Ordinals
 from core.values import ValueType
 
@@ -67,6 +68,11 @@ def folded_key(project_uid: str, folded: str) -> int:
 def hash_key(project_uid: str) -> bytes:
     """The key of the hash in a project, 16 bytes."""
     return hashlib.blake2b(project_uid.encode(), digest_size=16, person=b"muster address").digest()
+
+
+@lru_cache(maxsize=1)
+def _plain_starts() -> npt.NDArray[np.uint8]:
+    return plain_starts()
 
 
 class _Run:
@@ -173,9 +179,11 @@ class AddressIndex:
             self._keys, self._blocks, self._runs, self._sharing = np.zeros(0, np.uint64), {}, [], BitMap()
 
     def _made(self, project_uid: str, strings: StringTable, codes: npt.NDArray[np.int64]) -> Keys:
-        made = np.zeros(len(codes), np.uint64)
+        codes = np.ascontiguousarray(codes, np.int64)
         if self._channel == "email":
-            made = email_keys(strings, np.ascontiguousarray(codes, np.int64), hash_key(project_uid))
+            made = email_keys(strings, codes, hash_key(project_uid))
+        else:
+            made = phone_keys(strings, codes, hash_key(project_uid), _plain_starts())
         left = np.flatnonzero(made == 0)
         for row, text in zip(left.tolist(), strings.texts(codes[left]), strict=True):
             made[row] = address_key(project_uid, self._channel, text)

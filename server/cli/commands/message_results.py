@@ -77,32 +77,37 @@ def _columns(found: Any) -> list[str]:
 
 
 def _arms(found: Any) -> list[tuple[Any, ...]]:
-    names = ["selected", "held out", "skipped", "exposed", *_columns(found)]
-    columns = [_arm(arm, names) for arm in found.arms]
+    reasons = sorted({one.reason for arm in found.arms for one in arm.counts.skipped})
+    outcome = _columns(found)
+    columns = [_arm(arm, reasons, outcome) for arm in found.arms]
+    names = ["selected", "held out", "skipped", *(f"  {reason}" for reason in reasons), "exposed", *outcome]
+    styles = ["", "", "", *("dim" for _ in reasons), "bold"]
     return [
-        (Text(name, "bold" if name == "exposed" else ""), *(column[number] for column in columns))
+        (Text(name, styles[number] if number < len(styles) else ""), *(column[number] for column in columns))
         for number, name in enumerate(names)
     ]
 
 
-def _arm(arm: Any, names: Sequence[str]) -> list[Text]:
+def _arm(arm: Any, reasons: Sequence[str], outcome: Sequence[str]) -> list[Text]:
     """One arm's column: figures stand right, what they are for each of the exposed beside them."""
-    found = {
-        "selected": (f"{arm.counts.selected:,}", ""),
-        "held out": (f"{arm.counts.held_out:,}", ""),
-        "skipped": (f"{sum(one.users for one in arm.counts.skipped):,}", ""),
-        "exposed": (f"{arm.outcome.exposed:,}", ""),
-    }
-    for name in names[len(found) :]:
+    skipped = {one.reason: one.users for one in arm.counts.skipped}
+    found = [
+        (f"{arm.counts.selected:,}", ""),
+        (f"{arm.counts.held_out:,}", ""),
+        (f"{sum(skipped.values()):,}", ""),
+        *((f"{skipped.get(reason, 0):,}", "") for reason in reasons),
+        (f"{arm.outcome.exposed:,}", ""),
+    ]
+    for name in outcome:
         value, exposed = getattr(arm.outcome, name), arm.outcome.exposed
         if not exposed or (name in _COUNTED and arm.name in _NOT_SENT):
-            found[name] = ("–", "")
+            found.append(("–", ""))
         elif name == "revenue":
-            found[name] = (f"{value:,.2f}", f"{value / exposed:,.3f} each")
+            found.append((f"{value:,.2f}", f"{value / exposed:,.3f} each"))
         else:
-            found[name] = (f"{value:,}", f"{value / exposed:.2%}")
-    width = max(len(figure) for figure, _ in found.values())
-    return [Text.assemble(figure.rjust(width), (f"  {share}", "dim")) for figure, share in found.values()]
+            found.append((f"{value:,}", f"{value / exposed:.2%}"))
+    width = max(len(figure) for figure, _ in found)
+    return [Text.assemble(figure.rjust(width), (f"  {share}", "dim")) for figure, share in found]
 
 
 def _comparison(one: Any) -> tuple[Any, ...]:
@@ -139,7 +144,7 @@ def _p(value: float) -> str:
 
 
 def _sample_ratio(call: Call, one: Any) -> None:
-    sizes = ", ".join(f"{_title(arm.arm)} {arm.users:,} of {arm.share:.1%}" for arm in one.arms)
+    sizes = ", ".join(f"{_title(arm.arm)} {arm.users:,} (meant {arm.share:.1%})" for arm in one.arms)
     if one.mismatch:
         call.out.warn(
             f"users were not divided as they were to be (p = {one.p_value:.1g}): {sizes}; something took users out of"

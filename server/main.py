@@ -13,7 +13,7 @@ from contextlib import AsyncExitStack, suppress
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, TypeVar, cast
+from typing import Any, Final, cast
 
 import grpc
 import uvloop
@@ -52,29 +52,18 @@ from muster.v1 import (
 from muster.worker import Worker
 from prometheus_client import CollectorRegistry
 
-from channels.apns import Apns, ApnsConfig
+from channels import makers
 from channels.bounces import Tell, read_folder, tell_all
 from channels.callbacks.configured import CallbackSettings
 from channels.callbacks.listener import Listener, ListenerConfig
 from channels.callbacks.source import Source
-from channels.carrier import SingleProvider
-from channels.dkim_signing import DkimKey
-from channels.email import EmailProvider, SmtpConfig
-from channels.fcm import Fcm, FcmConfig
-from channels.google_access import read_service_account
-from channels.http_calls import MOST_JSON, HttpConfig
 from channels.keeper import Keeper
 from channels.loop import LoopConfig, WorkerLoop
 from channels.mailboxes import Maildir, Mbox
-from channels.mime import MailConfig
 from channels.provider import Provider
-from channels.push import ANDROID, IOS, DeviceCarrier, PushProvider
 from channels.retry import RetryPolicy
-from channels.sms_http import SmsHttp, SmsHttpConfig
-from channels.twilio import Twilio, TwilioConfig
-from channels.webhook import WebhookConfig, WebhookProvider
 from core.engine import EngineConfig
-from core.errors import FailedPrecondition, InvalidInput
+from core.errors import FailedPrecondition
 from core.messaging.definitions import CarriedName
 from server import callbacks, logs, memory, providers
 from server.auth import Caller, Tokens, read_tokens
@@ -88,7 +77,6 @@ from server.health import Health
 from server.interceptors import CallInterceptor
 from server.link_pages import link_pages
 from server.metrics import CallMetrics, ProjectCollector, figures
-from server.options import wrong
 from server.projects import Projects
 from server.services.audience import AudienceService
 from server.services.campaign import CampaignService
@@ -108,7 +96,6 @@ from server.versions import Versions
 
 log = logging.getLogger("muster.server")
 
-_Made = TypeVar("_Made")
 _DAY: Final = 86_400.0
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 _WATCH_SECONDS: Final = 0.5
@@ -370,29 +357,27 @@ def _providers(config: Config) -> dict[CarriedName, Callable[[], Provider]]:
         InvalidInput: OPTION_VALUE.
     """
     found: dict[CarriedName, Callable[[], Provider]] = {}
-    if providers.is_named(config, "email"):
-        smtp = SmtpConfig(**providers.smtp(config), mail=_mail(config), retry=_patience(config, "smtp"))
-        found["email"] = lambda: EmailProvider(smtp)
-    if providers.is_named(config, "webhook"):
-        webhook = WebhookConfig(**providers.webhook(config), retry=_patience(config, "webhook"))
-        found["webhook"] = lambda: WebhookProvider(webhook)
-    if providers.is_named(config, "sms"):
-        found["sms"] = _sms(config)
-    if providers.is_named(config, "push"):
-        found["push"] = _push(config)
+    try:
+        if providers.is_named(config, "email"):
+            mail, key = providers.mail(config), providers.dkim(config)
+            found["email"] = makers.email(providers.smtp(config), mail, key, _patience(config, "smtp"))
+        if providers.is_named(config, "webhook"):
+            found["webhook"] = makers.webhook(providers.webhook(config), _patience(config, "webhook"))
+        if providers.is_named(config, "sms"):
+            twilio, http = config.sms_provider == "twilio", providers.http(config, "sms")
+            found["sms"] = makers.sms(providers.sms(config), http, _patience(config, "sms"), twilio=twilio)
+        if providers.is_named(config, "push"):
+            fcm, apns, http = providers.fcm(config), providers.apns(config), providers.push_http(config)
+            found["push"] = makers.push(fcm, apns, http, _patience(config, "push"))
+    except makers.WrongSettings as error:
+        raise providers.as_option(error.of, str(error)) from error
     return found
 
 
-def _mail(config: Config) -> MailConfig:
-    given, key = providers.mail(config), providers.dkim(config)
-    try:
-        signing = None if key is None else DkimKey(**key)
-    except ValueError as error:
-        raise wrong("smtp_dkim_key_file", str(error), "a domain, a selector and an RSA key in PEM") from error
-    try:
-        return MailConfig(**given, dkim=signing)
-    except ValueError as error:
-        raise wrong("smtp_return_path", str(error), "one such as bounces@example.com") from error
+def _patience(config: Config, prefix: str) -> RetryPolicy:
+    return RetryPolicy(
+        attempts=getattr(config, f"{prefix}_attempts"), longest_wait=getattr(config, f"{prefix}_longest_wait_seconds")
+    )
 
 
 def _sources(config: Config) -> list[Source]:
@@ -429,60 +414,6 @@ async def _listen_for_callbacks(
             field="callbacks_listen",
             mend="take another port",
             code="ADDRESS_UNUSABLE",
-        ) from error
-
-
-def _patience(config: Config, prefix: str) -> RetryPolicy:
-    return RetryPolicy(
-        attempts=getattr(config, f"{prefix}_attempts"), longest_wait=getattr(config, f"{prefix}_longest_wait_seconds")
-    )
-
-
-def _sms(config: Config) -> Callable[[], Provider]:
-    http, retry = HttpConfig(**providers.http(config, "sms"), longest_answer=MOST_JSON), _patience(config, "sms")
-    given = providers.sms(config)
-    if config.sms_provider == "twilio":
-        twilio = TwilioConfig(**given, http=http)
-        return lambda: SingleProvider(Twilio(twilio), connections=http.connections, retry=retry)
-    other = SmsHttpConfig(**given, http=http)
-    return lambda: SingleProvider(SmsHttp(other), connections=http.connections, retry=retry)
-
-
-def _push(config: Config) -> Callable[[], Provider]:
-    http, retry = HttpConfig(**providers.push_http(config), longest_answer=MOST_JSON), _patience(config, "push")
-    fcm = _checked("push_fcm_account_file", _fcm, providers.fcm(config), http)
-    apns = _checked("push_apns_key_file", ApnsConfig, providers.apns(config), http)
-
-    def made() -> Provider:
-        carriers: dict[int, DeviceCarrier] = {}
-        if fcm is not None:
-            carriers[ANDROID] = Fcm(fcm)
-        if apns is not None:
-            carriers[IOS] = Apns(apns)
-        return PushProvider(carriers, connections=http.connections, retry=retry)
-
-    return made
-
-
-def _fcm(*, account_file: Path, **given: Any) -> FcmConfig:
-    return FcmConfig(account=read_service_account(account_file), **given)
-
-
-def _checked(
-    option: str, make: Callable[..., _Made], given: Mapping[str, Any] | None, http: HttpConfig
-) -> _Made | None:
-    """What is made of settings; None for none.
-
-    Raises:
-        InvalidInput: OPTION_VALUE, of the option that names a file.
-    """
-    if given is None:
-        return None
-    try:
-        return make(**given, http=http)
-    except (OSError, ValueError) as error:
-        raise InvalidInput(
-            f"the file cannot be used: {error}", field=option, mend="name the key's file", code="OPTION_VALUE"
         ) from error
 
 

@@ -268,3 +268,18 @@ def _is_secret(secret: str) -> bool:
         return len(base64.b64decode(secret.removeprefix("whsec_"), validate=True)) >= _LEAST_SECRET
     except binascii.Error:
         return False
+
+
+_OF_SETTINGS: Final = {
+    "dkim": ("smtp_dkim_key_file", "a domain, a selector and an RSA key in PEM"),
+    "mail": ("smtp_return_path", "one such as bounces@example.com"),
+    "fcm": ("push_fcm_account_file", "name the key's file"),
+    "apns": ("push_apns_key_file", "name the key's file"),
+}
+"""By what the channels call the settings, the option that most likely is at fault, and what would be right."""
+
+
+def as_option(of: str, why: str) -> InvalidInput:
+    """What the channels refuse settings for, as the error of an option."""
+    option, mend = _OF_SETTINGS[of]
+    return wrong(option, f"the file cannot be used: {why}" if option.endswith("_file") else why, mend)

@@ -13,7 +13,7 @@ from pyroaring import BitMap
 from core.messaging.cause import Stirred
 from core.messaging.compiled import Compiled, compile_message
 from core.messaging.definitions import MessageDefinition
-from core.messaging.dividing import sides
+from core.messaging.dividing import by_variant, sides
 from core.messaging.effects import (
     EXPIRED,
     NO_LONGER_MATCHES,
@@ -38,6 +38,7 @@ from core.messaging.gates import (
     stopped,
     through,
 )
+from core.messaging.groups import VARIANT
 from core.messaging.occurrences import FIRST
 from core.messaging.render import unchanged
 from core.messaging.rows import Instants, Ordinals, at_once, inside
@@ -59,11 +60,17 @@ def _room(view: View, definition: MessageDefinition, occurrence: int) -> int | N
 
 
 def assign(work: Work, definition: MessageDefinition, occurrence: int, users: BitMap) -> BitMap:
-    """Let chance decide, once, who of those that are let through is held out.
+    """Let chance decide, once, who of those that are let through is held out, and which variant the others get.
 
     Returns:
         Of the users, all that are held out, by now or since before.
     """
+    held_out = _hold_out(work, definition, occurrence, users)
+    settle_variants(work, definition, occurrence, users - held_out)
+    return held_out
+
+
+def _hold_out(work: Work, definition: MessageDefinition, occurrence: int, users: BitMap) -> BitMap:
     ledger = work.messages.ledger(definition.key, occurrence)
     if not has_groups(work, definition):
         return BitMap()
@@ -71,6 +78,17 @@ def assign(work: Work, definition: MessageDefinition, occurrence: int, users: Bi
         if members:
             work.do(Assigned(definition.key, occurrence, group, members))
     return users & work.messages.ledger(definition.key, occurrence).held_back
+
+
+def settle_variants(work: Work, definition: MessageDefinition, occurrence: int, users: BitMap) -> None:
+    """Record which variant users get of those that are let through now, where there are several."""
+    if not definition.variants:
+        return
+    ledger = work.messages.ledger(definition.key, occurrence)
+    for key, members in by_variant(work, definition, occurrence, users - ledger.let_through):
+        fresh = members - ledger.groups().get(VARIANT + key, BitMap())
+        if fresh:
+            work.do(Assigned(definition.key, occurrence, VARIANT + key, fresh))
 
 
 def _pause_at_limit(work: Work, definition: MessageDefinition, instant: int) -> None:

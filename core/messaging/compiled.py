@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
 from typing import Final, cast
 
@@ -63,7 +63,7 @@ class Compiled:
     """A message's working parts.
 
     `needs` maps each property that the content cannot do without to the expression for having it; `reads` names
-    every profile property that decides whether an open skip may pass.
+    every profile property that decides whether an open skip may pass. `variants` are of the message's variants, by key.
     """
 
     targeting: Parsed
@@ -72,6 +72,21 @@ class Compiled:
     content: Content
     needs: Mapping[str, Parsed]
     reads: frozenset[str]
+    variants: Mapping[str, Compiled] = field(default_factory=dict)
+
+    def of(self, variant: str) -> Compiled:
+        """The working parts for the users of a variant; of any name it has not, the message's own."""
+        return self.variants.get(variant, self)
+
+    @property
+    def all(self) -> tuple[Compiled, ...]:
+        """The message's own working parts, then those of each variant."""
+        return (self, *self.variants.values())
+
+    @property
+    def reads_of_all(self) -> frozenset[str]:
+        """What is read for any of the variants."""
+        return frozenset().union(*(one.reads for one in self.all))
 
     @property
     def everything(self) -> bool:
@@ -185,7 +200,17 @@ def compile_message(view: View, definition: MessageDefinition) -> Compiled:
     except InvalidExpression as error:
         error.field = "message.targeting"
         raise
-    return _made(targeting, encode(definition.content), definition.channel)
+    made = _made(targeting, encode(definition.content), definition.channel)
+    if not definition.variants:
+        return made
+    variants = {}
+    for index, variant in enumerate(definition.variants):
+        try:
+            variants[variant.key] = _made(targeting, encode(variant.content), definition.channel)
+        except InvalidTemplate as error:
+            error.field = error.field.replace("message.", f"message.variants[{index}].", 1)
+            raise
+    return replace(made, variants=variants)
 
 
 @lru_cache(maxsize=1024)
@@ -220,7 +245,7 @@ def refuse_event_in_schedule(compiled: Compiled, definition: MessageDefinition) 
     Raises:
         InvalidTemplate: EVENT_WITHOUT_CAUSE.
     """
-    if not definition.by_match and compiled.content.requires_event:
+    if not definition.by_match and any(one.content.requires_event for one in compiled.all):
         raise InvalidTemplate(
             "the content reads `event`, and no event causes a scheduled message",
             field="message.content",
@@ -235,7 +260,7 @@ def refuse_data_without_send(compiled: Compiled, definition: MessageDefinition) 
     Raises:
         InvalidTemplate: DATA_WITHOUT_SEND.
     """
-    if not definition.on_send and compiled.content.requires_data:
+    if not definition.on_send and any(one.content.requires_data for one in compiled.all):
         raise InvalidTemplate(
             "the content reads `data`, which only a call that sends the message gives",
             field="message.content",

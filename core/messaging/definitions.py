@@ -84,6 +84,16 @@ CHANNEL_OF: Final[dict[type, ChannelName]] = {
 """The channel that each kind of content is for."""
 
 
+@record("variant")
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """Another content of a message, for a share of its users; the rest get the message's own."""
+
+    key: str
+    percent: float
+    content: Source
+
+
 @record("message")
 @dataclass(frozen=True, slots=True)
 class MessageDefinition:
@@ -122,6 +132,7 @@ class MessageDefinition:
     grace: int = 0
     most_per_user: int = 0
     campaign: str = ""
+    variants: list[Variant] = field(default_factory=list)
     send_window: SendWindow | None = None
     quiet_hours: QuietHours | None = None
 
@@ -153,6 +164,7 @@ class MessageDefinition:
 
 _EDITABLE_PAUSED: Final = frozenset(
     {
+        "variants",
         "title",
         "content",
         "max_recipients",
@@ -167,10 +179,21 @@ _EDITABLE_PAUSED: Final = frozenset(
         "most_per_user",
     }
 )
+MAIN: Final = "main"
+"""The variant of those who get a message's own content, where it has variants."""
+MOST_VARIANTS: Final = 20
+
+
+def of_variant(definition: MessageDefinition, key: str) -> MessageDefinition:
+    """A message as the users of one of its variants get it; MAIN, and "" where it has none, is its own content."""
+    contents = {variant.key: variant.content for variant in definition.variants}
+    return replace(definition, content=contents.get(key, definition.content), variants=[]) if contents else definition
+
+
 EDITABLE: Final = {
     "draft": _EDITABLE_PAUSED | {"targeting", "schedule"},
     "paused": _EDITABLE_PAUSED,
-    "live": frozenset({"title", "goal"}),
+    "live": frozenset({"title", "goal", "variants"}),
     "ended": frozenset({"title", "goal"}),
 }
 """What may be changed in each state. Targeting and schedule are settled by the launch."""
@@ -232,16 +255,57 @@ def check_definition(definition: MessageDefinition) -> None:
         raise InvalidInput(
             "a negative limit", field="message.most_per_user", mend="0 for no limit", code="INVALID_LIMIT"
         )
+    _check_variants(definition)
     check_windows(definition.send_window, definition.quiet_hours)
-    content = definition.content
+    _check_source(definition.content, "message")
+
+
+def _check_source(content: Source, field: str) -> None:
     if isinstance(content, InAppSource):
         check_triggers(content)
     if isinstance(content, WebhookSource) and not 0 <= content.batch_size <= MAX_WEBHOOK_BATCH:
         raise InvalidInput(
             f"a batch of {content.batch_size}",
-            field="message.webhook.batch_size",
+            field=f"{field}.webhook.batch_size",
             mend=f"0 to {MAX_WEBHOOK_BATCH}",
             code="INVALID_BATCH_SIZE",
+        )
+
+
+def _check_variants(definition: MessageDefinition) -> None:
+    variants = definition.variants
+    if len(variants) > MOST_VARIANTS or (variants and definition.channel == "in_app"):
+        raise InvalidInput(
+            "a message by in_app has no variants" if definition.channel == "in_app" else f"{len(variants)} variants",
+            field="message.variants",
+            mend=f"at most {MOST_VARIANTS}, of any other channel",
+            code="INVALID_VARIANTS",
+        )
+    for index, variant in enumerate(variants):
+        place = f"message.variants[{index}]"
+        check_key(variant.key, f"{place}.key")
+        if variant.key == MAIN or variant.key in [other.key for other in variants[:index]]:
+            raise InvalidInput(
+                f"{variant.key!r} is the name of another variant",
+                field=f"{place}.key",
+                mend=f"a key of its own; {MAIN!r} is the message's own content",
+                code="VARIANT_TWICE",
+            )
+        check_percent(variant.percent, f"{place}.percent")
+        if type(variant.content) is not type(definition.content):
+            raise InvalidInput(
+                "a variant of another channel",
+                field=place,
+                mend=f"all contents of a message are of one channel, here {definition.channel}",
+                code="VARIANT_CHANNEL",
+            )
+        _check_source(variant.content, place)
+    if sum(variant.percent for variant in variants) > 100:
+        raise InvalidInput(
+            "the variants' percentages add up to more than 100",
+            field="message.variants",
+            mend="100 together at most; what is left over gets the message's own content",
+            code="INVALID_PERCENT",
         )
 
 
@@ -282,4 +346,22 @@ def changed(definition: MessageDefinition, changes: dict[str, object]) -> Messag
         )
     fresh = replace(definition, **changes, revision=definition.revision + 1)  # type: ignore[arg-type]
     check_definition(fresh)
+    if definition.state != "draft":
+        _refuse_lost_variants(definition, fresh)
     return fresh
+
+
+def _refuse_lost_variants(present: MessageDefinition, fresh: MessageDefinition) -> None:
+    """Once launched, a variant has users: it stays, and its content changes only in a pause."""
+    before = {variant.key: variant.content for variant in present.variants}
+    now = {variant.key: variant.content for variant in fresh.variants}
+    lost = sorted(before.keys() - now.keys())
+    if lost or (present.state == "live" and before != now):
+        raise InvalidInput(
+            f"the variant {lost[0]!r} has users"
+            if lost
+            else "only percentages of variants can change while it is live",
+            field="message.variants",
+            mend="give it 0 percent to choose nobody any more" if lost else "pause the message first",
+            code="NOT_EDITABLE",
+        )

@@ -18,7 +18,8 @@ from pyroaring import BitMap
 
 from core import commands
 from core.messaging.compiled import Compiled, compile_message
-from core.messaging.definitions import ChannelName, MessageDefinition
+from core.messaging.definitions import ChannelName, MessageDefinition, of_variant
+from core.messaging.dividing import by_variant
 from core.messaging.inbox_entry import inbox_entry
 from core.messaging.render import HandOff, Obstacle, batch_size, is_allowed, render_users
 from core.messaging.work import View
@@ -46,7 +47,7 @@ class Submitting(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """A batch on offer: one occurrence of a message, its rendered recipients. `expires_in` is seconds from now."""
+    """A batch on offer: one occurrence and variant of a message, its rendered recipients. `expires_in` is seconds from now."""
 
     batch_id: int
     message_key: str
@@ -55,6 +56,7 @@ class Offer:
     recipients: list[HandOff]
     batch_size: int
     expires_in: float
+    variant: str = ""
 
 
 @dataclass(slots=True)
@@ -127,7 +129,7 @@ class Desk:
         waiting = self._waiting(view, channel, limit)
         if waiting is None:
             return None
-        definition, occurrence, ordinals = waiting
+        definition, occurrence, ordinals, variant = waiting
         firing = definition.key, occurrence
         compiled, hand_offs = self._render(view, definition, occurrence, ordinals)
         back = BitMap()
@@ -152,10 +154,13 @@ class Desk:
             number = next(self._numbers)
             self._leases[number] = lease
         size = batch_size(definition) if _batchable(compiled) else 0
-        return Offer(number, *firing, channel, hand_offs, size, self._lease_seconds)
+        return Offer(number, *firing, channel, hand_offs, size, self._lease_seconds, variant)
 
-    def _waiting(self, view: View, channel: ChannelName, limit: int) -> tuple[MessageDefinition, int, list[int]] | None:
-        """Take leases on queued users of one occurrence; each of the channel has its turn to be the first."""
+    def _waiting(
+        self, view: View, channel: ChannelName, limit: int
+    ) -> tuple[MessageDefinition, int, list[int], str] | None:
+        """Take leases on queued users of one variant of an occurrence; each message of the channel has its turn to be the
+        first. Gives the message as they get it, and the variant."""
         self._expire()
         messages = [m for m in view.messages.live() if m.channel == channel]
         with self._lock:
@@ -164,10 +169,10 @@ class Desk:
                 definition = messages[(self._turn + place) % len(messages)]
                 for occurrence, ledger in view.messages.occurrences(definition.key).active():
                     leased = self._leased.setdefault((definition.key, occurrence), BitMap())
-                    ordinals = list(itertools.islice(ledger.state("queued") - leased, limit))
-                    if ordinals:
+                    for variant, users in by_variant(view, definition, occurrence, ledger.state("queued") - leased):
+                        ordinals = list(itertools.islice(users, limit))
                         leased.update(ordinals)
-                        return definition, occurrence, ordinals
+                        return of_variant(definition, variant), occurrence, ordinals, variant
         return None
 
     def _render(

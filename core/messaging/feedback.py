@@ -229,7 +229,7 @@ def _properties(work: Work, heard: _Heard) -> dict[str, Value]:
     said = heard.said
     about: dict[str, Value] = {"message_type": said.channel}
     if heard.key:
-        about = properties_of(work, heard.key, heard.occurrence)
+        about = properties_of(work, heard.key, heard.occurrence, heard.ordinal)
     if said.kind == "token_removed" and said.address:
         about["token"] = said.address  # so that what was removed by mistake can be had back
     if said.kind == "bounced":

@@ -24,7 +24,7 @@ from core.messaging.caps import Counted, caps_of, gap_of
 from core.messaging.cause import Stirred, causes_of
 from core.messaging.compiled import Compiled
 from core.messaging.definitions import MessageDefinition
-from core.messaging.dividing import control_percent_of, sides
+from core.messaging.dividing import by_variant, control_percent_of, sides
 from core.messaging.effects import (
     BACKFILLED,
     EXITED,
@@ -224,21 +224,27 @@ def _reachable(asked: Asked, users: BitMap) -> list[Stop]:
 
 
 def _properties(asked: Asked, users: BitMap) -> list[Stop]:
-    found = []
-    for name, parsed in asked.compiled.needs.items():
-        having = matching(asked.view, parsed, users, asked.view.now)
-        found.append(Stop(f"{MISSING_PROPERTY}:{name}", users - having))
-        users = having
-    return found
+    found: dict[str, BitMap] = {}
+    for key, rest in by_variant(asked.view, asked.definition, asked.occurrence, users):
+        for name, parsed in asked.compiled.of(key).needs.items():
+            having = matching(asked.view, parsed, rest, asked.view.now)
+            found[name] = found.get(name, BitMap()) | (rest - having)
+            rest = having
+    return [Stop(f"{MISSING_PROPERTY}:{name}", lacking) for name, lacking in found.items()]
 
 
 def _event(asked: Asked, users: BitMap) -> list[Stop]:
     """Of new matches only: the event that caused one is kept with it."""
-    content = asked.compiled.content
-    if asked.moment != "decide" or not content.needs_event or not asked.definition.by_match:
+    needed = any(one.content.needs_event for one in asked.compiled.all)
+    if asked.moment != "decide" or not needed or not asked.definition.by_match:
         return []
     asked.causes = causes_of(asked.view, asked.compiled, asked.pairs(users), asked.stirred)
-    return [Stop(MISSING_EVENT, users - BitMap(list(asked.causes)))] if content.requires_event else []
+    lacking = users - BitMap(list(asked.causes))
+    return [
+        Stop(MISSING_EVENT, of_it)
+        for key, of_it in by_variant(asked.view, asked.definition, asked.occurrence, lacking)
+        if asked.compiled.of(key).content.requires_event
+    ]
 
 
 def has_groups(view: View, definition: MessageDefinition) -> bool:

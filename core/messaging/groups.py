@@ -18,6 +18,8 @@ from pyroaring import BitMap
 
 CONTROL: Final = "control"
 HOLDOUT: Final = "holdout"
+VARIANT: Final = "variant:"
+"""With the variant's key behind it: the group of those who are sent a variant of a message."""
 GHOSTS: Final = frozenset({CONTROL, HOLDOUT})
 """Groups whose members pass every gate and are sent nothing."""
 

@@ -224,7 +224,7 @@ def _judge_touched(work: Work, definition: MessageDefinition, touched: Gathered 
         for occurrence, ledger in work.messages.occurrences(definition.key).active():
             skipped = ledger.open_skips()
             if skipped and touched_users is None:
-                touched_users = BitMap.union(*work.touched.by(compiled.reads, ()))
+                touched_users = BitMap.union(*work.touched.by(compiled.reads_of_all, ()))
             if skipped and touched_users:
                 again = skipped & touched_users
                 rejudge(work, work.messages.get(definition.key), compiled, again, occurrence)

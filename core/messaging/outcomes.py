@@ -9,6 +9,7 @@ from pyroaring import BitMap
 
 from core import commands
 from core.messaging.definitions import MessageDefinition, WebhookSource
+from core.messaging.dividing import by_variant
 from core.messaging.effects import DELETED, ENDED, ONCE, DeliveryState, Moved, Noted, is_open
 from core.messaging.keys import idempotency_key, read_key
 from core.messaging.work import Work
@@ -119,30 +120,46 @@ def note(work: Work, name: str, key: str, occurrence: int, ordinals: list[int], 
         return
     ledger = work.messages.ledger(key, occurrence)
     about = properties_of(work, key, occurrence)
+    variants = _variants(work, key, occurrence, BitMap([ordinal for ordinal, _ in known]))
     work.do(
         Noted(
             name,
             np.array([ordinal for ordinal, _ in known], np.uint32),
             work.now,
             [idempotency_key(work.settings.uid, key, ledger.known_as(ordinal), occurrence) for ordinal, _ in known],
-            [{**about, "detail": detail} if detail else about for _, detail in known],
+            [
+                {**about, **variants.get(ordinal, {}), **({"detail": detail} if detail else {})}
+                for ordinal, detail in known
+            ],
         )
     )
 
 
-def properties_of(work: Work, key: str, occurrence: int) -> dict[str, Value]:
-    """What every event about a hand-off says of it."""
+def _variants(work: Work, key: str, occurrence: int, users: BitMap) -> dict[int, dict[str, Value]]:
+    """What events about hand-offs of a message with variants say besides, by user."""
+    definition = work.messages.get(key)
+    if not definition.variants:
+        return {}
+    parts = by_variant(work, definition, occurrence, users)
+    return {ordinal: {"variant": variant} for variant, of_it in parts for ordinal in of_it}
+
+
+def properties_of(work: Work, key: str, occurrence: int, ordinal: int | None = None) -> dict[str, Value]:
+    """What every event about a hand-off says of it; of a user's, also the variant."""
     definition = work.messages.get(key)
     about: dict[str, Value] = {"message_id": key, "message_type": definition.channel, "occurrence": occurrence}
     if definition.campaign:
         about["campaign_id"] = definition.campaign
+    if ordinal is not None:
+        about |= _variants(work, key, occurrence, BitMap([ordinal])).get(ordinal, {})
     return about
 
 
 def _drops_repeated(definition: MessageDefinition) -> str:
     """The URL of a receiver that drops what comes under the same idempotency key once more; "" for any other."""
-    content = definition.content
-    return content.url if isinstance(content, WebhookSource) and content.idempotent else ""
+    contents = [definition.content, *(variant.content for variant in definition.variants)]
+    urls = {one.url if isinstance(one, WebhookSource) and one.idempotent else "" for one in contents}
+    return urls.pop() if len(urls) == 1 else ""
 
 
 def repeat_only_to_who_drops(work: Work, before: MessageDefinition, now: MessageDefinition) -> None:

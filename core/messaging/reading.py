@@ -11,11 +11,12 @@ from typing import Any, Final
 import numpy as np
 from pyroaring import BitMap
 
-from core.errors import InvalidInput
+from core.errors import InvalidInput, NotFound
 from core.evaluator.asking import LeafCount, NameWarning, explain_user, leaf_counts, warnings
 from core.messaging.cause import causes_of, latest_event
 from core.messaging.compiled import compile_message
-from core.messaging.definitions import MessageDefinition, State
+from core.messaging.definitions import MAIN, MessageDefinition, State, of_variant
+from core.messaging.dividing import by_variant
 from core.messaging.effects import STATES, DeliveryState, InboxEntry, is_open
 from core.messaging.firings import next_run
 from core.messaging.gates import CONSENT, Asked, concerning, matching, stopped, through
@@ -104,13 +105,17 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """A message as one user would read it now, or the first obstacle. `explanation` is the evaluator's tree."""
+    """A message as one user would read it now, or the first obstacle. `explanation` is the evaluator's tree.
+
+    `variant`: which is shown; "" where the message has none.
+    """
 
     rendered: HandOff | None
     would_send: bool
     reason: str
     detail: str
     explanation: Any
+    variant: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,14 +213,19 @@ def forecast(view: View, key: str, among: BitMap | None = None) -> Forecast:
     compiled = compile_message(view, definition)
     matched = matching(view, compiled.targeting, among, view.now) - view.messages.ledger(key).closed_to
     reachable = matching(view, compiled.reachable, matched, view.now)
-    missing, ready = {}, reachable
-    for name, parsed in compiled.needs.items():
-        having = matching(view, parsed, reachable, view.now)
-        missing[name] = len(reachable) - len(having)
-        ready = ready & having
-    if compiled.content.requires_event and definition.by_match:
-        ready = BitMap(causes_of(view, compiled, at_once(ready, view.now)))
-    asked = Asked(view, definition, compiled, view.messages.occurrences(key).latest, "ask", view.now)
+    missing: Counter[str] = Counter()
+    ready = BitMap()
+    latest = view.messages.occurrences(key).latest
+    for variant, users in by_variant(view, definition, latest, reachable):
+        rest = users
+        for name, parsed in compiled.of(variant).needs.items():
+            having = matching(view, parsed, users, view.now)
+            missing[name] += len(users) - len(having)
+            rest = rest & having
+        if compiled.of(variant).content.requires_event and definition.by_match:
+            rest = BitMap(causes_of(view, compiled, at_once(rest, view.now)))
+        ready |= rest
+    asked = Asked(view, definition, compiled, latest, "ask", view.now)
     stops = through(asked, ready, CONSENT)
     return Forecast(
         len(matched),
@@ -278,14 +288,15 @@ def report(view: View, key: str) -> Report:
     )
 
 
-def preview(view: View, key: str, distinct_id: str, locale: str = "") -> Preview:
+def preview(view: View, key: str, distinct_id: str, locale: str = "", variant: str = "") -> Preview:
     """A message as one user would read it, and whether the user would get it now.
 
     Arguments:
         locale: as if the user's `$locale` were this; "": as it is.
+        variant: of the message; "": the one that the user gets.
 
     Raises:
-        NotFound: MESSAGE_NOT_FOUND, USER_NOT_FOUND.
+        NotFound: MESSAGE_NOT_FOUND, USER_NOT_FOUND, VARIANT_NOT_FOUND.
         InvalidInput: LOCALE_UNKNOWN.
     """
     if locale and locale_of_tag(locale) is None:
@@ -297,6 +308,16 @@ def preview(view: View, key: str, distinct_id: str, locale: str = "") -> Preview
         )
     definition = view.messages.get(key)
     ordinal = find(view, distinct_id)
+    [(own, _)] = by_variant(view, definition, view.messages.occurrences(key).latest, BitMap([ordinal]))
+    if variant not in ("", *(one.key for one in definition.variants), MAIN):
+        raise NotFound(
+            f"the message has no variant {variant!r}",
+            field="variant",
+            mend=f"one of {', '.join([*(one.key for one in definition.variants), MAIN])}",
+            code="VARIANT_NOT_FOUND",
+        )
+    shown = variant or own
+    definition = of_variant(definition, shown)
     compiled = compile_message(view, definition)
     explained = explain_user(view, compiled.targeting, ordinal)
     occurrence = view.messages.occurrences(key).latest
@@ -313,9 +334,9 @@ def preview(view: View, key: str, distinct_id: str, locale: str = "") -> Preview
         stops = through(asked, BitMap([ordinal]), (gate,)) if gate.name != "live" else []
         if stops:
             reason = gate.name if gate.kind == "selecting" else stops[0].reason
-            return Preview(rendered, False, reason, gate.stopping(asked, stops[0]), explained)
+            return Preview(rendered, False, reason, gate.stopping(asked, stops[0]), explained, shown)
     if isinstance(result, Obstacle):
-        return Preview(None, False, result.reason, result.detail, explained)
+        return Preview(None, False, result.reason, result.detail, explained, shown)
     notes = []
     if view.settings.sandbox and not is_allowed(view, result):
         notes.append("the project is a sandbox: it would land in the inbox")
@@ -323,7 +344,7 @@ def preview(view: View, key: str, distinct_id: str, locale: str = "") -> Preview
         notes.append(
             "`event` is shown as the user's latest that the targeting reads; the one that causes a match may differ"
         )
-    return Preview(rendered, True, "", "; ".join(notes), explained)
+    return Preview(rendered, True, "", "; ".join(notes), explained, shown)
 
 
 def explain_delivery(view: View, key: str, distinct_id: str) -> DeliveryExplanation:

@@ -12,8 +12,9 @@ from pyroaring import BitMap
 
 from core.messaging.addresses import OF_USER, normalise_email, normalise_phone, read_url
 from core.messaging.compiled import ADDRESS_PROPERTIES, Compiled
-from core.messaging.definitions import ChannelName, MessageDefinition, WebhookSource
+from core.messaging.definitions import ChannelName, MessageDefinition, WebhookSource, of_variant
 from core.messaging.devices import Device, devices_of
+from core.messaging.dividing import by_variant
 from core.messaging.effects import MISSING_DATA, MISSING_EVENT, MISSING_PROPERTY, RENDER_FAILED, UNREACHABLE
 from core.messaging.keys import TEST, idempotency_key
 from core.messaging.ledger import Ledger
@@ -103,6 +104,22 @@ def render_users(
         preview: make links that change nothing.
         locale: what every `$locale` is taken to be; "": as it is.
     """
+    if definition.variants:
+        made: dict[int, HandOff | Obstacle] = {}
+        for variant, part_of_it in by_variant(view, definition, occurrence, BitMap(ordinals)):
+            shown, users = of_variant(definition, variant), list(part_of_it)
+            results = render_users(
+                view,
+                shown,
+                compiled.of(variant),
+                users,
+                examples,
+                occurrence=occurrence,
+                preview=preview,
+                locale=locale,
+            )
+            made.update(zip(users, results, strict=True))
+        return [made[ordinal] for ordinal in ordinals]
     linking = Linking(view.settings, definition, occurrence, preview=preview)
     columns = _read(view, compiled, ordinals)
     if locale:
@@ -232,6 +249,13 @@ def unchanged(
     compared = [ordinal for ordinal in users if ordinal in bases]
     if not compared:
         return users
+    if definition.variants:
+        return BitMap.union(
+            *(
+                unchanged(view, of_variant(definition, one), compiled.of(one), of_it, bases, occurrence=occurrence)
+                for one, of_it in by_variant(view, definition, occurrence, users)
+            )
+        )
     ledger = view.messages.ledger(definition.key, occurrence)
     present = _bases(view, definition, ledger, compared, _read(view, compiled, compared))
     return users - BitMap([o for o, basis in zip(compared, present, strict=True) if basis != bases[o]])

@@ -15,6 +15,7 @@ from pyroaring import BitMap
 
 from core import commands
 from core.errors import FailedPrecondition, InvalidInput, NotFound
+from core.messaging.admission import settle_variants
 from core.messaging.cause import latest_event
 from core.messaging.compiled import Compiled, compile_message
 from core.messaging.definitions import MessageDefinition
@@ -101,7 +102,7 @@ def _data(data: Mapping[str, Value], compiled: Compiled) -> dict[str, Value]:
         check_value(value, f"data.{name}")
     if len(pack(dict(data))) > MOST_BYTES:
         raise InvalidInput("too much data", field="data", mend=f"at most {MOST_BYTES:,} bytes", code="DATA_TOO_LARGE")
-    for name in sorted(compiled.content.requires_data):
+    for name in sorted(frozenset().union(*(one.content.requires_data for one in compiled.all))):
         if data.get(name) is None:
             raise InvalidInput(
                 f"the template needs data.{name}",
@@ -114,7 +115,7 @@ def _data(data: Mapping[str, Value], compiled: Compiled) -> dict[str, Value]:
 
 def _given(work: Work, compiled: Compiled, ordinal: int, data: dict[str, Value], test: bool) -> dict[str, Value]:
     """What the templates read for a user; those of a test that name `event` read the user's latest."""
-    if not test or not compiled.content.needs_event:
+    if not test or not any(one.content.needs_event for one in compiled.all):
         return data
     return {**(latest_event(work, compiled, ordinal) or {}), **data}
 
@@ -167,6 +168,7 @@ def _queue(
                 )
                 queued = queued - stop.users
         if queued:
+            settle_variants(work, definition, occurrence, queued)
             work.do(Selected(key, "queued", "", *at_once(queued, work.now), occurrence))
             kept = {ordinal: given[ordinal] for ordinal in queued if given[ordinal]}
             if kept:

@@ -34,6 +34,7 @@ _TOP: Final[dict[str, type]] = {
     "grace": str,
     "send_window": dict,
     "quiet_hours": dict,
+    "variants": list,
     "email": dict,
     "webhook": dict,
     "sms": dict,
@@ -111,6 +112,10 @@ _IN_APP: Final[dict[str, type]] = {
     "triggers": list,
 }
 _TABLES: Final[dict[tuple[str, str], tuple[dict[str, type], str]]] = {
+    ("", "variants"): (
+        {"key": str, "percent": float, "email": dict, "webhook": dict, "sms": dict, "push": dict},
+        '[[variants]], below it key = "b", percent = 50 and [variants.email]',
+    ),
     ("push.", "buttons"): ({"text": str, "link": str}, '{ text = "Open", link = "https://…" }'),
     ("in_app.", "buttons"): (
         dict.fromkeys(("text", "link", "text_color", "background_color", "border_color"), str),
@@ -190,11 +195,23 @@ def read_message(path: str) -> MessageFile:
         if name in table:
             _check(path, f"{name}.", table[name], known)
             fields[name] = table[name]
+    fields |= _contents(path, "", table, folder)
+    if "variants" in table:
+        fields["variants"] = [
+            {**one, **_contents(path, f"variants[{number}].", one, folder)}
+            for number, one in enumerate(table["variants"])
+        ]
+    return MessageFile(table["key"], fields)
+
+
+def _contents(path: str, place: str, table: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """The contents in a table, by channel."""
+    found = {}
     for channel, known in _CONTENTS.items():
         if channel in table:
-            _check(path, f"{channel}.", table[channel], known)
-            fields[channel] = _content(path, channel, table[channel], folder)
-    return MessageFile(table["key"], fields)
+            _check(path, f"{place}{channel}.", table[channel], known)
+            found[channel] = _content(path, f"{place}{channel}", table[channel], folder)
+    return found
 
 
 def goal_of(path: str, table: Mapping[str, Any]) -> dict[str, Any]:
@@ -223,7 +240,7 @@ def _check(path: str, place: str, table: Mapping[str, Any], known: Mapping[str, 
         fits = fits and (kind is bool or not isinstance(value, bool))
         if not fits:
             raise _refusal(path, place + name, "a value of the wrong kind", _WORDS[kind])
-        if (place, name) in _TABLES:
+        if (_within(place), name) in _TABLES:
             _check_tables(path, place, name, value)
         elif kind is list and not all(isinstance(item, str) for item in value):
             raise _refusal(path, place + name, "not all are texts", _WORDS[kind])
@@ -231,8 +248,13 @@ def _check(path: str, place: str, table: Mapping[str, Any], known: Mapping[str, 
             raise _refusal(path, place + name, "not all are texts", 'Authorization = "…"')
 
 
+def _within(place: str) -> str:
+    """A place in a variant's content as that in the message's own."""
+    return re.sub(r"^variants\[\d+\]\.", "", place)
+
+
 def _check_tables(path: str, place: str, name: str, tables: list[Any]) -> None:
-    known, shown = _TABLES[place, name]
+    known, shown = _TABLES[_within(place), name]
     for number, table in enumerate(tables):
         if not isinstance(table, dict):
             raise _refusal(path, f"{place}{name}[{number}]", "no table", shown)
@@ -351,6 +373,15 @@ html = '''
 # condition = "e.amount > 50.0"
 # window = "7d"
 # value = "amount"
+
+# Other contents, each for a share of the users; the rest get the one above. Once live, only percentages change.
+# [[variants]]
+# key = "short"
+# percent = 50
+# [variants.email]
+# from = "The shop <hello@example.com>"
+# subject = "Come back"
+# text = "We miss you: https://example.com/new"
 """,
     "webhook": """\
 # A message by webhook. `muster message create FILE` makes a draft of it; `muster message launch KEY` makes that live.

@@ -68,6 +68,7 @@ def batch(project: str, offer: Offer, lease_ends: int) -> delivery_pb2.Batch:
         channel=CHANNELS[offer.channel],
         lease_expire_time=timestamp(lease_ends),
         batch_size=offer.batch_size,
+        variant=offer.variant,
     )
     shared = offer.batch_size > 0
     if shared:

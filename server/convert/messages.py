@@ -15,6 +15,7 @@ from core.messaging.definitions import (
     MessageDefinition,
     SmsSource,
     Source,
+    Variant,
     WebhookSource,
 )
 from core.messaging.in_app_source import InAppSource
@@ -48,6 +49,7 @@ _EDITABLE: Final = (
     "grace",
     "send_window",
     "quiet_hours",
+    "variants",
 )
 _FIELD_OF: Final[dict[str, str]] = {**dict.fromkeys(schedules.KINDS, "schedule"), **dict.fromkeys(_CONTENTS, "content")}
 _ONEOFS: Final = ("schedule", "content")
@@ -64,7 +66,7 @@ def definition(message: message_pb2.Message) -> MessageDefinition:
         title=message.title,
         targeting=message.targeting,
         schedule=schedules.schedule(message),
-        content=_content(message),
+        content=_content(message, "message"),
         max_recipients=message.max_recipients,
         expires_after=duration_micros(message.expires_after, "message.expires_after")
         if message.HasField("expires_after")
@@ -77,10 +79,14 @@ def definition(message: message_pb2.Message) -> MessageDefinition:
         grace=duration_micros(message.grace, "message.grace") if message.HasField("grace") else 0,
         send_window=windows.send_window(message),
         quiet_hours=windows.quiet_hours(message),
+        variants=[
+            Variant(variant.key, variant.percent, _content(variant, f"message.variants[{index}]"))
+            for index, variant in enumerate(message.variants)
+        ],
     )
 
 
-def _content(message: message_pb2.Message) -> Source:
+def _content(message: message_pb2.Message | message_pb2.MessageVariant, field: str) -> Source:
     kind = message.WhichOneof("content")
     if kind == "email":
         email = message.email
@@ -110,13 +116,13 @@ def _content(message: message_pb2.Message) -> Source:
         sms = message.sms
         translations = {tag: SmsTranslation(one.text) for tag, one in sms.translations.items()}
         return SmsSource(sms.text, getattr(sms, "from"), sms.max_segments, translations)
-    if kind == "in_app":
+    if isinstance(message, message_pb2.Message) and kind == "in_app":
         return in_app.source(message.in_app)
     if kind == "push":
         return pushes.source(message.push)
     raise InvalidInput(
         "there is no content",
-        field="message.content",
+        field=f"{field}.content",
         mend=f"set one of {', '.join(CHANNEL_OF.values())}",
         code="NO_CONTENT",
     )
@@ -139,7 +145,24 @@ def message(found: MessageDefinition) -> message_pb2.Message:
         campaign=found.campaign,
     )
     schedules.fill(made, found.schedule)
-    source = found.content
+    for variant in found.variants:
+        _lay_content(variant.content, made.variants.add(key=variant.key, percent=variant.percent))
+    _lay_content(found.content, made)
+    windows.lay_windows(found, made)
+    if found.expires_after:
+        made.expires_after.CopyFrom(duration(found.expires_after))
+    if found.goal is not None:
+        made.goal.CopyFrom(goal_message(found.goal))
+    if found.grace:
+        made.grace.CopyFrom(duration(found.grace))
+    if found.created_at:
+        made.create_time.CopyFrom(timestamp(found.created_at))
+    if found.launched_at:
+        made.launch_time.CopyFrom(timestamp(found.launched_at))
+    return made
+
+
+def _lay_content(source: Source, made: message_pb2.Message | message_pb2.MessageVariant) -> None:
     if isinstance(source, EmailSource):
         made.email.CopyFrom(
             message_pb2.EmailContent(
@@ -166,6 +189,7 @@ def message(found: MessageDefinition) -> message_pb2.Message:
             )
         )
     elif isinstance(source, InAppSource):
+        assert isinstance(made, message_pb2.Message)  # as no variant is
         made.in_app.CopyFrom(in_app.content(source))
     elif isinstance(source, PushSource):
         made.push.CopyFrom(pushes.content(source))
@@ -180,18 +204,6 @@ def message(found: MessageDefinition) -> message_pb2.Message:
                 idempotent=source.idempotent,
             )
         )
-    windows.lay_windows(found, made)
-    if found.expires_after:
-        made.expires_after.CopyFrom(duration(found.expires_after))
-    if found.goal is not None:
-        made.goal.CopyFrom(goal_message(found.goal))
-    if found.grace:
-        made.grace.CopyFrom(duration(found.grace))
-    if found.created_at:
-        made.create_time.CopyFrom(timestamp(found.created_at))
-    if found.launched_at:
-        made.launch_time.CopyFrom(timestamp(found.launched_at))
-    return made
 
 
 def paths(mask: field_mask_pb2.FieldMask, sent: message_pb2.Message) -> list[str]:

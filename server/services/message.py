@@ -189,13 +189,16 @@ class MessageService(message_pb2_grpc.MessageServiceServicer):  # type: ignore[m
     ) -> message_pb2.PreviewMessageResponse:
         """The message as one user would read it, and whether they would get it."""
         version = self._version(request.project)
-        found = await self._pool.run(reading.preview, version, request.key, request.distinct_id, request.locale)
+        found = await self._pool.run(
+            reading.preview, version, request.key, request.distinct_id, request.locale, request.variant
+        )
         return message_pb2.PreviewMessageResponse(
             rendered=None if found.rendered is None else rendered(found.rendered),
             would_send=found.would_send,
             reason=found.reason,
             detail=found.detail,
             explanation=audiences.explanation(found.explanation),
+            variant=found.variant,
         )
 
     async def GetReport(  # noqa: N802

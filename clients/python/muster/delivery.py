@@ -93,6 +93,11 @@ class Batch:
         return str(self._message.message_key)
 
     @property
+    def variant(self) -> str:
+        """Which variant of the message it is; "" where the message has none."""
+        return str(self._message.variant)
+
+    @property
     def recipients(self) -> Sequence[delivery_pb2.Recipient]:
         """Who is to get it, each with the message rendered and an idempotency key."""
         return self._message.recipients

@@ -122,6 +122,17 @@ class Push(TypedDict, total=False):
     translations: Mapping[str, PushTranslation]
 
 
+class Variant(TypedDict, total=False):
+    """Another content of a message, of the same channel, for `percent` of its users; `key` is not "main"."""
+
+    key: str
+    percent: float
+    email: Email
+    webhook: Webhook
+    sms: Sms
+    push: Push
+
+
 class Goal(TypedDict, total=False):
     """What results count as a conversion: an event, within `window` of the message (7 days by default).
 
@@ -238,6 +249,7 @@ class Messages(Service[Way]):
         grace: timedelta | None = None,
         send_window: SendWindow | None = None,
         quiet_hours: QuietHours | None = None,
+        variants: Sequence[Variant] = (),
         request_id: str = "",
     ) -> Flow[message_pb2.CreateMessageResponse]:
         """Create a draft. The answer holds the message, and warnings of names in its targeting never seen.
@@ -257,6 +269,7 @@ class Messages(Service[Way]):
             most_per_user: how many occurrences may reach one user; 0: any number.
             grace: how late a missed run may fire; None: an hour, or of one sent once `expires_after`.
             send_window, quiet_hours: when it may go out, and when not, where each user lives.
+            variants: other contents of the same channel, each for a share of the users; the rest get the message's own.
 
         Raises:
             AlreadyExists: if the key is taken.
@@ -290,6 +303,7 @@ class Messages(Service[Way]):
             grace=grace,
             send_window=send_window,
             quiet_hours=quiet_hours,
+            variants=variants,
         )
         request = message_pb2.CreateMessageRequest(
             project=self._project, request_id=request_id or new_request_id(), message=message
@@ -354,6 +368,7 @@ class Messages(Service[Way]):
         grace: timedelta | Unchanged | None = UNCHANGED,
         send_window: SendWindow | Unchanged | None = UNCHANGED,
         quiet_hours: QuietHours | Unchanged | None = UNCHANGED,
+        variants: Sequence[Variant] | Unchanged = UNCHANGED,
         etag: str = "",
         request_id: str = "",
     ) -> Flow[message_pb2.UpdateMessageResponse]:
@@ -366,6 +381,7 @@ class Messages(Service[Way]):
             grace: None: back to what it is where nothing is said.
             expires_after: None: back to 72 h, after a resume only.
             send_window, quiet_hours: None: none any more.
+            variants: all of them; while it is live only their percentages change, and nobody who has one gets another.
             etag: of the message as it was read. "": no check.
             others: as for `create`.
 
@@ -397,6 +413,7 @@ class Messages(Service[Way]):
             "grace": grace,
             "send_window": send_window,
             "quiet_hours": quiet_hours,
+            "variants": variants,
         }
         changes = {name: value for name, value in given.items() if value is not UNCHANGED}
         message = message_of(key, **changes)
@@ -578,14 +595,17 @@ class Messages(Service[Way]):
         return answer.message
 
     @answered
-    def preview(self, key: str, distinct_id: str, *, locale: str = "") -> Flow[message_pb2.PreviewMessageResponse]:
+    def preview(
+        self, key: str, distinct_id: str, *, locale: str = "", variant: str = ""
+    ) -> Flow[message_pb2.PreviewMessageResponse]:
         """The message as one user would read it, and whether they would get it now.
 
         Arguments:
             locale: as if the user's `$locale` were this BCP 47 tag; "": as it is.
+            variant: of the message; "": the one that the user gets.
 
         Raises:
-            NotFound: if there is no such message or user.
+            NotFound: if there is no such message, user or variant.
             InvalidInput: if there is no such language.
 
         Example::
@@ -594,7 +614,7 @@ class Messages(Service[Way]):
             print(preview.rendered.subject, preview.would_send, preview.reason)
         """
         request = message_pb2.PreviewMessageRequest(
-            project=self._project, key=key, distinct_id=distinct_id, locale=locale
+            project=self._project, key=key, distinct_id=distinct_id, locale=locale, variant=variant
         )
         return (yield from self._ask(_PREVIEW, request))
 

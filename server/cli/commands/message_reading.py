@@ -87,6 +87,7 @@ def get(call: Call, key: str) -> None:
             "max recipients": found.max_recipients or "no limit",
             "most per user": found.most_per_user or "no limit",
             "goal": goal_words(found.goal) if found.HasField("goal") else None,
+            "variants": ", ".join(f"{one.key} {one.percent:g} %" for one in found.variants) or None,
             **timing(found),
             "created": instant(found.create_time),
             "launched": instant(found.launch_time),
@@ -121,18 +122,22 @@ def _shown(value: Any) -> Any:
 @click.argument("key")
 @click.argument("user")
 @click.option("--locale", default="", metavar="TAG", help="as if the user's $locale were this one, such as de-CH")
+@click.option(
+    "--variant", default="", metavar="KEY", help="as this variant has it; the user's own where it is not given"
+)
 @pass_call
-def preview(call: Call, key: str, user: str, locale: str) -> None:
+def preview(call: Call, key: str, user: str, locale: str, variant: str) -> None:
     """The message as USER would read it, and whether they would get it now."""
     from server.cli.plain import plain
 
-    found = call.client().messages.preview(key, user, locale=locale)
+    found = call.client().messages.preview(key, user, locale=locale, variant=variant)
     if call.out.json:
         call.out.document(plain(found))
         return
     verdict = Text("would be sent", "green") if found.would_send else Text("would not be sent", "yellow")
     detail = ": ".join(part for part in (found.reason, found.detail) if part)
-    call.out.say(Text.assemble(verdict, f" ({detail})" if detail else ""))
+    shown = f", variant {found.variant}" if found.variant else ""
+    call.out.say(Text.assemble(verdict, f" ({detail})" if detail else "", (shown, "dim")))
     if found.HasField("rendered"):
         call.out.say()
         parts = {name: value for name, value in plain(found.rendered).items() if value}

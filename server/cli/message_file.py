@@ -322,6 +322,7 @@ user.plan == "free" && user["Last login"] < now - duration("336h")
 # Or an instant, at which it is sent to everybody who matches: schedule = 2026-01-31T09:00:00Z
 schedule = "asap"
 # At nine in each user's own zone: schedule = { local_time = "2026-01-31T09:00", zone = "user", past = "skip" }
+# Each time someone comes to match: schedule = { each_time = true, least_gap = "7d" }
 # Every Monday: schedule = { start = "2026-01-31T09:00", rule = "FREQ=WEEKLY;BYDAY=MO", zone = "Europe/Berlin" }
 
 # A message about to select more users than this pauses instead. 0: no limit.
@@ -401,6 +402,7 @@ events["Purchase"].map(e, e.amount).sum() > 200.0
 # Or an instant, at which it is sent about everybody who matches: schedule = 2026-01-31T09:00:00Z
 schedule = "asap"
 # At nine in each user's own zone: schedule = { local_time = "2026-01-31T09:00", zone = "user", past = "skip" }
+# Each time someone comes to match: schedule = { each_time = true, least_gap = "7d" }
 # Every Monday: schedule = { start = "2026-01-31T09:00", rule = "FREQ=WEEKLY;BYDAY=MO", zone = "Europe/Berlin" }
 
 # A message about to select more users than this pauses instead. 0: no limit.
@@ -456,6 +458,7 @@ events["Order shipped"].exists(e, e.time > now - duration("24h"))
 # Or an instant, at which it is sent to everybody who matches: schedule = 2026-01-31T09:00:00Z
 schedule = "asap"
 # At nine in each user's own zone: schedule = { local_time = "2026-01-31T09:00", zone = "user", past = "skip" }
+# Each time someone comes to match: schedule = { each_time = true, least_gap = "7d" }
 # Every Monday: schedule = { start = "2026-01-31T09:00", rule = "FREQ=WEEKLY;BYDAY=MO", zone = "Europe/Berlin" }
 
 # A message about to select more users than this pauses instead. 0: no limit.

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from core.messaging.schedules import Once, Recurring
+from core.messaging.windows import SendWindow
 from tests.core.project import DAY, HOOK, HOUR, START, Project, contents, email
 from tests.simulation.history import GRID, TARGETING, Batch, history, play
 
@@ -39,6 +40,8 @@ def decisions(folder: Path, batches: list[Batch], step: int | None) -> dict[str,
         for key, schedule in BY_TIME.items():
             project.message(key, TARGETING["lapsed"], content=HOOK, schedule=schedule, most_per_user=len(key) % 3)
             project.message(f"{key}-few", "has(user.plan)", content=HOOK, schedule=schedule, max_recipients=4)
+            window = SendWindow(10 * 60, 12 * 60, [1, 2, 3])
+            project.message(f"{key}-window", "has(user.plan)", content=HOOK, schedule=schedule, send_window=window)
         play(project, batches, START + DAYS * DAY, step)
         found = contents(project.version)["messages"]
         return {

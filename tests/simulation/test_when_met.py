@@ -13,6 +13,7 @@ from core.evaluator.parse import Parsed, parse
 from core.messaging import reading
 from core.messaging.effects import BACKFILLED, MATCHED_AT_LAUNCH
 from core.messaging.schedules import WhenMet
+from core.messaging.windows import SendWindow
 from core.profiles.records import Operation
 from core.settings import LATE_AFTER
 from core.values import from_micros
@@ -196,7 +197,9 @@ def decisions(folder: Path, batches: list[Batch], step: int | None) -> dict[str,
     """All that is known of each message after a play in steps."""
     with Project(folder) as project:
         for key, (targeting, gap) in messages().items():
-            limits = {"max_recipients": 3} if len(key) % 3 == 0 else {"most_per_user": len(key) % 3}
+            limits: dict[str, Any] = {"max_recipients": 3} if len(key) % 3 == 0 else {"most_per_user": len(key) % 3}
+            if len(key) % 2:
+                limits["send_window"] = SendWindow(9 * 60, 16 * 60)
             project.message(key, targeting, content=HOOK, schedule=WhenMet(gap, START + 35 * DAY), **limits)
         play(project, batches, START + DAYS * DAY, step)
         found = contents(project.version)["messages"]

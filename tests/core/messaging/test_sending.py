@@ -9,7 +9,10 @@ import pytest
 from core import commands
 from core.errors import MusterError
 from core.messaging import reading
+from core.messaging.campaign_definitions import CampaignDefinition
+from core.messaging.definitions import MessageDefinition
 from core.messaging.schedules import OnSend
+from core.messaging.windows import QuietHours
 from tests.core.project import DAY, EMAIL, HOOK, Project, contents, email
 
 CODE = email(subject="Your code: {{ data.code }}", text="{{ data.note | default('none') }}")
@@ -175,3 +178,23 @@ def test_a_webhook_gets_the_data(project: Project) -> None:
     offer = project.desk.offer("webhook", 10)
     assert offer is not None
     assert '"data":{"order":"A-17"}' in offer.recipients[0].body.replace(" ", "")
+
+
+def test_a_test_of_a_campaigns_message_asks_no_campaign(project: Project) -> None:
+    project.reach("me")
+    project.message("step", "true", content=EMAIL, launch=None)
+    project.ask(commands.CreateCampaign(CampaignDefinition("win", "", 'user.plan == "free"', ["step"])))
+    answer = project.ask(commands.SendMessage("step", ["me"], {}, test=True))
+    assert told(answer) == [("me", "queued", "", 0)]
+    assert subjects(project) == [("me", "Hello")]
+
+
+def test_times_of_day_have_no_say(project: Project) -> None:
+    project.reach("a")
+    quiet = commands.CreateMessage(
+        MessageDefinition("code", "", "", OnSend(), CODE, quiet_hours=QuietHours(0, 1439), control_percent=100.0)
+    )
+    project.ask(quiet)
+    project.ask(commands.LaunchMessage("code"))
+    assert send(project, "code", "a", code=1) == [("a", "queued", "", 0)]
+    assert subjects(project) == [("a", "Your code: 1")]

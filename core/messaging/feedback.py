@@ -17,7 +17,7 @@ from core.bitmaps.event_identity import identities_of
 from core.commands import Ack, Feedback, FeedbackKind, FeedbackTaken, TakeFeedback
 from core.errors import InvalidInput
 from core.messaging.address_index import PROPERTY_OF, AddressKind, address_kind
-from core.messaging.consent import keys_of, suppress, unsuppress
+from core.messaging.consent import keys_of, release_keys, suppress_keys
 from core.messaging.devices import TOKENS
 from core.messaging.effects import Noted
 from core.messaging.keys import read_key
@@ -97,8 +97,7 @@ def take(work: Work, command: TakeFeedback) -> FeedbackTaken:
     _settle(work, fresh)
     _note(work, fresh)
     _remove_tokens(work, fresh)
-    for news in fresh:
-        _heed(work, news)
+    _heed(work, fresh)
     accepted = len({id(one.said) for one in fresh})
     return FeedbackTaken(accepted, len(command.feedback) - accepted - unknown - len(errors), unknown, errors)
 
@@ -261,20 +260,27 @@ def _wish_of(feedback: Feedback, channel: AddressKind) -> tuple[Why, ...]:
     return ("stop", "unsubscribed") if feedback.kind == "resubscribed" else ()
 
 
-def _heed(work: Work, heard: _Heard) -> None:
-    """Suppress the address, or let it be sent to again, where the feedback says so."""
-    said = heard.said
-    channel = address_kind(said.channel or (work.messages.get(heard.key).channel if heard.key else ""))
-    if channel is None:
-        return
-    whys, address = _wish_of(said, channel), said.address or _present_address(work, channel, heard.ordinal)
-    if not address:
-        return
-    for why in whys:
-        if said.kind == "resubscribed":
-            unsuppress(work, channel, address, why)
+def _heed(work: Work, heard: Sequence[_Heard]) -> None:
+    """Suppress addresses, or let them be sent to again, where feedback says so; the later word on one counts."""
+    runs: list[tuple[tuple[bool, AddressKind, Why], list[str]]] = []  # of what is to be done alike, in order
+    for one in heard:
+        said = one.said
+        channel = address_kind(said.channel or (work.messages.get(one.key).channel if one.key else ""))
+        whys = () if channel is None else _wish_of(said, channel)
+        if channel is None or not whys:
+            continue
+        address = said.address or _present_address(work, channel, one.ordinal)
+        for why in whys if address else ():
+            deed = said.kind == "resubscribed", channel, why
+            if not runs or runs[-1][0] != deed:
+                runs.append((deed, []))
+            runs[-1][1].append(address)
+    for (back, channel, why), addresses in runs:
+        keys = keys_of(work, channel, addresses)
+        if back:
+            release_keys(work, channel, keys, [why])
         else:
-            suppress(work, channel, address, why)
+            suppress_keys(work, channel, keys, why)
 
 
 def _present_address(view: View, channel: AddressKind, ordinal: int) -> str:

@@ -94,7 +94,7 @@ def take(work: Work, command: TakeFeedback) -> FeedbackTaken:
         unknown += not found
         heard += found
     fresh = _fresh(work, heard)
-    _settle(work, fresh)
+    _settle(work, heard)  # also what was heard before: since then the hand-off may have begun again, and been lost
     _note(work, fresh)
     _remove_tokens(work, fresh)
     _heed(work, fresh)

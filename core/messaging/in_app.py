@@ -101,7 +101,7 @@ def shelf(view: View, distinct_id: str, session_id: str = "", event: Event | Non
             triggers themselves, after them those with some.
 
     Returns:
-        The longest waiting first; of the occurrences of a message only the last. Without an event, what has no triggers
+        The longest waiting first; of the runs of a message only the last. Without an event, what has no triggers
         is cut to what remains for the session.
     """
     ordinal = view.users.find(distinct_id)
@@ -131,17 +131,18 @@ def shelf(view: View, distinct_id: str, session_id: str = "", event: Event | Non
 
 
 def _queued(view: View, ordinal: int) -> Iterator[tuple[MessageDefinition, int, int]]:
-    """Live in-app messages that wait for a user: each with the number of its last occurrence and since when."""
+    """Live in-app messages that wait for a user: each with the number of an occurrence and since when.
+
+    Of several runs of a message the last; of what is sent on a call every one, each having data of its own.
+    """
     for definition in view.messages.live():
         if not isinstance(definition.content, InAppSource):
             continue
-        last = None
-        for occurrence, ledger in view.messages.occurrences(definition.key).active():
-            if ordinal in ledger.state("queued"):
-                last = occurrence, ledger
-        if last is not None:
-            _, instants = last[1].joined(BitMap([ordinal]))
-            yield definition, last[0], int(instants[0])
+        ledgers = dict(view.messages.occurrences(definition.key).active())
+        waiting = [occurrence for occurrence, ledger in ledgers.items() if ordinal in ledger.state("queued")]
+        for occurrence in waiting if definition.on_send else waiting[-1:]:
+            _, instants = ledgers[occurrence].joined(BitMap([ordinal]))
+            yield definition, occurrence, int(instants[0])
 
 
 def _waiting(view: View, definition: MessageDefinition, occurrence: int, ordinal: int, since: int) -> Waiting | None:

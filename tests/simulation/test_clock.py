@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from core.messaging.in_app_source import InAppSource
 from core.messaging.schedules import Once, Recurring
 from core.messaging.windows import SendWindow
 from tests.core.project import DAY, HOOK, HOUR, START, Project, contents, email
@@ -14,6 +15,7 @@ from tests.simulation.history import GRID, TARGETING, Batch, history, play
 
 pytestmark = pytest.mark.usefixtures("unsynced")
 
+INSIDE = InAppSource("mini", body="{{ user.plan }}")
 DAYS = 50
 STEPS = {"hours": 17 * HOUR, "daily": DAY, "weekly": 7 * DAY, "once": None}
 
@@ -34,11 +36,14 @@ def decisions(folder: Path, batches: list[Batch], step: int | None) -> dict[str,
         for number, (key, targeting) in enumerate(TARGETING.items()):
             name = key.replace(" ", "-")
             project.message(name, targeting, content=HOOK)
+            if number % 4 == 0:
+                project.message(f"{name}-inside", targeting, content=INSIDE, expires_after=3 * DAY, max_recipients=5)
             if number % 3 == 0:
                 project.message(f"{name}-few", targeting, content=email(subject="{{ user.plan }}"), max_recipients=3)
                 project.message(f"{name}-once", targeting, at=START + 31 * DAY + GRID, content=HOOK)
         for key, schedule in BY_TIME.items():
             project.message(key, TARGETING["lapsed"], content=HOOK, schedule=schedule, most_per_user=len(key) % 3)
+            project.message(f"{key}-inside", "true", content=INSIDE, schedule=schedule, expires_after=5 * DAY)
             project.message(f"{key}-few", "has(user.plan)", content=HOOK, schedule=schedule, max_recipients=4)
             window = SendWindow(10 * 60, 12 * 60, [1, 2, 3])
             project.message(f"{key}-window", "has(user.plan)", content=HOOK, schedule=schedule, send_window=window)

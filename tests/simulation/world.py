@@ -23,6 +23,8 @@ from core.messaging.compiled import compile_message
 from core.messaging.definitions import EmailSource, MessageDefinition, WebhookSource
 from core.messaging.desk import Offer
 from core.messaging.effects import DeliveryState
+from core.messaging.in_app import shelf
+from core.messaging.in_app_source import InAppSource
 from core.messaging.keys import idempotency_key, read_key
 from core.messaging.render import HandOff, render_users
 from core.messaging.schedules import Asap, Once, OnSend, Recurring, Schedule, WhenMet
@@ -50,14 +52,17 @@ TARGETING: Final = [
     'audiences["listed"] && user.age > 10',
     'audiences["grown"]',
 ]
-CONTENT: Final[list[EmailSource | WebhookSource]] = [
+CONTENT: Final[list[EmailSource | WebhookSource | InAppSource]] = [
     email(),
     email(subject="Hey {{ user.name }}"),
     email(subject="{{ event.item | default('you') }}", text="{{ user.age + 1 }}"),
     WebhookSource("https://example.com/hook", properties=["name", "age"]),
     WebhookSource("https://example.com/{{ user.name }}", body='{"age": {{ user.age }}}', idempotent=True),
+    InAppSource("mini", body="Hey {{ user.name }}"),
 ]
 
+
+ACTIONS: Final[list[commands.InAppAction]] = ["shown", "clicked", "dismissed"]
 
 SHARED: Final = ["all@example.com", "all@EXAMPLE.com"]
 """Spellings of one address that several users have."""
@@ -78,6 +83,8 @@ class World:
         self.released: set[int] = set()
         """Offers given back of which something may still be under way."""
         self.receiver = Receiver(self.chance)
+        self.fetched: dict[str, str] = {}
+        """The ids of in-app messages that apps have fetched, and the message of each."""
         self.inboxed = 0
         self.beyond: Counter[str] = Counter()
         """Messages by how many were sent of whom it was said only after they had been skipped."""
@@ -106,6 +113,7 @@ class World:
             self.speak_late: 6,
             self.speak_amiss: 3,
             self.report_back: 4,
+            self.show: 8,
             self.save_audience: 2,
             self.change_settings: 2,
             self.consent: 4,
@@ -414,10 +422,15 @@ class World:
         self.project.desk.acknowledge(acks).result(timeout=60)
 
     def _state(self, one: HandedOff) -> str:
+        return self._state_of(one.key)
+
+    def _state_of(self, text: str) -> str:
+        """The state of whoever a hand-off's key names."""
         version = self.project.version
-        *_, ordinal = one.key.split(".")
-        ledger = version.messages.ledger(one.message, one.occurrence)
-        place = ledger.place(version.users.survivor(int(ordinal)))
+        named = read_key(text, version.settings.uid)
+        assert named is not None
+        key, occurrence, ordinal = named
+        place = version.messages.ledger(key, occurrence).place(version.users.survivor(ordinal))
         return place[0] if place else ""
 
     def speak_late(self) -> None:
@@ -459,6 +472,32 @@ class World:
         before = contents(self.project.version)
         again = self.project.ask(commands.TakeFeedback(told))
         assert again.accepted + again.duplicates == len(told) - 1
+        assert contents(self.project.version) == before
+
+    def show(self) -> None:
+        """Apps fetch, show some of it at once and some only later, and tell of it as often as they like."""
+        chance, version = self.chance, self.project.version
+        told: list[commands.InAppReport] = []
+        for distinct_id in chance.sample(IDS, 4):
+            for one in shelf(version, distinct_id, chance.choice(["", "s"])).messages:
+                self.fetched[one.id] = one.message_key
+                if chance.random() < 0.6 and one.id not in [said.idempotency_key for said in told]:
+                    ordinal, action = version.users.find(distinct_id), chance.choice(ACTIONS)
+                    told.append(commands.InAppReport(one.id, action, "s"))
+                    attempt = version.messages.ledger(one.message_key, one.occurrence).attempt(ordinal)
+                    fresh = HandedOff(one.message_key, one.occurrence, one.id, attempt, 0, True, False, "sent")
+                    self.receiver.take(version, ordinal, fresh)
+        if told:
+            taken = self.project.ask(commands.ReportInApp(told))
+            assert (taken.accepted, taken.unknown) == (len(told), 0)
+        for late in chance.sample(sorted(self.fetched), min(len(self.fetched), chance.randrange(3))):
+            if self._state_of(late) == "skipped":
+                self.beyond[self.fetched[late]] += 1
+            told.append(commands.InAppReport(late, chance.choice(ACTIONS)))
+        told.append(commands.InAppReport(f"{version.settings.uid}.never.0.0", "shown"))
+        self.project.ask(commands.ReportInApp(told))
+        before = contents(self.project.version)
+        assert self.project.ask(commands.ReportInApp(told)).accepted == 0
         assert contents(self.project.version) == before
 
     def lose(self, batches: Iterable[int]) -> None:

@@ -114,7 +114,9 @@ def _shown(value: Any) -> Any:
     if isinstance(value, dict):
         return ", ".join(f"{name}: {_shown(one)}" for name, one in value.items())
     if isinstance(value, list):
-        return "; ".join(" ".join(map(str, one.values())) if isinstance(one, dict) else str(one) for one in value)
+        return "; ".join(
+            " ".join(map(str, filter(None, one.values()))) if isinstance(one, dict) else str(one) for one in value
+        )
     return value
 
 
@@ -141,8 +143,9 @@ def preview(call: Call, key: str, user: str, locale: str, variant: str) -> None:
     if found.HasField("rendered"):
         call.out.say()
         parts = {name: value for name, value in plain(found.rendered).items() if value}
-        if found.rendered.HasField("push"):
-            parts = {name: value for name, value in parts.pop("push").items() if value or name == "badge"}
+        for channel in ("push", "in_app"):
+            if channel in parts:
+                parts = {name: value for name, value in parts.pop(channel).items() if value or name == "badge"}
         _content(call, parts)
 
 

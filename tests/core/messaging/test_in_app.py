@@ -14,8 +14,10 @@ from hypothesis import strategies as st
 from core import commands
 from core.commands import InAppReport, InAppTaken
 from core.errors import InvalidExpression, InvalidInput
+from core.messaging.definitions import MessageDefinition
 from core.messaging.in_app import Event, Shelf, shelf, waits
 from core.messaging.in_app_source import DisplayTrigger, InAppButton, InAppSource
+from core.messaging.schedules import OnSend
 from core.values import MICROS_PER_SECOND
 from tests.core.project import DAY, FREE, HOUR, START, Project, contents
 
@@ -130,6 +132,29 @@ def test_a_sandbox_shows_it_to_those_it_may_send_to_only(tmp_path: Path) -> None
         ((_, entry),) = project.version.messages.inbox.newest("", "", 2**62)
         assert json.loads(entry.body)["buttons"] == [{"text": "Go", "link": "shop://go"}]
         assert (entry.distinct_id, entry.subject, entry.text) == ("b", "Hi", "There")
+
+
+def test_what_is_sent_on_a_call_waits_with_its_own_data(project: Project) -> None:
+    project.set("a", plan="free")
+    content = InAppSource("mini", body="Order {{ data.number }}")
+    project.ask(commands.CreateMessage(MessageDefinition("shipped", "", "", OnSend(), content)))
+    project.ask(commands.LaunchMessage("shipped"))
+    for number in (7, 8):
+        project.ask(commands.SendMessage("shipped", ["a"], {"number": number}))
+    found = shelf(project.version, "a").messages
+    assert [one.content.body for one in found] == ["Order 7", "Order 8"]
+    assert say(project, InAppReport(found[1].id, "shown")) == InAppTaken(1, 0, 0)
+    assert [one.content.body for one in shelf(project.version, "a").messages] == ["Order 7"]
+
+
+def test_a_draft_is_shown_to_named_users_as_a_test(project: Project) -> None:
+    project.set("a", plan="paid")
+    launched(project, launch=None)
+    project.ask(commands.SendMessage("hi", ["a"], test=True))
+    (found,) = shelf(project.version, "a").messages
+    assert found.content.title == "Hi"
+    assert say(project, InAppReport(found.id, "clicked")).accepted == 1
+    assert project.places("hi") == {} and on_shelf(project, "a") == []
 
 
 # Triggers

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from core.errors import InvalidTemplate
-from core.render import compile_in_app
+from core.render import RenderBatch, compile_in_app
 from core.render.results import InAppColors, Missing, RenderedButton, RenderedInApp, RenderFailed, RenderRow
 
 RED = InAppColors(background="#FF0000", text="#80FFFFFF")
@@ -54,6 +54,24 @@ def test_what_any_part_reads_is_known() -> None:
         data={"e": '{{ user.e | default("") }}'},
     )
     assert content.properties == frozenset("abcde") and content.required == frozenset("abcd")
+
+
+def test_a_batch_is_what_its_rows_are() -> None:
+    content = compile_in_app(
+        kind="takeover",
+        title='{{ user.name | default("") }}',
+        body="{{ user.text }}",
+        link="{{ user.link }}",
+        buttons=[("Go {{ user.name }}", "x:{{ user.name }}", RED)],
+        data={"n": "{{ user.name }}"},
+    )
+    values = ["Ada", "", None, " ", "shop://a", 7]
+    users = [{"name": a, "text": b, "link": c} for a in values for b in values for c in values]
+    ids = [str(number) for number in range(len(users))]
+    batch = RenderBatch(ids, {name: [user[name] for user in users] for name in ("name", "text", "link")})
+    found = content.render_batch(batch)
+    assert found == content.render_many([batch.row(place) for place in range(len(users))])
+    assert {type(one) for one in found} == {RenderedInApp, RenderFailed, Missing}
 
 
 def test_whoever_would_be_shown_nothing_is_shown_nothing() -> None:

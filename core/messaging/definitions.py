@@ -17,6 +17,7 @@ from core.messaging.schedules import BY_MATCH, OnSend, Schedule, check_schedule
 from core.messaging.schedules import Asap as Asap
 from core.messaging.schedules import Once as Once
 from core.messaging.translations import EmailTranslation, SmsTranslation
+from core.messaging.utm import Utm, check_utm
 from core.messaging.windows import QuietHours, SendWindow, check_windows
 from core.values import MICROS_PER_SECOND
 
@@ -135,6 +136,7 @@ class MessageDefinition:
     variants: list[Variant] = field(default_factory=list)
     send_window: SendWindow | None = None
     quiet_hours: QuietHours | None = None
+    utm: Utm | None = None
 
     @property
     def channel(self) -> ChannelName:
@@ -177,6 +179,7 @@ _EDITABLE_PAUSED: Final = frozenset(
         "goal",
         "grace",
         "most_per_user",
+        "utm",
     }
 )
 MAIN: Final = "main"
@@ -247,6 +250,8 @@ def check_definition(definition: MessageDefinition) -> None:
     check_percent(definition.control_percent, "message.control_percent")
     if definition.goal is not None:
         check_goal(definition.goal, "message.goal")
+    if definition.utm is not None:
+        check_utm(definition.utm, definition.channel, "message.utm")
     if definition.grace < 0:
         raise InvalidInput(
             "a negative duration", field="message.grace", mend="a positive duration", code="INVALID_DURATION"

@@ -20,6 +20,7 @@ from core.messaging.keys import TEST, idempotency_key
 from core.messaging.ledger import Ledger
 from core.messaging.link_places import has_marks
 from core.messaging.linking import LINKS_OFF, Linking
+from core.messaging.utm import Pairs, in_html, in_text
 from core.messaging.work import View
 from core.render import RenderBatch
 from core.render.locales import LOCALE
@@ -121,6 +122,7 @@ def render_users(
             made.update(zip(users, results, strict=True))
         return [made[ordinal] for ordinal in ordinals]
     linking = Linking(view.settings, definition, occurrence, preview=preview)
+    utm = definition.utm.pairs(definition.key) if definition.utm is not None else ()
     columns = _read(view, compiled, ordinals)
     if locale:
         columns[LOCALE] = [locale] * len(ordinals)
@@ -158,14 +160,17 @@ def render_users(
                 basis,
             )
             user = {name: columns[name][place] for name in ADDRESS_PROPERTIES[definition.channel]}
-            found.append(_linked(linking, ledger, _filled(hand_off, definition.channel, user, result)))
+            found.append(_linked(view, linking, utm, ledger, _filled(hand_off, definition.channel, user, result)))
     return found
 
 
-def _linked(linking: Linking, ledger: Ledger, result: HandOff | Obstacle) -> HandOff | Obstacle:
-    """An email with its links; anything else as it is."""
+def _linked(view: View, linking: Linking, utm: Pairs, ledger: Ledger, result: HandOff | Obstacle) -> HandOff | Obstacle:
+    """An email with its links and their parameters; anything else as it is."""
     if isinstance(result, Obstacle):
         return result
+    if utm:
+        own = view.settings.links.base_url
+        result = replace(result, html=in_html(result.html, utm, own), text=in_text(result.text, utm, own))
     if linking.is_on:
         made = linking.email(result.to, result.html, result.text, ledger.known_as(result.ordinal))
         return replace(result, html=made.html, text=made.text, unsubscribe_url=made.unsubscribe_url)

@@ -31,6 +31,7 @@ _TOP: Final[dict[str, type]] = {
     "once_per_address": bool,
     "goal": dict,
     "most_per_user": int,
+    "utm": dict,
     "grace": str,
     "send_window": dict,
     "quiet_hours": dict,
@@ -49,6 +50,7 @@ _PLAIN: Final = (
     "topic",
     "once_per_address",
     "most_per_user",
+    "utm",
 )
 """Fields that are given on as they stand in the file."""
 _EMAIL: Final[dict[str, type]] = {
@@ -127,6 +129,7 @@ _TABLES: Final[dict[tuple[str, str], tuple[dict[str, type], str]]] = {
     ),
 }
 """Lists of tables, by where they stand: the fields of each table, and one for show."""
+_UTM: Final[dict[str, type]] = dict.fromkeys(("source", "medium", "campaign", "term", "content"), str)
 _GOAL: Final[dict[str, type]] = {
     "event": str,
     "condition": str,
@@ -179,6 +182,8 @@ def read_message(path: str) -> MessageFile:
     _check(path, "", table, _TOP)
     if "key" not in table:
         raise _refusal(path, "key", "there is no key", 'name the message: key = "welcome"')
+    if "utm" in table:
+        _check(path, "utm.", table["utm"], _UTM)
     folder = Path() if path == "-" else Path(path).parent
     fields: dict[str, Any] = {}
     for name in _PLAIN:
@@ -367,6 +372,11 @@ html = '''
 # [email.translations.de]
 # subject = 'Wir vermissen dich, {{ ${First name} | default("du") }}'
 # html_file = "we-miss-you.de.html"
+
+# Parameters for the links that lack them, for your site's own analytics; without a campaign it is the message's key.
+# [utm]
+# source = "newsletter"
+# medium = "email"
 
 # What reports count as a conversion: an event within `window` of the message. It may change at any time.
 # [goal]

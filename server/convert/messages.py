@@ -21,6 +21,7 @@ from core.messaging.definitions import (
 from core.messaging.in_app_source import InAppSource
 from core.messaging.push_source import PushSource
 from core.messaging.translations import EmailTranslation, SmsTranslation
+from core.messaging.utm import Utm
 from server.convert import in_app, pushes, schedules, windows
 from server.convert.goals import goal, goal_message
 from server.convert.times import duration, duration_micros, timestamp
@@ -46,6 +47,7 @@ _EDITABLE: Final = (
     "once_per_address",
     "goal",
     "most_per_user",
+    "utm",
     "grace",
     "send_window",
     "quiet_hours",
@@ -76,6 +78,7 @@ def definition(message: message_pb2.Message) -> MessageDefinition:
         once_per_address=message.once_per_address if message.HasField("once_per_address") else None,
         goal=goal(message.goal, "message.goal") if message.HasField("goal") else None,
         most_per_user=message.most_per_user,
+        utm=_utm(message.utm) if message.HasField("utm") else None,
         grace=duration_micros(message.grace, "message.grace") if message.HasField("grace") else 0,
         send_window=windows.send_window(message),
         quiet_hours=windows.quiet_hours(message),
@@ -84,6 +87,10 @@ def definition(message: message_pb2.Message) -> MessageDefinition:
             for index, variant in enumerate(message.variants)
         ],
     )
+
+
+def _utm(sent: message_pb2.Utm) -> Utm:
+    return Utm(sent.source, sent.medium, sent.campaign, sent.term, sent.content)
 
 
 def _content(message: message_pb2.Message | message_pb2.MessageVariant, field: str) -> Source:
@@ -151,6 +158,8 @@ def message(found: MessageDefinition) -> message_pb2.Message:
     windows.lay_windows(found, made)
     if found.expires_after:
         made.expires_after.CopyFrom(duration(found.expires_after))
+    if found.utm is not None:
+        made.utm.CopyFrom(message_pb2.Utm(**asdict(found.utm)))
     if found.goal is not None:
         made.goal.CopyFrom(goal_message(found.goal))
     if found.grace:

@@ -133,6 +133,16 @@ class Variant(TypedDict, total=False):
     push: Push
 
 
+class Utm(TypedDict, total=False):
+    """Parameters for the links of an email that lack them; the campaign is the message's key where it is left out."""
+
+    source: str
+    medium: str
+    campaign: str
+    term: str
+    content: str
+
+
 class Goal(TypedDict, total=False):
     """What results count as a conversion: an event, within `window` of the message (7 days by default).
 
@@ -246,6 +256,7 @@ class Messages(Service[Way]):
         once_per_address: bool | None = None,
         goal: Goal | None = None,
         most_per_user: int = 0,
+        utm: Utm | None = None,
         grace: timedelta | None = None,
         send_window: SendWindow | None = None,
         quiet_hours: QuietHours | None = None,
@@ -266,6 +277,7 @@ class Messages(Service[Way]):
             topic: the key of one that people may unsubscribe from on its own; "": none.
             once_per_address: whether only one of the users who share an address gets it; None: yes, for email and texts.
             goal: what results count as a conversion.
+            utm: parameters for the links of an email that lack them, for a site's own analytics.
             most_per_user: how many occurrences may reach one user; 0: any number.
             grace: how late a missed run may fire; None: an hour, or of one sent once `expires_after`.
             send_window, quiet_hours: when it may go out, and when not, where each user lives.
@@ -300,6 +312,7 @@ class Messages(Service[Way]):
             once_per_address=once_per_address,
             goal=goal,
             most_per_user=most_per_user,
+            utm=utm,
             grace=grace,
             send_window=send_window,
             quiet_hours=quiet_hours,
@@ -365,6 +378,7 @@ class Messages(Service[Way]):
         once_per_address: bool | Unchanged | None = UNCHANGED,
         goal: Goal | Unchanged | None = UNCHANGED,
         most_per_user: int | Unchanged = UNCHANGED,
+        utm: Utm | Unchanged | None = UNCHANGED,
         grace: timedelta | Unchanged | None = UNCHANGED,
         send_window: SendWindow | Unchanged | None = UNCHANGED,
         quiet_hours: QuietHours | Unchanged | None = UNCHANGED,
@@ -377,6 +391,7 @@ class Messages(Service[Way]):
         Arguments:
             email, webhook, sms, push, in_app: replace the whole content.
             expires_after: None: back to 72 h.
+            utm: None: none.
             goal: None: none. It may change at any time, as it decides nothing.
             grace: None: back to what it is where nothing is said.
             expires_after: None: back to 72 h, after a resume only.
@@ -410,6 +425,7 @@ class Messages(Service[Way]):
             "once_per_address": once_per_address,
             "goal": goal,
             "most_per_user": most_per_user,
+            "utm": utm,
             "grace": grace,
             "send_window": send_window,
             "quiet_hours": quiet_hours,

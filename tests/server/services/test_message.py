@@ -250,6 +250,21 @@ async def test_a_preview_is_shown_in_the_language_of_a_reader(shop: Stubs) -> No
     assert (await refused(unknown)).code == "LOCALE_UNKNOWN"
 
 
+async def test_links_of_an_email_get_the_parameters_they_lack(shop: Stubs) -> None:
+    sent = email("welcome", utm=message_pb2.Utm(source="news"))
+    sent.email.html = '<a href="https://a.example/?utm_source=mine">x</a>'
+    sent.email.text = "https://a.example/"
+    assert (await create(shop, sent)).message.utm == message_pb2.Utm(source="news")
+    seen = (await ask(shop, "PreviewMessage", "welcome", distinct_id="u2")).rendered
+    assert seen.html == '<a href="https://a.example/?utm_source=mine&amp;utm_campaign=welcome">x</a>'
+    assert seen.text == "https://a.example/?utm_source=news&utm_campaign=welcome"
+    sent.utm.term = "x" * 201
+    assert (await refused(update(shop, sent, "utm"))).field == "message.utm.term"
+    assert (await update(shop, message_pb2.Message(key="welcome", utm=message_pb2.Utm(term="t")), "utm.term")).utm == (
+        message_pb2.Utm(source="news", term="t")
+    )
+
+
 @pytest.mark.parametrize(
     ("tag", "subject", "code"),
     [("de_CH", "Hallo", "LOCALE_UNKNOWN"), ("xx", "Hallo", "LOCALE_UNKNOWN"), ("de", "{{ user.", "TEMPLATE_SYNTAX")],

@@ -1,4 +1,5 @@
-"""What the server does unasked: it lets real clocks tick, and lays in the inbox what sandboxes must not send."""
+"""What the server does unasked: it lets real clocks tick, lays in the inbox what sandboxes must not send, and indexes
+addresses after its start."""
 
 from __future__ import annotations
 
@@ -7,6 +8,7 @@ import logging
 from typing import Final
 
 from core.errors import MusterError
+from core.messaging.once_per_address import make_ready
 from server.blocking import Pool
 from server.commits import Commits
 from server.projects import Projects
@@ -25,6 +27,17 @@ async def tick(projects: Projects) -> None:
         await asyncio.sleep(TICK_SECONDS)
         for project in projects.all():
             project.engine.tick()
+
+
+async def index_addresses(projects: Projects, pool: Pool) -> None:
+    """Make, after a start, what live messages look addresses up in, so that no commit has to wait for it."""
+    for project in projects.all():
+        version = project.engine.version
+        for message in version.messages.live():
+            try:
+                await pool.run(make_ready, version, message.key)
+            except MusterError as error:  # the first commit that needs it makes it
+                log.warning("the addresses of %s are not indexed yet: %s", project.name, error)
 
 
 class Drainer:

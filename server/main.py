@@ -67,7 +67,7 @@ from core.errors import FailedPrecondition
 from core.messaging.definitions import CarriedName
 from server import callbacks, logs, memory, providers
 from server.auth import Caller, Tokens, read_tokens
-from server.background import Drainer, tick
+from server.background import Drainer, index_addresses, tick
 from server.blocking import Pool
 from server.commits import Commits
 from server.config import Config, check
@@ -205,6 +205,7 @@ class Server:
         drainer = Drainer(projects, pool, commits)
         stack.push_async_callback(drainer.close)
         stack.push_async_callback(_cancelled, asyncio.create_task(tick(projects)))
+        stack.push_async_callback(_cancelled, asyncio.create_task(index_addresses(projects, pool)))
 
         registry = CollectorRegistry()
         registry.register(ProjectCollector(lambda: [figures(project) for project in projects.all()]))

@@ -122,6 +122,10 @@ class AddressIndex:
         self._runs: list[_Run] = []
         self._sharing = BitMap()
 
+    def __len__(self) -> int:
+        """How many (key, user) pairs it holds."""
+        return sum(len(run.keys) for run in self._runs)
+
     def keys(self, project_uid: str, population: Population, users: Ordinals) -> Keys:
         """The keys of users' addresses, uint64[n]; 0 for who has none.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from phonenumbers import (
     COUNTRY_CODE_TO_REGION_CODE,
@@ -36,6 +36,7 @@ _EMAIL = st.one_of(
 _CHANGES = st.lists(st.lists(st.tuples(st.integers(0, 9), st.one_of(_EMAIL, st.none(), st.just(ABSENT))), max_size=6))
 
 
+@settings(deadline=None)
 @given(_CHANGES)
 def test_the_index_is_its_naive_twin(changes: list[list[tuple[int, Value]]]) -> None:
     index = AddressIndex("email")
@@ -70,6 +71,7 @@ def test_keys_are_of_one_project_and_one_channel_and_never_change() -> None:
     assert address_key(UID, "email", "ann@example.com") == 17433576777902483302
 
 
+@settings(deadline=None)  # the library reads a country's rules when it first meets it
 @given(
     st.sampled_from(sorted(COUNTRY_CODE_TO_REGION_CODE)),
     st.text("0123456789", min_size=4, max_size=14),

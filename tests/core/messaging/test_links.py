@@ -8,7 +8,7 @@ from html import escape, unescape
 from html.parser import HTMLParser
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core import commands
@@ -33,12 +33,14 @@ _LINKS = st.builds(
 )
 
 
+@settings(deadline=None)
 @given(_LINKS)
 def test_a_link_says_what_was_signed(link: Link) -> None:
     assert read(SETTINGS, Signer(SETTINGS).token(link)) == link
     assert Signer(SETTINGS).urls(replace(link, target="other"))(link.target) == Signer(SETTINGS).url(link)
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_what_is_not_signed_says_nothing(data: st.DataObject) -> None:
     token = Signer(SETTINGS).token(LINK)
@@ -105,6 +107,7 @@ _PIECES = st.one_of(
 )
 
 
+@settings(deadline=None)
 @given(st.lists(_PIECES, max_size=8))
 def test_clicks_change_the_addresses_of_anchors_and_nothing_else(pieces: list[str]) -> None:
     html = "".join(pieces)

@@ -4,9 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+import grpc
 import pytest
 from muster.v1 import consent_pb2, delivery_pb2, message_pb2
 
+from core.engine import EngineConfig
+from server.background import index_addresses
+from server.blocking import Pool
+from server.config import Config
+from server.main import Server
+from server.projects import Projects
 from tests.server.conftest import PROJECT, Stubs, refused
 from tests.server.services.test_delivery import Stream
 
@@ -76,3 +83,18 @@ async def test_a_bad_request_names_its_field(stubs: Stubs, method: str, request_
     await stubs.create()
     refusal = await refused(getattr(stubs.consent, method)(request_))
     assert (refusal.code, refusal.field) == (code, field) and refusal.mend
+
+
+async def test_after_a_start_the_addresses_of_live_messages_are_indexed(config: Config) -> None:
+    async with Server(config) as server, grpc.aio.insecure_channel(server.grpc_address) as channel:
+        stubs = Stubs(channel)
+        await stubs.create()
+        await stubs.add_users(3)
+        await stubs.launch("welcome")
+    projects, pool = Projects(config.store, EngineConfig(), 60.0), Pool(1, 10)
+    projects.open_all()
+    await index_addresses(projects, pool)
+    (project,) = projects.all()
+    assert len(project.engine.version.consent.addresses["email"]) == 3
+    pool.close()
+    projects.close()

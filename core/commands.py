@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from core.codec import record
-from core.limits import FrequencyCap
+from core.limits import FrequencyCap, Throughput
 from core.messaging.address_index import AddressKind
 from core.messaging.campaign_definitions import CampaignDefinition
 from core.messaging.definitions import MessageDefinition
@@ -80,6 +80,7 @@ class UpdateSettings:
     inbox_limit: int | None = None
     holdout_percent: float | None = None
     frequency_caps: list[FrequencyCap] | None = None
+    throughput: list[Throughput] | None = None
     links_url: str | None = None
     link_opens: bool | None = None
     link_clicks: bool | None = None
@@ -265,13 +266,14 @@ class Begin:
     """Ask leave to hand off. Answer: the ordinals granted.
 
     `bases` are those of the hand-offs as they were rendered, by ordinal: whose basis is another by now is not granted
-    and stays queued. An ordinal without one is not compared.
+    and stays queued. An ordinal without one is not compared. `paced`: whether throughput bounds hold.
     """
 
     key: str
     ordinals: list[int]
     bases: Mapping[int, bytes] = field(default_factory=dict)
     occurrence: int = 0
+    paced: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from core import commands
 from core.codec import decode, encode, record
 from core.errors import FailedPrecondition, InvalidInput, MusterError, StaleEtag
 from core.evaluator.audience import AudienceSaved
+from core.limits import Throughput
 from core.messaging import audiences, feedback, in_app, judge, sending
 from core.messaging import campaign_handlers as campaigns
 from core.messaging import consent_handlers as consent
@@ -91,6 +92,8 @@ def _update_settings(work: Draft, command: commands.UpdateSettings) -> Settings:
         if command.in_app_per_session is None
         else command.in_app_per_session,
     )
+    if command.throughput is not None:
+        fresh = replace(fresh, throughput=[_begun(one, present.throughput, work.now) for one in command.throughput])
     check_settings(fresh)
     work.do(SettingsChanged(fresh))
     if (fresh.frequency_caps, fresh.time_zone) != (present.frequency_caps, present.time_zone):
@@ -100,6 +103,11 @@ def _update_settings(work: Draft, command: commands.UpdateSettings) -> Settings:
     if first != work.messages.inbox.first:
         work.do(Inboxed([], first))
     return fresh
+
+
+def _begun(rate: Throughput, present: Sequence[Throughput], now: int) -> Throughput:
+    """A throughput whose first day is today, unless it was there before."""
+    return next((one for one in present if replace(one, since=rate.since) == rate), replace(rate, since=now))
 
 
 _HANDLERS: Final[dict[type, Callable[[Any, Any], Any]]] = {

@@ -1,4 +1,4 @@
-"""Bounds on what is sent, which a project and its messages may set: shares held out, frequency caps."""
+"""Bounds on what is sent, which a project and its messages may set: shares held out, frequency caps, throughput."""
 
 from __future__ import annotations
 
@@ -29,6 +29,52 @@ class FrequencyCap:
     def span(self) -> int:
         """Its days, in micros."""
         return self.days * MICROS_PER_DAY
+
+
+@record("throughput")
+@dataclass(frozen=True, slots=True)
+class Throughput:
+    """At most so many hand-offs begin in any second.
+
+    Arguments:
+        per_second: how many.
+        channel: of a project's: which channel's; "" for all together.
+        ramp_start: how many on the first day, where it grows from day to day; 0: it does not.
+        ramp_factor: what each day multiplies that by, until `per_second` is reached.
+        since: micros; when the first day began.
+    """
+
+    per_second: int
+    channel: str = ""
+    ramp_start: int = 0
+    ramp_factor: float = 1.0
+    since: int = 0
+
+    def at(self, now: int) -> int:
+        """How many in a second at an instant, in micros."""
+        found = self.ramp_start
+        for _ in range(max(0, now - self.since) // MICROS_PER_DAY if found else 0):
+            if found >= self.per_second or self.ramp_factor <= 1:
+                break
+            found = max(found + 1, int(found * self.ramp_factor))
+        return min(found or self.per_second, self.per_second)
+
+
+def check_throughput(rate: Throughput, field: str) -> None:
+    """Refuse a throughput that lets nothing out, or does not grow as it says.
+
+    Raises:
+        InvalidInput: THROUGHPUT.
+    """
+    wrong = (
+        ("per_second", rate.per_second < 1, "1 or more"),
+        ("channel", rate.channel not in ("", *CHANNELS), f"empty, or one of {', '.join(CHANNELS)}"),
+        ("ramp.start", not 0 <= rate.ramp_start <= rate.per_second, "1 to what it grows to"),
+        ("ramp.factor", rate.ramp_start > 0 and not 1 < rate.ramp_factor <= 100, "above 1, to 100"),
+    )
+    for name, bad, mend in wrong:
+        if bad:
+            raise InvalidInput("a throughput that cannot be", field=f"{field}.{name}", mend=mend, code="THROUGHPUT")
 
 
 def check_caps(caps: Sequence[FrequencyCap], field: str) -> None:

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from core.codec import encode, record
 from core.errors import InvalidInput
-from core.limits import FrequencyCap, check_caps, check_percent
+from core.limits import FrequencyCap, Throughput, check_caps, check_percent, check_throughput
 from core.values import MICROS_PER_SECOND
 
 ClockKind = Literal["real", "manual"]
@@ -44,6 +44,7 @@ class Settings:
 
     `late_after`, in micros: an event that is older than this when it arrives triggers no message.
     `inbox_limit`: how many of the newest entries the inbox keeps.
+    `throughput`: how many hand-offs begin in a second at most.
     `frequency_caps`: how many messages a user gets at most.
     `holdout_percent`: of whoever is let through by any message from now on, the share that is sent none.
     `link_keys`: hexadecimal keys under which links are signed, the first for new ones; never shown to anybody.
@@ -61,6 +62,7 @@ class Settings:
     inbox_limit: int = INBOX_LIMIT
     holdout_percent: float = 0.0
     frequency_caps: list[FrequencyCap] = field(default_factory=list)
+    throughput: list[Throughput] = field(default_factory=list)
     links: Links = field(default_factory=Links)
     link_keys: list[str] = field(default_factory=list)
     in_app_per_session: int = 0
@@ -85,6 +87,8 @@ def check_settings(settings: Settings) -> None:
             code="INBOX_LIMIT",
         )
     check_percent(settings.holdout_percent, "holdout_percent")
+    for place, rate in enumerate(settings.throughput):
+        check_throughput(rate, f"throughput[{place}]")
     check_caps(settings.frequency_caps, "frequency_caps")
     _check_links(settings.links)
     if settings.in_app_per_session < 0:

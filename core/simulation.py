@@ -324,7 +324,7 @@ class _Run:
 
     def _send(self, definition: MessageDefinition, occurrence: int, ordinals: list[int]) -> int:
         self._render(definition, occurrence, ordinals)
-        granted = self._ask(commands.Begin(definition.key, ordinals, occurrence=occurrence))
+        granted = self._ask(commands.Begin(definition.key, ordinals, occurrence=occurrence, paced=False))
         world = self._world
         ledger = world.messages.ledger(definition.key, occurrence)
         acks = [

@@ -35,6 +35,7 @@ _MOST_GRANTS: Final = 64  # questions for leave under way; more are not read unt
 _MOST_ACKS: Final = 64  # acknowledge requests that wait for their commit; likewise
 _LONGEST_DETAIL: Final = 500
 _RETRY_SECONDS: Final = 1.0
+_PACE_SECONDS: Final = 0.1  # between looks at what waits for nothing but its throughput
 _PRUNE_FROM: Final = 64
 
 _OUTCOMES: Final[dict[int, Outcome]] = {
@@ -221,6 +222,8 @@ class Session:
                 log.warning("nothing can be offered of %s for now: %s", name, error)
                 self._retry(name)
                 continue
+            if made is None and project.desk.is_paced(self.channel):
+                self._loop.call_later(_PACE_SECONDS, self._wake, name)
             if made is not None:
                 self._ready[name] = None
                 self._credit -= len(made.recipients)

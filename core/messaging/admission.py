@@ -40,6 +40,7 @@ from core.messaging.gates import (
 )
 from core.messaging.groups import VARIANT
 from core.messaging.occurrences import FIRST
+from core.messaging.pace import room
 from core.messaging.render import unchanged
 from core.messaging.rows import Instants, Ordinals, at_once, inside
 from core.messaging.work import Pending, View, Work
@@ -233,13 +234,19 @@ def judge_queue_again(work: Work, definition: MessageDefinition, compiled: Compi
 
 
 def leave(
-    work: Work, definition: MessageDefinition, users: BitMap, bases: Mapping[int, bytes], occurrence: int
+    work: Work,
+    definition: MessageDefinition,
+    users: BitMap,
+    bases: Mapping[int, bytes],
+    occurrence: int,
+    *,
+    paced: bool,
 ) -> BitMap:
     """Leave to begin: the last look at pause, match, address and what was rendered.
 
     Who no longer matches, cannot be reached or has waited longer than `expires_after` leaves the queue with the reason;
     who may not be sent to at this time of day is deferred. Who would be rendered otherwise by now than `bases` tell
-    stays in it, to be offered anew.
+    stays in it, to be offered anew; and so does, where hand-offs are `paced`, who is one too many for this second.
     """
     if definition.state != "live":
         return BitMap()
@@ -257,8 +264,13 @@ def leave(
         move_stopped(work, definition.key, occurrence, stop, queued, "queued")
     passing = queued - stopped(stops)
     granted = unchanged(work, definition, compiled, passing, bases, occurrence=occurrence)
+    most = room(work, definition, work.now) if paced else None
+    if most is not None and len(granted) > most:
+        granted = granted[:most]
     if granted:
-        work.do(Moved(definition.key, granted, "queued", "", "begun", "", occurrence=occurrence))
+        work.do(
+            Moved(definition.key, granted, "queued", "", "begun", "", work.now if paced else 0, occurrence=occurrence)
+        )
     return granted
 
 

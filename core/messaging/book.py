@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from pyroaring import BitMap
 
@@ -28,15 +28,30 @@ from core.messaging.occurrences import FIRST, Occurrences
 from core.messaging.presence import Crossed
 from core.messaging.runs import Fired
 from core.messaging.schedules import WhenMet
+from core.values import MICROS_PER_SECOND, pack, unpack
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
+_BEGUN: Final = b"messages/begun"
 _DEFINITION: Final = b"messages/definition/"
 
 
+class Begun(NamedTuple):
+    """Hand-offs of a message that began at an instant, in micros."""
+
+    at: int
+    key: str
+    channel: str
+    users: int
+
+
 class Messages:
-    """One version of a project's messages."""
+    """One version of a project's messages.
+
+    Attributes:
+        begun: the hand-offs that began within the last second before the newest of them.
+    """
 
     def __init__(self) -> None:
         self._definitions: dict[str, MessageDefinition] = {}
@@ -46,6 +61,8 @@ class Messages:
         self._marks = Marks()
         self._inbox = Inbox()
         self._shown: frozenset[str] | None = None
+        self.begun: tuple[Begun, ...] = ()
+        self._begun_saved = True
 
     def fork(self) -> Messages:
         """A copy that may be written; occurrences are copied when first written."""
@@ -57,6 +74,7 @@ class Messages:
         twin._marks = self._marks.fork()
         twin._inbox = self._inbox.fork()
         twin._shown = self._shown
+        twin.begun, twin._begun_saved = self.begun, self._begun_saved
         return twin
 
     def show(self, keys: Iterable[str] | None) -> None:
@@ -121,6 +139,8 @@ class Messages:
         if isinstance(effect, Selected):
             self._writable(effect.key).write(effect.occurrence, lambda ledger: ledger.select(effect))
         elif isinstance(effect, Moved):
+            if effect.target == "begun" and effect.at:
+                self._remember(effect)
             self._writable(effect.key).write(effect.occurrence, lambda ledger: ledger.move(effect))
         elif isinstance(effect, Assigned):
             self._writable(effect.key).write(effect.occurrence, lambda ledger: ledger.assign(effect))
@@ -139,6 +159,13 @@ class Messages:
                 self._owned.add(key)
         else:
             self._inbox.apply(effect)
+
+    def _remember(self, effect: Moved) -> None:
+        """Keep how many began of late, which bounds how many may begin next."""
+        kept = tuple(one for one in self.begun if one.at > effect.at - MICROS_PER_SECOND)
+        channel = self._definitions[effect.key].channel
+        self.begun = (*kept, Begun(effect.at, effect.key, channel, len(effect.users)))
+        self._begun_saved = False
 
     def absorb(
         self,
@@ -207,6 +234,8 @@ class Messages:
             yield _DEFINITION + key.encode(), encode(self._definitions[key])
         for key in sorted(self._occurrences):
             yield from self._occurrences[key].dirty_pages(key)
+        if not self._begun_saved:
+            yield _BEGUN, pack([list(one) for one in self.begun])
         yield from self._marks.dirty_pages()
         yield from self._inbox.dirty_pages()
 
@@ -215,6 +244,7 @@ class Messages:
         self._dirty = frozenset()
         self._inbox.clean()
         self._marks.clean()
+        self._begun_saved = True
         for key, occurrences in list(self._occurrences.items()):
             if not occurrences.is_clean:
                 self._writable(key).clean()
@@ -224,6 +254,7 @@ class Messages:
         self._dirty |= frozen._dirty
         self._inbox.soil(frozen._inbox)
         self._marks.soil(frozen._marks)
+        self._begun_saved = self._begun_saved and frozen._begun_saved
         for key, occurrences in frozen._occurrences.items():
             if not occurrences.is_clean:
                 self._writable(key).soil(occurrences)
@@ -251,4 +282,6 @@ class Messages:
             messages._definitions[definition.key] = definition
             messages._occurrences[definition.key] = Occurrences.load(definition.key, scan)
         messages._inbox = Inbox.load(scan, scan_in_place)
+        for _, page in scan(_BEGUN):
+            messages.begun = tuple(Begun(*one) for one in unpack(page))
         return messages

@@ -9,7 +9,7 @@ from typing import Final, Literal
 
 from core.codec import encode, record
 from core.errors import InvalidInput
-from core.limits import check_percent
+from core.limits import Throughput, check_percent, check_throughput
 from core.messaging.goal import Goal, check_goal
 from core.messaging.in_app_source import InAppSource, check_triggers
 from core.messaging.push_source import PushSource
@@ -108,6 +108,7 @@ class MessageDefinition:
     `core.messaging.firings.grace` says. `most_per_user`: how many occurrences may reach one user, 0: any number; 1 means
     only those who never had it. `fired_at` is of one-time messages of older releases: when it was sent.
     `campaign` is the key of the campaign whose list names the message; "" outside.
+    `throughput`: how many of its hand-offs begin in a second at most; its ramp begins with the launch.
     `send_window`, `quiet_hours`: when it may go out, by the wall clock where each user lives.
     """
 
@@ -137,6 +138,7 @@ class MessageDefinition:
     send_window: SendWindow | None = None
     quiet_hours: QuietHours | None = None
     utm: Utm | None = None
+    throughput: Throughput | None = None
 
     @property
     def channel(self) -> ChannelName:
@@ -174,6 +176,7 @@ _EDITABLE_PAUSED: Final = frozenset(
         "control_percent",
         "send_window",
         "quiet_hours",
+        "throughput",
         "topic",
         "once_per_address",
         "goal",
@@ -196,7 +199,7 @@ def of_variant(definition: MessageDefinition, key: str) -> MessageDefinition:
 EDITABLE: Final = {
     "draft": _EDITABLE_PAUSED | {"targeting", "schedule"},
     "paused": _EDITABLE_PAUSED,
-    "live": frozenset({"title", "goal", "variants"}),
+    "live": frozenset({"title", "throughput", "goal", "variants"}),
     "ended": frozenset({"title", "goal"}),
 }
 """What may be changed in each state. Targeting and schedule are settled by the launch."""
@@ -261,6 +264,8 @@ def check_definition(definition: MessageDefinition) -> None:
             "a negative limit", field="message.most_per_user", mend="0 for no limit", code="INVALID_LIMIT"
         )
     _check_variants(definition)
+    if definition.throughput is not None:
+        check_throughput(definition.throughput, "message.throughput")
     check_windows(definition.send_window, definition.quiet_hours)
     _check_source(definition.content, "message")
 

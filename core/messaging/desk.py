@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import nullcontext
@@ -21,6 +22,7 @@ from core.messaging.compiled import Compiled, compile_message
 from core.messaging.definitions import ChannelName, MessageDefinition, of_variant
 from core.messaging.dividing import by_variant
 from core.messaging.inbox_entry import inbox_entry
+from core.messaging.pace import room
 from core.messaging.render import HandOff, Obstacle, batch_size, is_allowed, render_users
 from core.messaging.work import View
 from core.render import WebhookContent
@@ -92,6 +94,7 @@ class Desk:
         lease_seconds: how long an offer stands.
         clock: monotonic seconds.
         numbers: gives batch ids that are unique over all desks of a server.
+        wall: micros UTC, of projects whose clock is real.
     """
 
     def __init__(
@@ -101,10 +104,12 @@ class Desk:
         lease_seconds: float = 60.0,
         clock: Callable[[], float],
         numbers: Iterable[int] | None = None,
+        wall: Callable[[], int] = lambda: time.time_ns() // 1_000,
     ) -> None:
         self._engine = engine
         self._lease_seconds = lease_seconds
         self._clock = clock
+        self._wall = wall
         self._numbers = iter(numbers if numbers is not None else itertools.count(1))
         self._lock = threading.Lock()
         self._sandbox_turn = threading.Lock()  # an offer and a drain would each hide users from the other
@@ -112,6 +117,7 @@ class Desk:
         self._lease_of: dict[Named, int] = {}
         self._leased: dict[Firing, BitMap] = {}
         self._turn = 0
+        self._paced: set[ChannelName] = set()
 
     def offer(self, channel: ChannelName, limit: int, most_characters: int | None = None) -> Offer | None:
         """Lease and render up to `limit` queued users of one live message of a channel; None: nothing to offer.
@@ -163,17 +169,37 @@ class Desk:
         first. Gives the message as they get it, and the variant."""
         self._expire()
         messages = [m for m in view.messages.live() if m.channel == channel]
+        now = max(view.now, self._wall()) if view.settings.clock == "real" else view.now
         with self._lock:
+            self._paced.discard(channel)
             self._turn += 1
             for place in range(len(messages)):
                 definition = messages[(self._turn + place) % len(messages)]
                 for occurrence, ledger in view.messages.occurrences(definition.key).active():
                     leased = self._leased.setdefault((definition.key, occurrence), BitMap())
-                    for variant, users in by_variant(view, definition, occurrence, ledger.state("queued") - leased):
-                        ordinals = list(itertools.islice(users, limit))
+                    free = ledger.state("queued") - leased
+                    most = room(view, definition, now, self._reserved(view)) if free else None
+                    if most == 0:
+                        self._paced.add(channel)
+                        continue
+                    for variant, users in by_variant(view, definition, occurrence, free):
+                        ordinals = list(itertools.islice(users, limit if most is None else min(limit, most)))
                         leased.update(ordinals)
                         return of_variant(definition, variant), occurrence, ordinals, variant
         return None
+
+    def _reserved(self, view: View) -> list[tuple[str, str, int]]:
+        """Leases that may begin at any time: key and channel of the message, and how many. With the lock held."""
+        return [
+            (key, view.messages.get(key).channel, len(users))
+            for (key, _), users in self._leased.items()
+            if users and key in view.messages
+        ]
+
+    def is_paced(self, channel: ChannelName) -> bool:
+        """Whether the last offer of a channel left somebody out who waits for nothing but the next second."""
+        with self._lock:
+            return channel in self._paced
 
     def _render(
         self, view: View, definition: MessageDefinition, occurrence: int, ordinals: Sequence[int]

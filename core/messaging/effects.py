@@ -95,7 +95,7 @@ class Moved:
     """Users of an occurrence go from one state to another. Reasons belong to skips, deferrals and failures.
 
     `at`, in micros, says since when the users wait, where they join the queue later than they were selected, or when
-    they would have, being held out.
+    they would have, being held out; of those who begin, when they do, where that is counted.
     `doubt` is for those who return to the queue although their hand-off may have reached them. Who is deferred is
     judged again at `due`, in micros.
     """

@@ -284,7 +284,8 @@ def begin(work: Work, command: commands.Begin) -> list[int]:
     """Give leave to hand off to those who still may be sent to what was rendered."""
     definition = work.messages.get(command.key)
     users = BitMap(command.ordinals)
-    return [int(ordinal) for ordinal in leave(work, definition, users, command.bases, command.occurrence)]
+    granted = leave(work, definition, users, command.bases, command.occurrence, paced=command.paced)
+    return [int(ordinal) for ordinal in granted]
 
 
 def skip(work: Work, command: commands.Skip) -> None:
@@ -304,7 +305,7 @@ def divert(work: Work, command: commands.Divert) -> int:
     definition = work.messages.get(command.key)
     if not work.settings.sandbox:
         return 0
-    granted = leave(work, definition, BitMap(command.ordinals), command.bases, command.occurrence)
+    granted = leave(work, definition, BitMap(command.ordinals), command.bases, command.occurrence, paced=False)
     entries = [
         entry
         for ordinal, entry in zip(command.ordinals, command.entries, strict=True)

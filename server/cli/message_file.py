@@ -14,7 +14,7 @@ from core.errors import InvalidInput
 from server.cli.arguments import instant_of, length_of
 from server.cli.context import read_text
 from server.cli.schedules import schedule_of
-from server.cli.timing import QUIET, WINDOW
+from server.cli.timing import QUIET, RAMP, WINDOW
 from server.names import nearest
 
 KEY: Final = re.compile(r"[a-z][a-z0-9_-]{0,62}\Z")
@@ -36,6 +36,8 @@ _TOP: Final[dict[str, type]] = {
     "send_window": dict,
     "quiet_hours": dict,
     "variants": list,
+    "throughput_per_second": int,
+    "ramp": dict,
     "email": dict,
     "webhook": dict,
     "sms": dict,
@@ -47,6 +49,7 @@ _PLAIN: Final = (
     "targeting",
     "max_recipients",
     "control_percent",
+    "throughput_per_second",
     "topic",
     "once_per_address",
     "most_per_user",
@@ -196,7 +199,7 @@ def read_message(path: str) -> MessageFile:
             fields[name] = length_of(table[name], name)
     if "goal" in table:
         fields["goal"] = goal_of(path, table["goal"])
-    for name, known in (("send_window", WINDOW), ("quiet_hours", QUIET)):
+    for name, known in (("send_window", WINDOW), ("quiet_hours", QUIET), ("ramp", RAMP)):
         if name in table:
             _check(path, f"{name}.", table[name], known)
             fields[name] = table[name]
@@ -345,6 +348,9 @@ max_recipients = 10000
 # send_window = { from = "09:00", to = "20:00", days = ["monday", "tuesday", "wednesday", "thursday", "friday"] }
 # The same the other way round: when it may not.
 # quiet_hours = { from = "22:00", to = "08:00" }
+# At most so many begin in any second; with a ramp fewer in the first days, each day so many times those of the day before.
+# throughput_per_second = 100
+# ramp = { start = 5, factor = 2.0 }
 
 [email]
 from = "The shop <hello@example.com>"
@@ -426,6 +432,9 @@ max_recipients = 10000
 # send_window = { from = "09:00", to = "20:00", days = ["monday", "tuesday", "wednesday", "thursday", "friday"] }
 # The same the other way round: when it may not.
 # quiet_hours = { from = "22:00", to = "08:00" }
+# At most so many begin in any second; with a ramp fewer in the first days, each day so many times those of the day before.
+# throughput_per_second = 100
+# ramp = { start = 5, factor = 2.0 }
 
 [webhook]
 # Scheme and host are fixed; path and query may be templates. Requests are signed by the Standard Webhooks scheme.

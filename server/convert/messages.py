@@ -22,7 +22,7 @@ from core.messaging.in_app_source import InAppSource
 from core.messaging.push_source import PushSource
 from core.messaging.translations import EmailTranslation, SmsTranslation
 from core.messaging.utm import Utm
-from server.convert import in_app, pushes, schedules, windows
+from server.convert import in_app, pushes, schedules, throughputs, windows
 from server.convert.goals import goal, goal_message
 from server.convert.times import duration, duration_micros, timestamp
 
@@ -52,8 +52,11 @@ _EDITABLE: Final = (
     "send_window",
     "quiet_hours",
     "variants",
+    "throughput_per_second",
+    "ramp",
 )
 _FIELD_OF: Final[dict[str, str]] = {**dict.fromkeys(schedules.KINDS, "schedule"), **dict.fromkeys(_CONTENTS, "content")}
+_PART_OF: Final = {"throughput_per_second": "throughput", "ramp": "throughput"}
 _ONEOFS: Final = ("schedule", "content")
 
 
@@ -86,6 +89,7 @@ def definition(message: message_pb2.Message) -> MessageDefinition:
             Variant(variant.key, variant.percent, _content(variant, f"message.variants[{index}]"))
             for index, variant in enumerate(message.variants)
         ],
+        throughput=throughputs.of_message(message),
     )
 
 
@@ -156,6 +160,7 @@ def message(found: MessageDefinition) -> message_pb2.Message:
         _lay_content(variant.content, made.variants.add(key=variant.key, percent=variant.percent))
     _lay_content(found.content, made)
     windows.lay_windows(found, made)
+    throughputs.lay_throughput(found.throughput, made)
     if found.expires_after:
         made.expires_after.CopyFrom(duration(found.expires_after))
     if found.utm is not None:
@@ -278,5 +283,5 @@ def changes(present: MessageDefinition, sent: message_pb2.Message, wanted: list[
             getattr(merged, path).SetInParent()  # a message without fields is lost in a merge
     fresh = definition(merged)
     names = {_FIELD_OF.get(top, top) for path in wanted for top in (path.partition(".")[0],)}
-    names = {_FIELD_OF.get(top, top) for top in (path.partition(".")[0] for path in wanted)}
+    names = {_FIELD_OF.get(top, _PART_OF.get(top, top)) for top in (path.partition(".")[0] for path in wanted)}
     return {name: getattr(fresh, name) for name in sorted(names)}

@@ -10,7 +10,7 @@ from muster.v1 import project_pb2, project_pb2_grpc
 
 from core.commands import ClockAnswer, MoveClock, UpdateSettings
 from core.errors import InvalidInput
-from core.limits import FrequencyCap
+from core.limits import FrequencyCap, Throughput
 from core.messaging import reading
 from core.messaging.addresses import OF_USER, normalise_email, normalise_phone, read_url
 from core.messaging.links import new_key
@@ -18,6 +18,7 @@ from core.settings import INBOX_LIMIT, LATE_AFTER, ClockKind, Settings
 from core.version import Version
 from server.auth import CALLER
 from server.blocking import Pool
+from server.convert import throughputs
 from server.convert.times import duration, duration_micros, micros, timestamp
 from server.folders import absolute
 from server.paging import Pages, page_size
@@ -124,6 +125,7 @@ class ProjectService(project_pb2_grpc.ProjectServiceServicer):  # type: ignore[m
                 rotate_link_key=request.rotate_link_key,
                 in_app_per_session=request.in_app_per_session if request.HasField("in_app_per_session") else None,
                 frequency_caps=_caps(request),
+                throughput=_throughput(request),
                 etag=request.etag,
             ),
             request.request_id,
@@ -217,6 +219,19 @@ def _caps(request: project_pb2.UpdateProjectRequest) -> list[FrequencyCap] | Non
     return None
 
 
+def _throughput(request: project_pb2.UpdateProjectRequest) -> list[Throughput] | None:
+    if request.replace_throughput:
+        return throughputs.of_project(request.throughput)
+    if request.throughput:
+        raise InvalidInput(
+            "throughputs are given but not to be replaced",
+            field="replace_throughput",
+            mend="set it, so that a forgotten list never takes the present ones away",
+            code="REPLACE_NOT_SET",
+        )
+    return None
+
+
 def _late_after(request: Any, unset: T) -> int | T:
     return duration_micros(request.late_after, "late_after") if request.HasField("late_after") else unset
 
@@ -235,6 +250,7 @@ def _project(version: Version) -> project_pb2.Project:
         inbox_limit=settings.inbox_limit,
         inbox_let_go=version.messages.inbox.first,
         holdout_percent=settings.holdout_percent,
+        throughput=throughputs.project_throughputs(settings.throughput),
         frequency_caps=[
             project_pb2.FrequencyCap(most=cap.most, days=cap.days, channel=cap.channel)
             for cap in settings.frequency_caps

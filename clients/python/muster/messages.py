@@ -161,6 +161,15 @@ SendWindow = TypedDict("SendWindow", {"from": str, "to": str, "days": Sequence[D
 
 Where `to` is not later than `from`, it closes on the day after. Without `days`, on which it opens, every day.
 """
+
+
+class DailyRamp(TypedDict):
+    """How a throughput grows: `start` a second on the first day, multiplied by `factor` each day."""
+
+    start: int
+    factor: float
+
+
 QuietHours = TypedDict("QuietHours", {"from": str, "to": str})
 """When no message may go out, by the same clock."""
 
@@ -261,6 +270,8 @@ class Messages(Service[Way]):
         send_window: SendWindow | None = None,
         quiet_hours: QuietHours | None = None,
         variants: Sequence[Variant] = (),
+        throughput_per_second: int = 0,
+        ramp: DailyRamp | None = None,
         request_id: str = "",
     ) -> Flow[message_pb2.CreateMessageResponse]:
         """Create a draft. The answer holds the message, and warnings of names in its targeting never seen.
@@ -282,6 +293,8 @@ class Messages(Service[Way]):
             grace: how late a missed run may fire; None: an hour, or of one sent once `expires_after`.
             send_window, quiet_hours: when it may go out, and when not, where each user lives.
             variants: other contents of the same channel, each for a share of the users; the rest get the message's own.
+            throughput_per_second: how many of its hand-offs may begin in any second; 0: no bound of its own.
+            ramp: how that grows from day to day, from the launch on.
 
         Raises:
             AlreadyExists: if the key is taken.
@@ -317,6 +330,8 @@ class Messages(Service[Way]):
             send_window=send_window,
             quiet_hours=quiet_hours,
             variants=variants,
+            throughput_per_second=throughput_per_second,
+            ramp=ramp,
         )
         request = message_pb2.CreateMessageRequest(
             project=self._project, request_id=request_id or new_request_id(), message=message
@@ -383,6 +398,8 @@ class Messages(Service[Way]):
         send_window: SendWindow | Unchanged | None = UNCHANGED,
         quiet_hours: QuietHours | Unchanged | None = UNCHANGED,
         variants: Sequence[Variant] | Unchanged = UNCHANGED,
+        throughput_per_second: int | Unchanged = UNCHANGED,
+        ramp: DailyRamp | Unchanged | None = UNCHANGED,
         etag: str = "",
         request_id: str = "",
     ) -> Flow[message_pb2.UpdateMessageResponse]:
@@ -430,6 +447,8 @@ class Messages(Service[Way]):
             "send_window": send_window,
             "quiet_hours": quiet_hours,
             "variants": variants,
+            "throughput_per_second": throughput_per_second,
+            "ramp": ramp,
         }
         changes = {name: value for name, value in given.items() if value is not UNCHANGED}
         message = message_of(key, **changes)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Final, Literal, TypeAlias, TypedDict
 
@@ -35,6 +35,17 @@ class FrequencyCap(TypedDict, total=False):
     most: int
     days: int
     channel: str
+
+
+class Throughput(TypedDict, total=False):
+    """At most `per_second` hand-offs begin in any second, on `channel`, or without one on all together.
+
+    `ramp` has `start`, how many on the first day, and `factor`, what each day multiplies that by.
+    """
+
+    per_second: int
+    channel: str
+    ramp: Mapping[str, float]
 
 
 class Projects(Service[Way]):
@@ -129,6 +140,7 @@ class Projects(Service[Way]):
         inbox_limit: int | None = None,
         holdout_percent: float | None = None,
         frequency_caps: Sequence[FrequencyCap] | None = None,
+        throughput: Sequence[Throughput] | None = None,
         links_url: str | None = None,
         track_opens: bool | None = None,
         track_clicks: bool | None = None,
@@ -147,6 +159,7 @@ class Projects(Service[Way]):
             holdout_percent: of whoever is let through by any message from now on, how many are sent nothing, to compare
                 with; 0 to 100.
             frequency_caps: how many messages a user gets at most; replaces those there are.
+            throughput: how many hand-offs may begin in any second; replaces those there are.
             links_url: where people reach the server's gateway, such as https://mail.example.com; "": no links.
             track_opens, track_clicks: whether emails tell when they are opened, and when an address in them is followed.
             rotate_link_key: sign links with a new key; those of the key before stay good until the next time.
@@ -176,6 +189,9 @@ class Projects(Service[Way]):
         if allowed_addresses is not None:
             request.allowed_addresses.extend(allowed_addresses)
             request.replace_allowed_addresses = True
+        if throughput is not None:
+            request.throughput.extend(project_pb2.Throughput(**rate) for rate in throughput)
+            request.replace_throughput = True
         if frequency_caps is not None:
             request.frequency_caps.extend(project_pb2.FrequencyCap(**cap) for cap in frequency_caps)
             request.replace_frequency_caps = True

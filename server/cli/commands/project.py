@@ -14,6 +14,7 @@ from server.cli.frame import Group
 from server.cli.output import cell
 
 _CAP: Final = re.compile(r"(?:([a-z_]+):)?(\d{1,6})/(\d{1,6})")
+_RATE: Final = re.compile(r"(?:([a-z_]+):)?(\d{1,9})(?:@(\d{1,9})x(\d{1,3}(?:\.\d{1,6})?))?")
 _SENDS: Final = {True: "sandbox", False: "live"}
 _NAME = click.argument("name", required=False, default="")
 _LATE_AFTER = click.option(
@@ -34,6 +35,14 @@ _CAPS = click.option(
     metavar="[CHANNEL:]MOST/DAYS",
     help="a user gets at most MOST messages in any DAYS days, such as 3/7 or sms:1/30; may be repeated, and replaces "
     "all caps; none: no cap any more",
+)
+_RATES = click.option(
+    "--throughput",
+    "rates",
+    multiple=True,
+    metavar="[CHANNEL:]N",
+    help="at most N hand-offs begin in any second, such as 50 or email:20; with a ramp as email:20@2x1.5, 2 on the first "
+    "day and half as many more each day; may be repeated, and replaces all; none: no bound any more",
 )
 _INBOX_LIMIT = click.option(
     "--inbox-limit",
@@ -149,6 +158,7 @@ def _show(call: Call, found: Any) -> None:
             "late after": str(found.late_after.ToTimedelta()),
             "inbox keeps": f"{found.inbox_limit:,}"
             + (f", let go of {found.inbox_let_go:,}" if found.inbox_let_go else ""),
+            "throughput": [_rate_words(rate) for rate in found.throughput] or "no bound",
             "frequency caps": [_cap_words(cap) for cap in found.frequency_caps] or "none",
             "holdout": f"{found.holdout_percent:g}%",
             "links": _links(found.links),
@@ -179,6 +189,7 @@ def get(call: Call, name: str) -> None:
 @_INBOX_LIMIT
 @_HOLDOUT
 @_CAPS
+@_RATES
 @click.option("--links-url", metavar="URL", help="where people reach the gateway; emails have links that lead there")
 @click.option("--track-opens/--no-track-opens", default=None, help="whether emails tell when they are opened")
 @click.option("--track-clicks/--no-track-clicks", default=None, help="whether they tell when an address is followed")
@@ -197,6 +208,7 @@ def update(
     inbox_limit: int | None,
     holdout: float | None,
     caps: tuple[str, ...],
+    rates: tuple[str, ...],
     links_url: str | None,
     track_opens: bool | None,
     track_clicks: bool | None,
@@ -206,12 +218,22 @@ def update(
 ) -> None:
     """Change a project's settings."""
     numbers = (inbox_limit, holdout, in_app_per_session)
-    settings = (time_zone, sandbox, late_after, *numbers, caps or None, links_url, track_opens, track_clicks)
+    settings = (
+        time_zone,
+        sandbox,
+        late_after,
+        *numbers,
+        caps or None,
+        rates or None,
+        links_url,
+        track_opens,
+        track_clicks,
+    )
     if all(one is None for one in settings) and not rotate_link_key:
         raise InvalidInput(
             "nothing is to be changed",
             field="OPTIONS",
-            mend="give one, such as --time-zone, --inbox-limit, --holdout, --cap, --links-url, --sandbox or --live",
+            mend="give one, such as --time-zone, --inbox-limit, --holdout, --cap, --throughput, --links-url, --sandbox or --live",
             code="NOTHING_TO_DO",
         )
     changed = call.server().projects.update(
@@ -222,6 +244,7 @@ def update(
         inbox_limit=inbox_limit,
         holdout_percent=holdout,
         frequency_caps=_caps_of(caps) if caps else None,
+        throughput=_rates_of(rates) if rates else None,
         links_url=links_url,
         track_opens=track_opens,
         track_clicks=track_clicks,
@@ -246,6 +269,31 @@ def _caps_of(texts: tuple[str, ...]) -> list[Any]:
             )
         found.append({"channel": parts[1] or "", "most": int(parts[2]), "days": int(parts[3])})
     return found
+
+
+def _rates_of(texts: tuple[str, ...]) -> list[Any]:
+    """Throughputs as the client takes them, of texts such as `50` and `email:20@2x1.5`."""
+    found = []
+    for text in () if texts == ("none",) else texts:
+        parts = _RATE.fullmatch(text)
+        if parts is None:
+            raise InvalidInput(
+                f"{text!r} is no throughput",
+                field="--throughput",
+                mend="such as 50, email:20, email:20@2x1.5, or none",
+                code="THROUGHPUT",
+            )
+        rate: dict[str, Any] = {"channel": parts[1] or "", "per_second": int(parts[2])}
+        if parts[3]:
+            rate["ramp"] = {"start": int(parts[3]), "factor": float(parts[4])}
+        found.append(rate)
+    return found
+
+
+def _rate_words(rate: Any) -> str:
+    from server.cli.timing import rate_words
+
+    return f"{rate.channel + ': ' if rate.channel else ''}{rate_words(rate.per_second, rate)}"
 
 
 def _cap_words(cap: Any) -> str:

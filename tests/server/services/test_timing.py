@@ -82,6 +82,22 @@ async def test_frequency_caps_replace_each_other_where_that_is_said(shop: Stubs)
     assert (error.code, error.field) == ("FREQUENCY_CAP", "frequency_caps[0].most")
 
 
+async def test_throughput_of_a_message_and_of_a_project_is_found_again(shop: Stubs) -> None:
+    ramp = {"start": 2, "factor": 1.5}
+    made = (await create(shop, email("hi", throughput_per_second=10, ramp=ramp))).message
+    assert (made.throughput_per_second, made.ramp.start, made.ramp.factor) == (10, 2, 1.5)
+    made = await update(shop, message_pb2.Message(key="hi", throughput_per_second=20), "throughput_per_second")
+    assert (made.throughput_per_second, made.ramp.start) == (20, 2)
+    made = await update(shop, message_pb2.Message(key="hi"), "throughput_per_second", "ramp")
+    assert (made.throughput_per_second, made.HasField("ramp")) == (0, False)
+    rates = [{"per_second": 50}, {"channel": "email", "per_second": 9, "ramp": ramp}]
+    asked = project_pb2.UpdateProjectRequest(project=PROJECT, throughput=rates)
+    assert (await refused(shop.projects.UpdateProject(asked))).code == "REPLACE_NOT_SET"
+    asked.replace_throughput = True
+    found = (await shop.projects.UpdateProject(asked)).project
+    assert list(found.throughput) == list(asked.throughput)
+
+
 @pytest.mark.parametrize(
     ("fields", "field", "code"),
     [

@@ -1,15 +1,16 @@
-"""Replays Kevin Hillstrom's e-mail experiment of 2008 through a server as campaigns with a control group.
+"""Replays Kevin Hillstrom's e-mail experiment of 2008 through a server as a campaign with a control group.
 
 64,000 customers were divided by chance: a third got an e-mail with men's merchandise, a third one with women's, a third
 none. For two weeks it was noted who visited the shop, who bought, and for how much. The file is
 `Kevin_Hillstrom_MineThatData_E-MailAnalytics_DataMiningChallenge_2008.03.20.csv` of MineThatData.
 
-Chance has divided these customers already, and Muster divides its users by a hash of its own. As either is chance, any user
-may be any customer of the same side: users are made, the campaign is launched, and then each customer of the file is given a
-user whom Muster put on the customer's side. The few users left over are deleted. Who they are has nothing to do with the
+Chance has divided these customers already, and Muster divides its users by a hash of its own: a third into the
+campaign's control group, the others into two variants of a message. As either is chance, any user may be any customer of the
+same group: users are made, the campaign is launched, and then each customer of the file is given a user of the customer's
+group. The few users left over are deleted. Who they are has nothing to do with the
 file, so that nothing is chosen.
 
-Usage: python examples/hillstrom.py FILE [--server HOST:PORT], with a server running (`muster serve`).
+Usage: python examples/hillstrom.py FILE [--server HOST:PORT] [--project NAME], with a server running (`muster serve`).
 """
 
 from __future__ import annotations
@@ -25,16 +26,16 @@ from pathlib import Path
 from typing import Final
 
 import muster
+from muster.messages import Email
 from muster.v1 import results_pb2
 
-NONE: Final = "No E-Mail"
-EMAILS: Final = {"mens": "Mens E-Mail", "womens": "Womens E-Mail"}
-"""By the project in which each e-mail is replayed, its segment in the file."""
+SEGMENTS: Final = {"control": "No E-Mail", "variant:mens": "Mens E-Mail", "variant:womens": "Womens E-Mail"}
+"""By Muster's group, the segment of the file."""
 
 START: Final = datetime(2008, 3, 3, 9, tzinfo=UTC)
 DAYS: Final = 14
-_SPARE: Final = 4
-"""So many standard deviations of the larger side more users are made than there are customers."""
+_SPARE: Final = 6
+"""So many times the square root of the customers more users are made than there are customers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,7 @@ class Customer:
 
 @dataclass(frozen=True, slots=True)
 class Replayed:
-    """What the reports of one campaign say: of visits, and of purchases with what was spent."""
+    """What the reports say: of visits, and of purchases with what was spent."""
 
     visits: results_pb2.Results
     purchases: results_pb2.Results
@@ -63,16 +64,14 @@ def read(path: Path) -> list[Customer]:
         ]
 
 
-def replay(server: str, name: str, treated: Sequence[Customer], control: Sequence[Customer]) -> Replayed:
-    """Run one e-mail as a campaign in a project of its own.
+def replay(server: str, name: str, customers: Sequence[Customer]) -> Replayed:
+    """Run the experiment as a campaign in a project of its own.
 
     Arguments:
         server: the server's address, "" for the usual one.
         name: of the project, which must not be there yet.
-        treated, control: the customers who got the e-mail, and those who got none.
     """
-    customers = len(treated) + len(control)
-    users = customers + math.ceil(_SPARE * math.sqrt(customers))
+    users = len(customers) + math.ceil(_SPARE * math.sqrt(len(customers)))
     with muster.Client(server, project=name) if server else muster.Client(project=name) as client:
         client.projects.create(name, clock="manual", start_time=START)
         client.import_records(
@@ -83,43 +82,52 @@ def replay(server: str, name: str, treated: Sequence[Customer], control: Sequenc
         client.messages.create(
             "offer",
             targeting="true",
-            email={"from": "Shop <shop@example.com>", "subject": "New this week", "text": "Come and have a look."},
+            email=_email("New this week"),
+            variants=[
+                {"key": "mens", "percent": 50.0, "email": _email("New for men")},
+                {"key": "womens", "percent": 50.0, "email": _email("New for women")},
+            ],
         )
         client.campaigns.create(
             "two-weeks",
             entry="true",
             messages=["offer"],
-            control_percent=100 * len(control) / customers,
+            control_percent=100 / 3,
             goal={"event": "Visit", "window": timedelta(days=DAYS)},
         )
         client.campaigns.launch("two-weeks", existing="send")
-        sides: dict[bool, list[str]] = {True: [], False: []}
+        groups: dict[str, list[str]] = {group: [] for group in SEGMENTS}
         for one in client.messages.deliveries("offer"):
-            sides[one.state == "held_out"].append(one.distinct_id)
-        given, left_over = _given(sides, {True: control, False: treated})
+            groups[one.group].append(one.distinct_id)
+        given, left_over = _given(groups, customers)
         while (counts := client.messages.report("offer").counts).queued or counts.begun:
             time.sleep(0.1)
         client.import_records(record for user in left_over for record in muster.update(user, delete=True))
         client.import_records(_events(given))
         client.projects.move_clock(START + timedelta(days=DAYS + 1))
-        visits = client.results.campaign("two-weeks")
+        visits = client.results.message("offer")
         client.campaigns.update(
             "two-weeks", goal={"event": "Purchase", "window": timedelta(days=DAYS), "value": "amount"}
         )
-        return Replayed(visits, client.results.campaign("two-weeks"))
+        return Replayed(visits, client.results.message("offer"))
+
+
+def _email(subject: str) -> Email:
+    return {"from": "Shop <shop@example.com>", "subject": subject, "text": "Come and have a look."}
 
 
 def _given(
-    sides: Mapping[bool, Sequence[str]], customers: Mapping[bool, Sequence[Customer]]
+    groups: Mapping[str, Sequence[str]], customers: Sequence[Customer]
 ) -> tuple[list[tuple[str, Customer]], list[str]]:
-    """Users with the customer of the same side whom each stands for, and users for whom none is left."""
+    """Users with the customer of the same group whom each stands for, and users for whom none is left."""
     given: list[tuple[str, Customer]] = []
     left_over: list[str] = []
-    for side, users in sides.items():
-        if len(users) < len(customers[side]):
-            raise SystemExit(f"{len(users)} users are on a side of {len(customers[side])}: take another project name")
-        given += zip(users, customers[side], strict=False)
-        left_over += users[len(customers[side]) :]
+    for group, users in groups.items():
+        own = [one for one in customers if one.segment == SEGMENTS[group]]
+        if len(users) < len(own):
+            raise SystemExit(f"{len(users)} users are in {group}, of {len(own)} customers: take another project name")
+        given += zip(users, own, strict=False)
+        left_over += users[len(own) :]
     return given, left_over
 
 
@@ -133,38 +141,41 @@ def _events(given: Sequence[tuple[str, Customer]]) -> Iterator[muster.Record]:
             yield muster.event("Purchase", user, {"amount": customer.spend}, time=at + timedelta(minutes=5))
 
 
-def show(name: str, found: Replayed) -> None:
+def show(found: Replayed) -> None:
     """Print what was published, as the reports have it."""
-    print(f"{EMAILS[name]} beside {NONE}")
-    for what, results, metric in (
-        ("visit", found.visits, "converted"),
-        ("conversion", found.purchases, "converted"),
-        ("spend a head", found.purchases, "revenue"),
-    ):
-        one = next(one for one in results.comparisons if one.metric == metric)
-        share = metric == "converted"
-        write = "{:.3%}".format if share else "{:.3f}".format
-        step = f"{one.difference.value * 100:+.3f} points" if share else f"{one.difference.value:+.3f}"
-        low, high = write(one.difference.low), write(one.difference.high)
-        print(
-            f"  {what:13} {write(one.treated.mean)} of {one.treated.users:,} against {write(one.control.mean)} of "
-            f"{one.control.users:,}: {step} [{low}, {high}], {'z' if share else 't'} = {one.difference.statistic:.3f}"
-        )
+    for group in ("variant:mens", "variant:womens"):
+        print(f"{SEGMENTS[group]} beside {SEGMENTS['control']}")
+        for what, results, metric in (
+            ("visit", found.visits, "converted"),
+            ("conversion", found.purchases, "converted"),
+            ("spend a head", found.purchases, "revenue"),
+        ):
+            one = comparison(results, metric, group)
+            share = metric == "converted"
+            write = "{:.3%}".format if share else "{:.3f}".format
+            step = f"{one.difference.value * 100:+.3f} points" if share else f"{one.difference.value:+.3f}"
+            low, high = write(one.difference.low), write(one.difference.high)
+            print(
+                f"  {what:13} {write(one.treated.mean)} of {one.treated.users:,} against {write(one.control.mean)} of "
+                f"{one.control.users:,}: {step} [{low}, {high}], {'z' if share else 't'} = {one.difference.statistic:.3f}"
+            )
     (ratio,) = found.visits.sample_ratios
-    print(f"  sample ratio  p = {ratio.p_value:.3f}")
+    print(f"Sample ratio: p = {ratio.p_value:.3f}")
+
+
+def comparison(results: results_pb2.Results, metric: str, group: str) -> results_pb2.Comparison:
+    """A group beside the control group."""
+    return next(one for one in results.comparisons if (one.metric, one.arm, one.baseline) == (metric, group, "control"))
 
 
 def main() -> None:
-    """Replay both e-mails and print what the reports say."""
+    """Replay the experiment and print what the reports say."""
     parser = argparse.ArgumentParser(description="Replay Hillstrom's e-mail experiment through a Muster server.")
     parser.add_argument("file", type=Path)
     parser.add_argument("--server", default="", help="host:port; without it $MUSTER_SERVER, or 127.0.0.1:7171")
+    parser.add_argument("--project", default="hillstrom", help="the name of the project to make (hillstrom)")
     given = parser.parse_args()
-    customers = read(given.file)
-    for name, segment in EMAILS.items():
-        treated = [one for one in customers if one.segment == segment]
-        control = [one for one in customers if one.segment == NONE]
-        show(name, replay(given.server, f"hillstrom-{name}", treated, control))
+    show(replay(given.server, given.project, read(given.file)))
 
 
 if __name__ == "__main__":

@@ -11,21 +11,23 @@ from numpy.typing import NDArray
 from pyroaring import BitMap
 
 from core.bitmaps.cells import bitmap_of
+from core.messaging.definitions import MAIN as MAIN_CONTENT
 from core.messaging.definitions import MessageDefinition
 from core.messaging.effects import DeliveryState
-from core.messaging.groups import CONTROL, GHOSTS, HOLDOUT
+from core.messaging.groups import CONTROL, GHOSTS, HOLDOUT, VARIANT
 from core.messaging.ledger import Ledger
 from core.messaging.rows import Ordinals, inside, of_users
 from core.values import MICROS_PER_DAY
 
 SENT: Final = "sent"
-_VARIANT: Final = "variant:"
+MAIN: Final = VARIANT + MAIN_CONTENT
+"""The arm of those who get a message's own content, where it has variants."""
 _GOING_THROUGH: Final[tuple[DeliveryState, ...]] = ("held_out", "deferred", "queued", "begun", "ambiguous", "sent")
 
 
 def is_variant(name: str) -> bool:
     """Whether an arm is one of a message's variants."""
-    return name.startswith(_VARIANT)
+    return name.startswith(VARIANT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +67,8 @@ class Arms:
     """The arms of some firings.
 
     Attributes:
-        names: `sent` first, then the variants, `control` and `holdout`, where anybody is in them.
+        names: `sent` first, then the variants, the message's own content before others, then `control` and `holdout`;
+            where anybody is in them.
         parts: the numbers of the disjoint parts that each arm consists of.
     """
 
@@ -83,12 +86,12 @@ class Arms:
         ]
 
     @classmethod
-    def of(cls, firings: Sequence[Firing]) -> Arms:
-        """The arms of firings."""
+    def of(cls, firings: Sequence[Firing], *, variants: bool = True) -> Arms:
+        """The arms of firings; variants of one message may be told apart, those of several have nothing in common."""
         groups = [firing.ledger.groups() for firing in firings]
         found = {name for one in groups for name, users in one.items() if users}
-        variants = sorted(name for name in found if is_variant(name))
-        names = [SENT, *variants, *(name for name in (CONTROL, HOLDOUT) if name in found)]
+        shown = sorted((name for name in found if is_variant(name) and variants), key=lambda name: (name != MAIN, name))
+        names = [SENT, *shown, *(name for name in (CONTROL, HOLDOUT) if name in found)]
         return cls(names, groups, [firing.ledger.selected for firing in firings])
 
     def users(self, firing: int, name: str) -> BitMap:

@@ -99,7 +99,7 @@ def update(work: Work, command: commands.UpdateMessage) -> MessageDefinition:
     fresh = changed(present, command.changes)
     if fresh.pause_reason == MAX_RECIPIENTS and fresh.max_recipients != present.max_recipients:
         fresh = replace(fresh, pause_reason=OPERATOR)  # the limit it paused at is no more
-    if present.launched_at and fresh.control_percent != present.control_percent:
+    if present.launched_at and _shares(fresh) != _shares(present):
         fresh = replace(fresh, divided_at=work.now)
     refuse_unknown_topic(work, fresh)
     if fresh.campaign:
@@ -110,6 +110,11 @@ def update(work: Work, command: commands.UpdateMessage) -> MessageDefinition:
     work.do(Defined(fresh))
     repeat_only_to_who_drops(work, present, fresh)
     return fresh
+
+
+def _shares(definition: MessageDefinition) -> tuple[float, dict[str, float]]:
+    """How users are divided into groups."""
+    return definition.control_percent, {variant.key: variant.percent for variant in definition.variants}
 
 
 def check_launch(

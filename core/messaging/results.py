@@ -22,11 +22,11 @@ from core.analytics.exposures import NONE, Exposures
 from core.analytics.sample_ratio import SampleRatio, sample_ratio
 from core.analytics.sums import Sums
 from core.evaluator.one_event import parse_condition
-from core.messaging.arms import SENT, Arms, Firing, is_variant
+from core.messaging.arms import MAIN, SENT, Arms, Firing, is_variant
 from core.messaging.definitions import MessageDefinition
 from core.messaging.dividing import control_percent_of
 from core.messaging.goal import Goal
-from core.messaging.groups import CONTROL, HOLDOUT
+from core.messaging.groups import CONTROL, HOLDOUT, VARIANT
 from core.messaging.occurrences import FIRST
 from core.messaging.outcomes import DELIVERED
 from core.messaging.reading import Counts, counts
@@ -156,8 +156,8 @@ def message_results(view: View, key: str) -> Results:
     """
     definition = view.messages.get(key)
     campaign = view.campaigns.get(definition.campaign) if definition.campaign else None
-    shares = _shares(control_percent_of(view, definition))
-    divided_at = definition.divided_at if campaign is None else campaign.divided_at
+    shares = _shares(control_percent_of(view, definition), definition)
+    divided_at = max(definition.divided_at, 0 if campaign is None else campaign.divided_at)
     goal = definition.goal or (campaign.goal if campaign is not None else None)
     return results(view, [definition], goal, [Division(shares, divided_at)])
 
@@ -170,23 +170,40 @@ def campaign_results(view: View, key: str) -> Results:
     """
     campaign = view.campaigns.get(key)
     control = Division(_shares(campaign.control_percent), campaign.divided_at)
-    return results(view, [view.messages.get(one) for one in campaign.messages], campaign.goal, [control])
+    definitions = [view.messages.get(one) for one in campaign.messages]
+    return results(view, definitions, campaign.goal, [control], variants=False)
 
 
-def _shares(control_percent: float) -> dict[str, float]:
-    return {SENT: 100 - control_percent, CONTROL: control_percent}
+def _shares(control_percent: float, definition: MessageDefinition | None = None) -> dict[str, float]:
+    """Of users let through the percentages of each arm that they were divided into."""
+    sent = 100 - control_percent
+    if definition is None or not definition.variants:
+        return {CONTROL: control_percent, SENT: sent}
+    variants = {VARIANT + variant.key: sent * variant.percent / 100 for variant in definition.variants}
+    rest = round(sent - sum(variants.values()), 9)  # percentages that add up to 100 leave nothing, floats or not
+    return {CONTROL: control_percent, MAIN: rest, **variants}
 
 
 def results(
-    view: View, definitions: Sequence[MessageDefinition], goal: Goal | None, divisions: Sequence[Division] = ()
+    view: View,
+    definitions: Sequence[MessageDefinition],
+    goal: Goal | None,
+    divisions: Sequence[Division] = (),
+    *,
+    variants: bool = True,
 ) -> Results:
-    """What came of messages together: one exposure is a message's occurrence reaching a user."""
+    """What came of messages together: one exposure is a message's occurrence reaching a user.
+
+    Arguments:
+        divisions: to be checked.
+        variants: whether they are arms of their own.
+    """
     firings = [
         Firing(definition, number, ledger)
         for definition in definitions
         for number, ledger in view.messages.occurrences(definition.key).all()
     ]
-    arms = Arms.of(firings)
+    arms = Arms.of(firings, variants=variants)
     tally = _Tally(view, firings, arms)
     if goal is not None:
         tally.pursue(goal)

@@ -5,14 +5,13 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from scipy import stats
 
 from examples import hillstrom
-from examples.hillstrom import NONE, Customer
+from examples.hillstrom import SEGMENTS, Customer, Replayed, comparison
 from server.demo.processes import Server
 
 COLUMNS = "recency,history_segment,history,mens,womens,zip_code,newbie,channel,segment,visit,conversion,spend"
@@ -23,17 +22,12 @@ def generated(path: Path) -> None:
     chance = random.Random(2008)
     lines = [COLUMNS]
     for number in range(1_200):
-        segment = ("Mens E-Mail", "Womens E-Mail", NONE)[number % 3]
-        visit = chance.random() < (0.2 if segment == NONE else 0.35)
+        segment = list(SEGMENTS.values())[number % 3]
+        visit = chance.random() < (0.2 if segment == SEGMENTS["control"] else 0.35)
         bought = visit and chance.random() < 0.4
         spend = round(chance.uniform(5, 200), 2) if bought else 0
         lines.append(f"3,1) $0 - $100,50.0,1,0,Urban,0,Web,{segment},{int(visit)},{int(bought)},{spend}")
     path.write_text("\n".join(lines) + "\n", "utf-8")
-
-
-def compared(found: Any, metric: str) -> Any:
-    """The campaign's comparison of a metric."""
-    return next(one for one in found.comparisons if one.metric == metric)
 
 
 def shares(customers: Sequence[Customer]) -> tuple[int, int]:
@@ -41,14 +35,27 @@ def shares(customers: Sequence[Customer]) -> tuple[int, int]:
     return len(customers), sum(one.visit for one in customers)
 
 
-def test_the_report_is_that_of_the_data(tmp_path: Path) -> None:
-    generated(tmp_path / "file.csv")
-    customers = hillstrom.read(tmp_path / "file.csv")
-    treated = [one for one in customers if one.segment == "Mens E-Mail"]
-    control = [one for one in customers if one.segment == NONE]
-    with Server(tmp_path / "store", tmp_path / "log", {}) as server:
-        found = hillstrom.replay(server.target, "hillstrom", treated, control)
-    visits = compared(found.visits, "converted")
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> list[Customer]:
+    """Customers like Hillstrom's."""
+    path = tmp_path_factory.mktemp("hillstrom") / "file.csv"
+    generated(path)
+    return hillstrom.read(path)
+
+
+@pytest.fixture(scope="module")
+def found(data: list[Customer], tmp_path_factory: pytest.TempPathFactory) -> Replayed:
+    """What a server's reports say of them."""
+    folder = tmp_path_factory.mktemp("server")
+    with Server(folder / "store", folder / "log", {}) as server:
+        return hillstrom.replay(server.target, "hillstrom", data)
+
+
+@pytest.mark.parametrize("group", ["variant:mens", "variant:womens"])
+def test_the_report_is_that_of_the_data(data: list[Customer], found: Replayed, group: str) -> None:
+    treated = [one for one in data if one.segment == SEGMENTS[group]]
+    control = [one for one in data if one.segment == SEGMENTS["control"]]
+    visits = comparison(found.visits, "converted", group)
     (n, a), (m, b) = shares(treated), shares(control)
     assert (visits.treated.users, visits.control.users) == (n, m) == (400, 400)
     assert (visits.treated.mean, visits.control.mean) == pytest.approx((a / n, b / m))
@@ -58,9 +65,18 @@ def test_the_report_is_that_of_the_data(tmp_path: Path) -> None:
     spent = [np.array([one.spend for one in those]) for those in (treated, control)]
     welch = stats.ttest_ind(*spent, equal_var=False)
     interval = welch.confidence_interval()
-    revenue = compared(found.purchases, "revenue")
+    revenue = comparison(found.purchases, "revenue", group)
     assert revenue.difference.value == pytest.approx(spent[0].mean() - spent[1].mean())
     assert (revenue.difference.statistic, revenue.difference.p_value) == pytest.approx((welch.statistic, welch.pvalue))
     assert (revenue.difference.low, revenue.difference.high) == pytest.approx((interval.low, interval.high))
-    bought = compared(found.purchases, "converted")
+    bought = comparison(found.purchases, "converted", group)
     assert bought.treated.mean == pytest.approx(float((spent[0] > 0).mean()))
+
+
+def test_the_groups_are_of_the_sizes_they_were_to_be(found: Replayed) -> None:
+    (ratio,) = found.visits.sample_ratios
+    expected = stats.chisquare([400, 400, 400])
+    assert (ratio.p_value, ratio.mismatch) == (pytest.approx(expected.pvalue), False)
+    assert {one.arm: (one.users, round(one.share, 4)) for one in ratio.arms if one.users} == dict.fromkeys(
+        SEGMENTS, (400, 0.3333)
+    )

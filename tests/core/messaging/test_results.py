@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ from pyroaring import BitMap
 from core import commands
 from core.analytics.sums import Sums
 from core.errors import InvalidExpression, InvalidInput
-from core.messaging.definitions import MessageDefinition, Once
+from core.messaging.definitions import MessageDefinition, Once, Variant
 from core.messaging.effects import Assigned, Defined, Moved, Noted, Selected
 from core.messaging.goal import Goal
 from core.messaging.results import Results, message_results, results
@@ -22,7 +22,7 @@ from core.profiles.steps import UsersIssued
 from core.settings import Settings
 from core.version import Draft, Version
 from tests.core.messaging import naive_results
-from tests.core.project import DAY, EMAIL, HOUR, START, Project
+from tests.core.project import DAY, EMAIL, HOUR, START, Project, email
 
 USERS = 8
 GOAL = Goal("Buy", "e.amount > 5", 3 * DAY, "amount")
@@ -232,6 +232,29 @@ def test_users_lost_on_the_way_are_a_mismatch(project: Project) -> None:
         project.desk.acknowledge(acks).result(timeout=60)
     _, mismatch = divided(project)
     assert mismatch
+
+
+def test_variants_are_arms_beside_the_messages_own_content(project: Project) -> None:
+    project.reach_many([f"u{number}" for number in range(400)])
+    variants = [Variant("a", 30.0, email(subject="A")), Variant("b", 30.0, email(subject="B"))]
+    project.message("hi", "true", control_percent=20.0, variants=variants, goal=Goal("Buy"))
+    project.move(START + HOUR)
+    project.send_all()
+    found = message_results(project.version, "hi")
+    assert [arm.name for arm in found.arms] == ["sent", "variant:main", "variant:a", "variant:b", "control"]
+    sizes = {arm.name: arm.users for arm in found.arms}
+    assert sizes["sent"] == sizes["variant:main"] + sizes["variant:a"] + sizes["variant:b"] == 400 - sizes["control"]
+    (division,) = found.divided
+    assert {name: share for name, (_, share) in division.sizes.items()} == pytest.approx(
+        {"control": 20.0, "variant:main": 32.0, "variant:a": 24.0, "variant:b": 24.0}
+    )
+    assert {name: size for name, (size, _) in division.sizes.items()} == {name: sizes[name] for name in division.sizes}
+    assert not division.found.mismatch
+    pairs = {(one.arm, one.baseline) for one in found.compared if one.metric == "opened"}
+    assert pairs == {("variant:a", "variant:main"), ("variant:b", "variant:main")}
+    # A percentage that is changed while live counts for who is decided later.
+    project.ask(commands.UpdateMessage("hi", {"variants": [replace(variants[0], percent=70.0), variants[1]]}, ""))
+    assert message_results(project.version, "hi").divided == []
 
 
 def test_without_a_control_group_there_is_no_division(project: Project) -> None:

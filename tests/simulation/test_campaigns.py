@@ -31,7 +31,7 @@ MESSAGES: Final = {
 }
 
 
-def campaigns(project: Project, control_percent: float = 0) -> dict[str, str]:
+def campaigns(project: Project, control_percent: float = 0, rate_limit: int = 0) -> dict[str, str]:
     """A campaign for each targeting, each with all messages; entry by the campaign's key."""
     entries = {f"c{number}": targeting for number, targeting in enumerate(TARGETING.values())}
     for number, (key, entry) in enumerate(entries.items()):
@@ -41,7 +41,12 @@ def campaigns(project: Project, control_percent: float = 0) -> dict[str, str]:
             names.append(f"{key}-{name}")
         project.message(f"{key}-once", "true", at=SCHEDULED, content=HOOK, launch=None)
         project.campaign(
-            key, entry, [*names, f"{key}-once"], exit=EXIT if number % 2 else "", control_percent=control_percent
+            key,
+            entry,
+            [*names, f"{key}-once"],
+            exit=EXIT if number % 2 else "",
+            control_percent=control_percent,
+            rate_limit=rate_limit if number % 3 else 0,
         )
     return entries
 
@@ -159,7 +164,7 @@ def test_far_and_fine_moves_decide_the_same(tmp_path: Path, seed: int) -> None:
     found = {}
     for name, step in {"hours": 17 * HOUR, "daily": DAY, "weekly": 7 * DAY, "once": None}.items():
         with Project(tmp_path / name) as project:
-            entries = campaigns(project, 30)
+            entries = campaigns(project, 30, 2 * DAY)
             play(project, batches, START + DAYS * DAY, step)
             whole = contents(project.version)
             messages = {key: (places, decided) for key, (_, places, decided, *_) in whole["messages"].items()}

@@ -381,3 +381,35 @@ def test_a_message_of_a_campaign_has_no_control_group_of_its_own(project: Projec
     assert (error.code, error.field) == ("INVALID_PERCENT", "campaign.control_percent")
     error = refused(project, commands.UpdateCampaign("win", {"goal": Goal("")}))
     assert (error.code, error.field) == ("NO_EVENT", "campaign.goal.event")
+
+
+# What its messages share
+
+
+def test_the_list_s_order_decides_between_messages_that_qualify_together_and_the_least_gap_between_sends(
+    project: Project,
+) -> None:
+    named = drafts(project, one=AT_ONCE, two=AT_ONCE, three=AT_ONCE)
+    project.campaign("win", FREE, [named[2], named[0], named[1]], rate_limit=DAY, control_percent=50)
+    project.ingest([], users(40))
+    places = {key: project.places(key) for key in named}
+    control = control_of(project)
+    assert set(places["three"].values()) == {"queued", "held_out"}
+    assert set(places["one"].values()) == set(places["two"].values()) == {"deferred:rate_limit"}
+    project.move(START + DAY)
+    places = {key: project.places(key) for key in named}
+    assert {name for name, place in places["one"].items() if place == "held_out"} == control
+    assert set(places["two"].values()) == {"deferred:rate_limit"}
+    project.move(START + 2 * DAY)
+    assert {name for name, place in project.places("two").items() if place == "held_out"} == control
+    assert set(project.places("two").values()) == {"queued", "held_out"}
+
+
+def test_who_exits_while_deferred_is_skipped_at_the_release(project: Project) -> None:
+    named = drafts(project, one=AT_ONCE, two=AT_ONCE)
+    project.campaign("win", FREE, named, rate_limit=DAY, exit='events["Buy"].size() > 0')
+    project.set("a", plan="free")
+    project.set("b", plan="free")
+    project.track("a", "Buy")
+    project.move(START + DAY)
+    assert project.places("two") == {"a": "skipped:exited", "b": "queued"}

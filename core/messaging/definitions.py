@@ -272,7 +272,7 @@ def check_definition(definition: MessageDefinition) -> None:
 
 def _check_source(content: Source, field: str) -> None:
     if isinstance(content, InAppSource):
-        check_triggers(content)
+        check_triggers(content, f"{field}.in_app.triggers")
     if isinstance(content, WebhookSource) and not 0 <= content.batch_size <= MAX_WEBHOOK_BATCH:
         raise InvalidInput(
             f"a batch of {content.batch_size}",
@@ -284,11 +284,11 @@ def _check_source(content: Source, field: str) -> None:
 
 def _check_variants(definition: MessageDefinition) -> None:
     variants = definition.variants
-    if len(variants) > MOST_VARIANTS or (variants and definition.channel == "in_app"):
+    if len(variants) > MOST_VARIANTS:
         raise InvalidInput(
-            "a message by in_app has no variants" if definition.channel == "in_app" else f"{len(variants)} variants",
+            f"{len(variants)} variants",
             field="message.variants",
-            mend=f"at most {MOST_VARIANTS}, of any other channel",
+            mend=f"at most {MOST_VARIANTS}",
             code="INVALID_VARIANTS",
         )
     for index, variant in enumerate(variants):

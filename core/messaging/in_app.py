@@ -21,7 +21,8 @@ from core.evaluator.match import Row, match
 from core.evaluator.parse import Parsed, parse
 from core.messaging import feedback
 from core.messaging.compiled import compile_message
-from core.messaging.definitions import MessageDefinition
+from core.messaging.definitions import MessageDefinition, of_variant
+from core.messaging.dividing import by_variant
 from core.messaging.effects import ENDED, EXPIRED, NO_LONGER_MATCHES, Moved, Noted
 from core.messaging.gates import MATCH, STANDING, Asked, through
 from core.messaging.in_app_source import ANY_EVENT, DisplayTrigger, InAppSource
@@ -117,13 +118,12 @@ def shelf(view: View, distinct_id: str, session_id: str = "", event: Event | Non
     at_once: list[Waiting] = []
     triggered: list[Waiting] = []
     for since, _, definition, occurrence in found[:MOST_WAITING]:
-        source = definition.content
-        assert isinstance(source, InAppSource)
-        if event is not None and not any(fits(trigger, event, view.now) for trigger in source.triggers):
+        triggers = _triggers(view, definition, occurrence, ordinal)
+        if event is not None and not any(fits(trigger, event, view.now) for trigger in triggers):
             continue
-        one = _waiting(view, definition, occurrence, ordinal, since)
+        one = _waiting(view, definition, occurrence, ordinal, since, triggers)
         if one is not None:
-            (triggered if source.triggers else at_once).append(one)
+            (triggered if triggers else at_once).append(one)
     if remaining is not None:
         at_once = at_once[:remaining]
         triggered = triggered[:remaining] if event is not None or not remaining else triggered
@@ -141,11 +141,25 @@ def _queued(view: View, ordinal: int) -> Iterator[tuple[MessageDefinition, int, 
         ledgers = dict(view.messages.occurrences(definition.key).active())
         waiting = [occurrence for occurrence, ledger in ledgers.items() if ordinal in ledger.state("queued")]
         for occurrence in waiting if definition.on_send else waiting[-1:]:
-            _, instants = ledgers[occurrence].joined(BitMap([ordinal]))
-            yield definition, occurrence, int(instants[0])
+            yield definition, occurrence, ledgers[occurrence].joined_at(ordinal)
 
 
-def _waiting(view: View, definition: MessageDefinition, occurrence: int, ordinal: int, since: int) -> Waiting | None:
+def _triggers(view: View, definition: MessageDefinition, occurrence: int, ordinal: int) -> list[DisplayTrigger]:
+    """The triggers of what a user is shown: those of the user's variant."""
+    ((variant, _),) = by_variant(view, definition, occurrence, BitMap([ordinal]))
+    source = of_variant(definition, variant).content
+    assert isinstance(source, InAppSource)
+    return source.triggers
+
+
+def _waiting(
+    view: View,
+    definition: MessageDefinition,
+    occurrence: int,
+    ordinal: int,
+    since: int,
+    triggers: list[DisplayTrigger],
+) -> Waiting | None:
     """The message as the user may be shown it now; None where a gate stops it, or it cannot be rendered."""
     compiled = compile_message(view, definition)
     asked = Asked(view, definition, compiled, occurrence, "leave", view.now)
@@ -156,15 +170,7 @@ def _waiting(view: View, definition: MessageDefinition, occurrence: int, ordinal
         return None
     if view.settings.sandbox and not is_allowed(view, found):
         return None
-    assert isinstance(definition.content, InAppSource)
-    return Waiting(
-        found.idempotency_key,
-        definition.key,
-        occurrence,
-        found.in_app,
-        definition.content.triggers,
-        since + definition.expiry,
-    )
+    return Waiting(found.idempotency_key, definition.key, occurrence, found.in_app, triggers, since + definition.expiry)
 
 
 def _shown_in(view: View, ordinal: int, session_id: str) -> int:

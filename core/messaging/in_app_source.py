@@ -60,8 +60,11 @@ class InAppSource:
     triggers: list[DisplayTrigger] = field(default_factory=list)
 
 
-def check_triggers(source: InAppSource, field: str = "message.in_app.triggers") -> None:
+def check_triggers(source: InAppSource, field: str) -> None:
     """Refuse triggers that could never fit.
+
+    Arguments:
+        field: where they stand, as `message.in_app.triggers`.
 
     Raises:
         InvalidInput: TOO_MANY_TRIGGERS, NO_EVENT, NAME_TOO_LONG; InvalidExpression: of a condition.

@@ -260,6 +260,17 @@ class Ledger:
                 found |= here & users
         return found
 
+    def joined_at(self, ordinal: int) -> int:
+        """What `joined` gives for one selected user, quicker."""
+        late = self._since.get(ordinal)
+        if late is not None:
+            return late
+        let_go = [at for at, users in self._let_go.items() if ordinal in users]
+        decided = max(let_go) if let_go else self.decided_at(ordinal)
+        if decided is None:
+            raise KeyError(ordinal)
+        return decided
+
     def groups(self) -> dict[str, BitMap]:
         """The groups that users were assigned to, by name; not to be written to."""
         return dict(self._groups)

@@ -118,7 +118,7 @@ _IN_APP: Final[dict[str, type]] = {
 }
 _TABLES: Final[dict[tuple[str, str], tuple[dict[str, type], str]]] = {
     ("", "variants"): (
-        {"key": str, "percent": float, "email": dict, "webhook": dict, "sms": dict, "push": dict},
+        {"key": str, "percent": float, "email": dict, "webhook": dict, "sms": dict, "push": dict, "in_app": dict},
         '[[variants]], below it key = "b", percent = 50 and [variants.email]',
     ),
     ("push.", "buttons"): ({"text": str, "link": str}, '{ text = "Open", link = "https://…" }'),

@@ -29,8 +29,11 @@ _OF_WHOLE: Final = ("background", "title", "body", "close", "border", "image_tin
 _OF_BUTTON: Final = ("text", "background", "border")
 
 
-def source(content: message_pb2.InAppContent) -> InAppSource:
+def source(content: message_pb2.InAppContent, field: str) -> InAppSource:
     """An in-app message as a client writes it.
+
+    Arguments:
+        field: where it stands, as `message.in_app`.
 
     Raises:
         InvalidInput: KIND_INVALID.
@@ -38,7 +41,7 @@ def source(content: message_pb2.InAppContent) -> InAppSource:
     if content.kind not in _KIND_OF:
         raise InvalidInput(
             "no kind is given",
-            field="message.in_app.kind",
+            field=f"{field}.kind",
             mend="IN_APP_KIND_TAKEOVER or IN_APP_KIND_MINI",
             code="KIND_INVALID",
         )

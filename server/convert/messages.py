@@ -127,8 +127,8 @@ def _content(message: message_pb2.Message | message_pb2.MessageVariant, field: s
         sms = message.sms
         translations = {tag: SmsTranslation(one.text) for tag, one in sms.translations.items()}
         return SmsSource(sms.text, getattr(sms, "from"), sms.max_segments, translations)
-    if isinstance(message, message_pb2.Message) and kind == "in_app":
-        return in_app.source(message.in_app)
+    if kind == "in_app":
+        return in_app.source(message.in_app, f"{field}.in_app")
     if kind == "push":
         return pushes.source(message.push)
     raise InvalidInput(
@@ -203,7 +203,6 @@ def _lay_content(source: Source, made: message_pb2.Message | message_pb2.Message
             )
         )
     elif isinstance(source, InAppSource):
-        assert isinstance(made, message_pb2.Message)  # as no variant is
         made.in_app.CopyFrom(in_app.content(source))
     elif isinstance(source, PushSource):
         made.push.CopyFrom(pushes.content(source))

@@ -131,6 +131,7 @@ class Variant(TypedDict, total=False):
     webhook: Webhook
     sms: Sms
     push: Push
+    in_app: InAppContent
 
 
 class Utm(TypedDict, total=False):
@@ -739,9 +740,9 @@ def message_of(key: str, **fields: Any) -> message_pb2.Message:
     if window is not None:
         days = [choice(one, _DAYS, "send_window.days") for one in window.get("days", ())]
         fields["send_window"] = {**window, "days": days}
-    if isinstance(fields.get("in_app"), Mapping) and "kind" in fields["in_app"]:
-        kind = f"IN_APP_KIND_{str(fields['in_app']['kind']).upper()}"
-        fields["in_app"] = {**fields["in_app"], "kind": kind}
+    fields = _of_kind(fields)
+    if isinstance(fields.get("variants"), Sequence):
+        fields["variants"] = [_of_kind(one) if isinstance(one, Mapping) else one for one in fields["variants"]]
     try:
         message = message_pb2.Message(key=key, **fields)
     except (TypeError, ValueError) as error:
@@ -752,6 +753,15 @@ def message_of(key: str, **fields: Any) -> message_pb2.Message:
     if expires_after is not None:
         message.expires_after.CopyFrom(values.duration(expires_after))
     return message
+
+
+def _of_kind(contents: Mapping[str, Any]) -> dict[str, Any]:
+    """Contents with the kind of an in-app message in the protocol's word for it."""
+    found = dict(contents)
+    content = found.get("in_app")
+    if isinstance(content, Mapping) and "kind" in content:
+        found["in_app"] = {**content, "kind": f"IN_APP_KIND_{str(content['kind']).upper()}"}
+    return found
 
 
 def _ids(distinct_ids: Sequence[str] | str) -> Sequence[str]:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from core import commands
 from core.commands import InAppReport, InAppTaken
 from core.errors import InvalidExpression, InvalidInput
-from core.messaging.definitions import MessageDefinition
+from core.messaging.definitions import MessageDefinition, Variant
 from core.messaging.in_app import Event, Shelf, shelf, waits
 from core.messaging.in_app_source import DisplayTrigger, InAppButton, InAppSource
 from core.messaging.schedules import OnSend
@@ -207,6 +207,24 @@ def test_a_trigger_that_could_never_fit_is_refused(
     assert contents(project.version) == before
 
 
+def test_each_variant_has_its_own_triggers(project: Project) -> None:
+    for number in range(20):
+        project.set(f"u{number}", plan="free")
+    other = triggered(DisplayTrigger("Buy"))
+    launched(project, variants=[Variant("b", 50.0, other)])
+    groups = project.version.messages.ledger("hi").groups()
+    for number in range(20):
+        ordinal = project.version.users.find(f"u{number}")
+        (found,) = shelf(project.version, f"u{number}").messages
+        of_b = ordinal in groups["variant:b"]
+        assert (found.content.kind, bool(found.triggers)) == (("mini", True) if of_b else ("takeover", False))
+        assert on_shelf(project, f"u{number}", "", Event("Buy", {})) == (["hi"] if of_b else [])
+    assert 0 < len(groups["variant:b"]) < 20
+    with pytest.raises(InvalidInput) as caught:
+        launched(project, "bad", variants=[Variant("b", 50.0, triggered(DisplayTrigger("")))])
+    assert caught.value.field == "message.variants[0].in_app.triggers[0].event"
+
+
 # Sessions
 
 
@@ -394,5 +412,8 @@ def test_one_far_move_is_any_finer_sequence(
                 if to > project.now and to <= end:
                     project.move(to)
             found.append((project.places("hi"), project.instants("hi"), project.state("hi")))
-            assert project.version.messages.ledger("hi").problems() == []
+            ledger = project.version.messages.ledger("hi")
+            assert ledger.problems() == []
+            joined = zip(*ledger.joined(ledger.selected), strict=True)
+            assert all(ledger.joined_at(int(ordinal)) == instant for ordinal, instant in joined)
     assert found[0] == found[1]

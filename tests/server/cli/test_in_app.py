@@ -14,6 +14,15 @@ from server.cli.message_file import example, read_message
 from server.convert import messages
 from tests.server.cli.conftest import Muster
 
+VARIANT = """
+[[variants]]
+key = "b"
+percent = 50
+[variants.in_app]
+kind = "mini"
+body = "New"
+"""
+
 
 def test_the_commented_example_says_what_can_be_written(tmp_path: Path) -> None:
     whole = re.sub(
@@ -30,6 +39,11 @@ def test_the_commented_example_says_what_can_be_written(tmp_path: Path) -> None:
         assert made.in_app.kind == message_pb2.IN_APP_KIND_TAKEOVER
         assert messages.definition(made).channel == "in_app"
     assert [(one.event, one.condition) for one in made.in_app.triggers] == [("View item", 'e.category == "shoes"')]
+    path.write_text(whole + VARIANT, "utf-8")
+    found = read_message(str(path))
+    made = message_of(found.key, **found.fields)
+    (variant,) = messages.definition(made).variants
+    assert (variant.key, made.variants[0].in_app.kind) == ("b", message_pb2.IN_APP_KIND_MINI)
     assert (made.in_app.close_color, dict(made.in_app.data)) == ("#888888", {"screen": "season"})
 
 

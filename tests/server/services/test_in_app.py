@@ -113,8 +113,10 @@ async def test_it_reads_back_as_it_was_written_and_is_previewed(stubs: Stubs) ->
     content.CopyFrom(WHOLE)
     content.triggers.append(trigger)
     message = message_pb2.Message(key="sale", targeting="true", asap=message_pb2.AsapSchedule(), in_app=content)
+    message.variants.add(key="b", percent=0, in_app=mini(trigger))
     made = await stubs.messages.CreateMessage(message_pb2.CreateMessageRequest(project="shop", message=message))
     assert made.message.in_app == content
+    assert list(made.message.variants) == list(message.variants)
     change = message_pb2.UpdateMessageRequest(
         project="shop", message=message_pb2.Message(key="sale", in_app=message_pb2.InAppContent(body="Changed"))
     )

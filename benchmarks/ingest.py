@@ -26,7 +26,7 @@ from benchmarks.draws import EVENT_NAMES, draw_events, draw_updates
 from benchmarks.ingest_client import EVENTS, UPDATES, Measured, Task
 from benchmarks.machine import machine, versions
 from benchmarks.options import Options
-from benchmarks.people import NOW, PLANS, PROJECT, People
+from benchmarks.people import COUNTRIES, NOW, PLANS, PROJECT, People
 from benchmarks.processes import Client, Server, cores
 from benchmarks.progress import Bar
 from benchmarks.report import Figures, Report, Target, target
@@ -109,6 +109,28 @@ def _checkpoints(store: Path) -> int:
         return opened.pages.checkpoints()[-1].number
 
 
+def targeting(number: int) -> str:
+    """A message's audience: narrow, as those of hundreds that are live at once are. Four kinds in turn: an event of some
+    people, a property that changes, how often lately, and an absence."""
+    place, kind = divmod(number, 4)
+    name = EVENT_NAMES[place % len(EVENT_NAMES)]
+    of_country = f'user.country == "{COUNTRIES[(7 * place) % len(COUNTRIES)]}"'
+    match kind:
+        case 0:
+            return f'{of_country} && user.plan == "team" && events["{name}"].exists(e, e.amount > {150 + place % 45}.0)'
+        case 1:
+            return f'{of_country} && user.plan == "pro" && user.age >= {70 + place % 8}'
+        case 2:
+            return (
+                f'{of_country} && events["{name}"].filter(e, e.time > now - duration("{24 + place % 48}h")).size() >= 3'
+            )
+        case _:
+            return (
+                f'{of_country} && user.plan == "basic" && events["Purchase"].exists(e, e.amount > {150 + place % 45}.0)'
+                f' && !events["Login"].exists(e, e.time > now - duration("{12 + place % 24}h"))'
+            )
+
+
 def _send_with_messages(
     options: Options, load: Load, client: Client, address: str, bar: Bar
 ) -> tuple[dict[str, list[Measured]], dict[str, list[Measured]]]:
@@ -121,7 +143,7 @@ def _send_with_messages(
     with muster.Client(address, project=PROJECT, tls=False) as asking:
         asking.projects.update(PROJECT, sandbox=False)
         bar.stage("launching messages", load.messages)
-        live.launch(asking, load.messages, bar.step)
+        live.launch(asking, load.messages, bar.step, targeting)
         burdened = _send(options, load, client, 1, bar)
         for number in range(load.messages):
             asking.messages.end(live.key_of(number))

@@ -122,13 +122,13 @@ def key_of(number: int) -> str:
     return f"live-{number}"
 
 
-def launch(client: muster.Client, count: int, step: Callable[[], None]) -> None:
-    """Make so many messages live; who matches already is passed over."""
+def launch(client: muster.Client, count: int, step: Callable[[], None], text: Callable[[int], str] = targeting) -> None:
+    """Make so many messages live, each of its own text; who matches already is passed over."""
     for number in range(count):
         key = key_of(number)
         client.messages.create(
             key,
-            targeting=targeting(number),
+            targeting=text(number),
             webhook={"url": "https://receiver.example.com/hook", "properties": ["country"], "batch_size": 100},
         )
         client.messages.launch(key, existing="skip")

@@ -195,12 +195,29 @@ def compile_message(view: View, definition: MessageDefinition) -> Compiled:
     Raises:
         InvalidExpression, InvalidTemplate: with the field.
     """
+    place = view.settings.uid, definition.key
+    known = _latest.get(place)
+    if known is not None and known[0] is definition:
+        return known[1]
     try:
         targeting = view.audiences.parse(definition.targeting if definition.targeting.strip() else "true")
     except InvalidExpression as error:
         error.field = "message.targeting"
         raise
-    made = _made(targeting, encode(definition.content), definition.channel)
+    compiled = _with_variants(_made(targeting, encode(definition.content), definition.channel), targeting, definition)
+    if not targeting.audiences:  # else it is another as soon as one of them is
+        if len(_latest) >= _MOST_LATEST:
+            _latest.clear()
+        _latest[place] = definition, compiled
+    return compiled
+
+
+_latest: dict[tuple[str, str], tuple[MessageDefinition, Compiled]] = {}
+"""By project and key, what a message was last compiled to: every group of commands asks that of every live message."""
+_MOST_LATEST: Final = 1 << 16
+
+
+def _with_variants(made: Compiled, targeting: Parsed, definition: MessageDefinition) -> Compiled:
     if not definition.variants:
         return made
     variants = {}

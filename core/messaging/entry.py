@@ -64,9 +64,10 @@ def enter_touched(work: Work, definition: CampaignDefinition, touched: Gathered 
     entered = 0
     live, late = work.touched.by(compiled.entry.properties, compiled.entry.events)
     if compiled.entry.audiences:
-        live |= BitMap([stays for _, stays in work.touched.merged])  # who may have come into a list with the other
-    late -= live
-    for users, left_out in ((live if definition.state == "live" else BitMap(), ""), (late, BACKFILLED)):
+        live = live | BitMap(
+            [stays for _, stays in work.touched.merged]
+        )  # who may have come into a list with the other
+    for users, left_out in ((live if definition.state == "live" else BitMap(), ""), (late - live, BACKFILLED)):
         new = (users & work.population.live) - work.campaigns.membership(definition.key).closed_to
         if new:
             matched = matching_touched(work, compiled.entry, new, touched)

@@ -12,23 +12,20 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Final
 
-import numpy as np
 from pyroaring import BitMap
 
-from core.bitmaps.gathered import Gathered
 from core.errors import StoreError
 from core.messaging import when_met
 from core.messaging.admission import admit, rejudge
 from core.messaging.campaign_definitions import JOURNEY_ENTERED, CampaignDefinition
 from core.messaging.campaign_pause import pause_campaign
-from core.messaging.cause import Stirred
 from core.messaging.compiled import Compiled, compile_message
 from core.messaging.definitions import MessageDefinition
 from core.messaging.effects import BACKFILLED, SUPERSEDED, Defined, Moved, is_open
 from core.messaging.entry import audience_of, enter_by_time, enter_touched
 from core.messaging.firings import Homes, Run, due, next_run, unpunctual
 from core.messaging.gates import had_enough, matching
-from core.messaging.gathering import gathered, matching_touched
+from core.messaging.gathering import Shared, gathered, matching_touched
 from core.messaging.occurrences import FIRST
 from core.messaging.rounds import first_matches
 from core.messaging.rows import at_once
@@ -195,8 +192,8 @@ def _supersede(work: Work, key: str, run: Run) -> None:
 def judge_touched(work: Work) -> None:
     """Judge, for every live campaign and message, the users whom this group touched in what it reads.
 
-    Who enters a campaign is touched by that, too, so that messages can read it. A paused message judges nobody but those whose match an import or a late event decides: recorded now, they are
-    not taken for new ones at the resume.
+    Who enters a campaign is touched by that, too, so that messages can read it. A paused message judges nobody but those
+    whose match an import or a late event decides: recorded now, they are not taken for new ones at the resume.
     """
     if not work.touched:
         return
@@ -208,17 +205,17 @@ def judge_touched(work: Work) -> None:
                 entered += enter_touched(work, campaign, touched)
     if entered:
         touched = gathered(work)
-    stirred = Stirred(work, np.array([work.now], np.int64), touched)
+    shared = Shared(work, touched)
     for definition in work.messages.all():
         if definition.state in ("live", "paused") and definition.pause_reason != JUDGEMENT_FAILED:
             with attributed(definition):
-                _judge_touched(work, definition, touched, stirred)
+                _judge_touched(work, definition, shared)
 
 
-def _judge_touched(work: Work, definition: MessageDefinition, touched: Gathered | None, stirred: Stirred) -> None:
+def _judge_touched(work: Work, definition: MessageDefinition, shared: Shared) -> None:
     compiled = compile_message(work, definition)
     if definition.by_match:
-        _judge_new(work, definition, compiled, touched, stirred)
+        _judge_new(work, definition, compiled, shared)
     if definition.state == "live":
         touched_users: BitMap | None = None
         for occurrence, ledger in work.messages.occurrences(definition.key).active():
@@ -230,28 +227,29 @@ def _judge_touched(work: Work, definition: MessageDefinition, touched: Gathered 
                 rejudge(work, work.messages.get(definition.key), compiled, again, occurrence)
 
 
-def _judge_new(
-    work: Work, definition: MessageDefinition, compiled: Compiled, touched: Gathered | None, stirred: Stirred
-) -> None:
+def _judge_new(work: Work, definition: MessageDefinition, compiled: Compiled, shared: Shared) -> None:
     """Select who of those touched matches and was not selected before."""
-    properties = None if compiled.everything else compiled.targeting.properties
-    events = compiled.targeting.events | {JOURNEY_ENTERED} if definition.campaign else compiled.targeting.events
+    targeting = compiled.targeting
+    properties = None if compiled.everything else targeting.properties
+    events = targeting.events | {JOURNEY_ENTERED} if definition.campaign else targeting.events
     live, late = work.touched.by(properties, events)
     each_time = isinstance(definition.schedule, WhenMet)
-    if compiled.targeting.audiences or definition.campaign or each_time:
+    if targeting.audiences or definition.campaign or each_time:
         # Who may have come into a list, or a campaign, with the other.
-        live |= BitMap([stays for _, stays in work.touched.merged])
-    late -= live
-    for users, skip in ((live if definition.state == "live" else BitMap(), ""), (late, BACKFILLED)):
-        if not users:
+        live = live | BitMap([stays for _, stays in work.touched.merged])
+    if not live and not late:
+        return
+    able = None if each_time else shared.able(targeting)  # who leaves matters, too, where a match counts each time
+    for users, skip in ((live if definition.state == "live" else BitMap(), ""), (late - live, BACKFILLED)):
+        among = (users if able is None else users & able) & work.population.live
+        if not among:
             continue
-        among = users & work.population.live
         if each_time:
-            when_met.judge_touched(work, definition, compiled, among, touched, skip=skip, stirred=stirred)
+            when_met.judge_touched(work, definition, compiled, among, shared.touched, skip=skip, stirred=shared.stirred)
             continue
         if definition.campaign:
             among &= work.campaigns.membership(definition.campaign).members
         new = work.messages.ledger(definition.key).open_to(among)
         if new:
-            matched = matching_touched(work, compiled.targeting, new, touched)
-            admit(work, definition, compiled, *at_once(matched, work.now), skip=skip, stirred=stirred)
+            matched = matching_touched(work, targeting, new, shared.touched)
+            admit(work, definition, compiled, *at_once(matched, work.now), skip=skip, stirred=shared.stirred)

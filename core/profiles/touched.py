@@ -29,6 +29,9 @@ def _found(users: Mapping[str, BitMap], names: Iterable[str]) -> list[BitMap]:
     return [users[name] for name in names if name in users]
 
 
+_By = tuple[frozenset[str] | None, frozenset[str]]
+
+
 class Touched:
     """Users whose answers may have changed, gathered over one group.
 
@@ -46,12 +49,16 @@ class Touched:
         self.merged: list[tuple[int, int]] = []
         self.deleted: list[tuple[int, list[str]]] = []
         self.changed = False
+        self._by: dict[
+            _By, tuple[BitMap, BitMap]
+        ] = {}  # answers of `by` since the last change: many messages ask alike
 
     def __bool__(self) -> bool:
         return self.changed
 
     def _names(self, live: bool) -> _Names:
         self.changed = True
+        self._by.clear()
         return self.live if live else self.late
 
     def property(self, name: str, users: BitMap, *, live: bool) -> None:
@@ -86,8 +93,10 @@ class Touched:
 
         Returns:
             Those touched by something that may trigger, and those touched by something that may not; a user may be
-            in both.
+            in both. Not to be written to.
         """
-        wanted = None if properties is None else list(properties)
-        named = list(events)
-        return self.live.by(wanted, named), self.late.by(wanted, named)
+        asked = None if properties is None else frozenset(properties), frozenset(events)
+        found = self._by.get(asked)
+        if found is None:
+            found = self._by[asked] = self.live.by(*asked), self.late.by(*asked)
+        return found

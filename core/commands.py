@@ -430,6 +430,22 @@ class DeleteTopic:
 
 
 @dataclass(frozen=True, slots=True)
+class SaveSnippet:
+    """Make a snippet, or change it. Answer: Snippet."""
+
+    key: str
+    text: str
+    title: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteSnippet:
+    """Delete a snippet that no message uses. Answer: None."""
+
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
 class Suppress:
     """Keep addresses from being sent to; `topic` "" is everything. Answer: SuppressAnswer."""
 
@@ -524,6 +540,8 @@ Command = (
     | Lose
     | TakeFeedback
     | ReportInApp
+    | SaveSnippet
+    | DeleteSnippet
     | SaveTopic
     | DeleteTopic
     | Suppress

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from core import commands
+from core import snippet_handlers as snippets
 from core.codec import decode, encode, record
 from core.errors import FailedPrecondition, InvalidInput, MusterError, StaleEtag
 from core.evaluator.audience import AudienceSaved
@@ -138,6 +139,8 @@ _HANDLERS: Final[dict[type, Callable[[Any, Any], Any]]] = {
     commands.Lose: messaging.lose,
     commands.TakeFeedback: feedback.take,
     commands.ReportInApp: in_app.report,
+    commands.SaveSnippet: snippets.save,
+    commands.DeleteSnippet: snippets.delete,
     commands.SaveTopic: consent.save_topic,
     commands.DeleteTopic: consent.delete_topic,
     commands.Suppress: consent.suppress,

@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from core.codec import encode, record
 from core.errors import InvalidInput
 from core.limits import FrequencyCap, Throughput, check_caps, check_percent, check_throughput
+from core.snippets import Snippet
 from core.values import MICROS_PER_SECOND
 
 ClockKind = Literal["real", "manual"]
@@ -49,6 +50,7 @@ class Settings:
     `holdout_percent`: of whoever is let through by any message from now on, the share that is sent none.
     `link_keys`: hexadecimal keys under which links are signed, the first for new ones; never shown to anybody.
     `in_app_per_session`: the most in-app messages that a user is shown in one session; 0: no limit.
+    `snippets`: pieces of templates that messages share, by key.
     """
 
     name: str
@@ -66,6 +68,7 @@ class Settings:
     links: Links = field(default_factory=Links)
     link_keys: list[str] = field(default_factory=list)
     in_app_per_session: int = 0
+    snippets: dict[str, Snippet] = field(default_factory=dict)
 
     @property
     def etag(self) -> str:

@@ -48,6 +48,8 @@ from muster.v1 import (
     results_pb2_grpc,
     simulation_pb2,
     simulation_pb2_grpc,
+    snippet_pb2,
+    snippet_pb2_grpc,
 )
 from muster.worker import Worker
 from prometheus_client import CollectorRegistry
@@ -91,6 +93,7 @@ from server.services.profile import ProfileService
 from server.services.project import ProjectService
 from server.services.results import ResultsService
 from server.services.simulation import SimulationService
+from server.services.snippet import SnippetService
 from server.tls import Certificate
 from server.versions import Versions
 
@@ -118,6 +121,7 @@ _SERVICES: Final = (
     *project_pb2.DESCRIPTOR.services_by_name.values(),
     *results_pb2.DESCRIPTOR.services_by_name.values(),
     *simulation_pb2.DESCRIPTOR.services_by_name.values(),
+    *snippet_pb2.DESCRIPTOR.services_by_name.values(),
 )
 
 _OPTIONS: Final[tuple[tuple[str, Any], ...]] = (
@@ -235,6 +239,7 @@ class Server:
         results_pb2_grpc.add_ResultsServiceServicer_to_server(ResultsService(projects, pool), server)
         simulation = SimulationService(projects, history)
         simulation_pb2_grpc.add_SimulationServiceServicer_to_server(simulation, server)
+        snippet_pb2_grpc.add_SnippetServiceServicer_to_server(SnippetService(projects), server)
         names = [service.full_name for service in _SERVICES]
         health = Health(names)
         health_pb2_grpc.add_HealthServicer_to_server(health, server)

@@ -21,7 +21,7 @@ WIRE: Final = frozenset({"google", "grpc", "grpc_health", "grpc_reflection", "gr
 # What any package of core may use: the words they have in common, which know no rule.
 BASE: Final = frozenset({"core.errors", "core.values", "core.codec"})
 # What an engine is asked and a project is; they name the packages' own records, and rules read them.
-VOCABULARY: Final = BASE | {"core.commands", "core.limits", "core.settings"}
+VOCABULARY: Final = BASE | {"core.commands", "core.limits", "core.settings", "core.snippets"}
 
 # The table: package of core -> what it may import of core besides itself.
 CORE_ROWS: Final = {

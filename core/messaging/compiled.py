@@ -23,6 +23,7 @@ from core.messaging.definitions import (
 )
 from core.messaging.in_app_source import InAppSource
 from core.messaging.push_source import PushSource
+from core.messaging.snippets import whole
 from core.messaging.work import View
 from core.render import (
     Content,
@@ -36,6 +37,7 @@ from core.render import (
 )
 from core.render.locales import shorter
 from core.render.results import InAppColors
+from core.snippets import Snippet
 from core.values import MICROS_PER_SECOND
 
 _REACHABLE: Final = {
@@ -189,41 +191,51 @@ def has_value(name: str) -> str:
     return f"user[{json.dumps(name, ensure_ascii=False)}] != null"
 
 
-def compile_message(view: View, definition: MessageDefinition) -> Compiled:
-    """The working parts of a message against the project's audiences; parts are cached by their texts.
+def compile_message(
+    view: View, definition: MessageDefinition, snippets: Mapping[str, Snippet] | None = None
+) -> Compiled:
+    """The working parts of a message against the project's audiences and snippets; parts are cached by their texts.
+
+    Arguments:
+        snippets: to compile it with; None: the project's own.
 
     Raises:
         InvalidExpression, InvalidTemplate: with the field.
     """
     place = view.settings.uid, definition.key
+    pieces = view.settings.snippets if snippets is None else snippets
     known = _latest.get(place)
-    if known is not None and known[0] is definition:
-        return known[1]
+    if known is not None and known[0] is definition and known[1] is pieces:
+        return known[2]
     try:
         targeting = view.audiences.parse(definition.targeting if definition.targeting.strip() else "true")
     except InvalidExpression as error:
         error.field = "message.targeting"
         raise
-    compiled = _with_variants(_made(targeting, encode(definition.content), definition.channel), targeting, definition)
-    if not targeting.audiences:  # else it is another as soon as one of them is
+    compiled = _with_variants(targeting, definition, pieces)
+    if not targeting.audiences and snippets is None:  # else it is another as soon as one of them is
         if len(_latest) >= _MOST_LATEST:
             _latest.clear()
-        _latest[place] = definition, compiled
+        _latest[place] = definition, pieces, compiled
     return compiled
 
 
-_latest: dict[tuple[str, str], tuple[MessageDefinition, Compiled]] = {}
-"""By project and key, what a message was last compiled to: every group of commands asks that of every live message."""
+_latest: dict[tuple[str, str], tuple[MessageDefinition, Mapping[str, Snippet], Compiled]] = {}
+"""By project and key, what a message was last compiled to, and with which snippets: every group of commands asks that of
+every live message."""
 _MOST_LATEST: Final = 1 << 16
 
 
-def _with_variants(made: Compiled, targeting: Parsed, definition: MessageDefinition) -> Compiled:
+def _with_variants(targeting: Parsed, definition: MessageDefinition, pieces: Mapping[str, Snippet]) -> Compiled:
+    field = f"message.{definition.channel}"
+    made = _made(targeting, encode(whole(definition.content, pieces, field)), definition.channel)
     if not definition.variants:
         return made
     variants = {}
     for index, variant in enumerate(definition.variants):
         try:
-            variants[variant.key] = _made(targeting, encode(variant.content), definition.channel)
+            content = whole(variant.content, pieces, field)
+            variants[variant.key] = _made(targeting, encode(content), definition.channel)
         except InvalidTemplate as error:
             error.field = error.field.replace("message.", f"message.variants[{index}].", 1)
             raise

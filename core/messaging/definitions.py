@@ -46,6 +46,7 @@ class EmailSource:
     html: str = ""
     text: str = ""
     translations: dict[str, EmailTranslation] = field(default_factory=dict)
+    layout: str = ""
 
 
 @record("webhook_source")

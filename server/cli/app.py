@@ -21,13 +21,14 @@ from server.cli.commands.profile import profile, schema
 from server.cli.commands.project import project
 from server.cli.commands.serve import demo, serve
 from server.cli.commands.simulate import simulate
+from server.cli.commands.snippet import snippet
 from server.cli.commands.store import backup, bench, completion, verify
 from server.cli.frame import Root
 
 _SECTIONS: Final = {
     "Begin": (demo, serve, project),
     "Data": (import_, export, profile, schema),
-    "Targeting and messages": (audience, message, campaign, simulate, inbox, in_app, consent, channel),
+    "Targeting and messages": (audience, message, snippet, campaign, simulate, inbox, in_app, consent, channel),
     "Care": (backup, verify, store, bench, completion),
 }
 

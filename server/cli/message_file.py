@@ -66,6 +66,7 @@ _EMAIL: Final[dict[str, type]] = {
     "html_file": str,
     "text_file": str,
     "translations": dict,
+    "layout": str,
 }
 _WEBHOOK: Final[dict[str, type]] = {
     "url": str,

@@ -112,6 +112,7 @@ def _content(message: message_pb2.Message | message_pb2.MessageVariant, field: s
                 tag: EmailTranslation(one.subject, one.preheader, one.html, one.text)
                 for tag, one in email.translations.items()
             },
+            layout=email.layout,
         )
     if kind == "webhook":
         webhook = message.webhook
@@ -185,6 +186,7 @@ def _lay_content(source: Source, made: message_pb2.Message | message_pb2.Message
                 preheader=source.preheader,
                 html=source.html,
                 text=source.text,
+                layout=source.layout,
                 translations={
                     tag: message_pb2.EmailTranslation(**asdict(one)) for tag, one in source.translations.items()
                 },

@@ -32,6 +32,7 @@ from muster.v1 import (
     project_pb2,
     results_pb2,
     simulation_pb2,
+    snippet_pb2,
 )
 
 from server import main
@@ -52,6 +53,7 @@ FILES = (
     project_pb2,
     results_pb2,
     simulation_pb2,
+    snippet_pb2,
 )
 PARTS = (
     "profiles",
@@ -65,6 +67,7 @@ PARTS = (
     "feedback",
     "consent",
     "in_app",
+    "snippets",
 )
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 _BLOCK: Final = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-_FILE: Final = re.compile(r"# ([\w.-]+\.(?:py|toml))\n")
+_FILE: Final = re.compile(r"(?:# |<!-- )([\w.-]+\.(?:py|toml|html))(?: -->)?\n")
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ PAGES = [
     "results",
     "schedules",
     "sms",
+    "snippets",
     "translations",
     "webhooks",
 ]

@@ -27,6 +27,7 @@ from muster.v1 import (
     project_pb2_grpc,
     results_pb2_grpc,
     simulation_pb2_grpc,
+    snippet_pb2_grpc,
     value_pb2,
 )
 
@@ -45,6 +46,7 @@ class Stubs:
         self.campaigns: Any = campaign_pb2_grpc.CampaignServiceStub(channel)
         self.delivery: Any = delivery_pb2_grpc.DeliveryServiceStub(channel)
         self.consent: Any = consent_pb2_grpc.ConsentServiceStub(channel)
+        self.snippets: Any = snippet_pb2_grpc.SnippetServiceStub(channel)
         self.feedback: Any = feedback_pb2_grpc.FeedbackServiceStub(channel)
         self.history: Any = history_pb2_grpc.HistoryServiceStub(channel)
         self.in_app: Any = in_app_pb2_grpc.InAppServiceStub(channel)

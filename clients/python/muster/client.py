@@ -27,6 +27,7 @@ from muster.records import event, update
 from muster.reporting import Feedback
 from muster.service import Way
 from muster.simulation import Simulation
+from muster.snippets import Snippets
 from muster.transport import Awaiting, Blocking
 
 
@@ -49,6 +50,7 @@ class BaseClient(Ingest[Way]):
         self.simulation: Simulation[Way] = Simulation(transport, project)
         self.feedback: Feedback[Way] = Feedback(transport, project)
         self.consent: Consent[Way] = Consent(transport, project)
+        self.snippets: Snippets[Way] = Snippets(transport, project)
 
     @property
     def project(self) -> str:

@@ -70,12 +70,14 @@ Email = TypedDict(
         "html": str,
         "text": str,
         "translations": Mapping[str, EmailTranslation],
+        "layout": str,
     },
     total=False,
 )
 """An email's content. All but `from` and `reply_to` are templates; one of `html` and `text` is needed.
 
-`translations` are by BCP 47 tag, such as `de` or `pt-BR`; readers are told apart by `$locale`.
+`translations` are by BCP 47 tag, such as `de` or `pt-BR`; readers are told apart by `$locale`. `layout` is the key of a
+snippet with `{{ content }}` in it, which the HTML stands in.
 """
 
 

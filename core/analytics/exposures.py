@@ -108,15 +108,22 @@ class Exposures:
         follows = (low > first) & (times - self.instants[last] <= within)
         return np.where(follows, last, NONE)
 
+    @cached_property
+    def first(self) -> Flags:
+        """bool[n]: which exposures are their users' first."""
+        found = np.zeros(len(self), bool)
+        found[self._starts[:-1]] = True
+        return found
+
+    def followed_first(self, ordinals: Ordinals, times: Instants, within: int) -> Index:
+        """As `followed`, of the user's first exposure whatever came after it."""
+        if not len(self):
+            return np.full(len(ordinals), NONE, np.int64)
+        first, end = self._spans(ordinals)
+        since = times - self.instants[np.minimum(first, len(self) - 1)]
+        return np.where((end > first) & (since > 0) & (since <= within), first, NONE)
+
     def users(self, chosen: Flags) -> int:
         """How many users the chosen of the exposures (bool[n]) are of."""
         whose = self._whose[chosen]
         return len(whose) and 1 + int(np.count_nonzero(whose[1:] != whose[:-1]))
-
-    def per_user(self, chosen: Flags, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Of each user of the chosen exposures (bool[n]) the sum of their values (float64[n]): float64[users]."""
-        whose = self._whose[chosen]
-        number = np.zeros(len(whose), np.int64)
-        np.cumsum(whose[1:] != whose[:-1], out=number[1:])
-        sums: NDArray[np.float64] = np.bincount(number, weights=values[chosen]).astype(np.float64)
-        return sums

@@ -109,7 +109,11 @@ class Arm:
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """One number of an arm's exposed users beside the same of another's."""
+    """One number of an arm's users beside the same of another's.
+
+    A user is of the arm of the first exposure and is looked at from there on, for as long as the goal's window: alike in
+    all arms, however many messages followed.
+    """
 
     metric: Metric
     arm: str
@@ -246,6 +250,8 @@ class _Tally:
         self.followed: dict[str, Flags] = {name: self._heard(name, event) for name, event in FEEDBACK.items()}
         self.followed["converted"] = nothing
         self.revenue = np.zeros(len(self.exposures))
+        # Of users' first exposures, whatever followed them: what users are compared by.
+        self._converted_from_first, self._revenue_from_first = nothing.copy(), self.revenue.copy()
 
     def _about(self, event: str) -> list[tuple[NDArray[np.uint32], NDArray[np.int64], NDArray[np.int64]]]:
         """Ordinals, firings and instants of the events of a name that tell of any of the messages."""
@@ -293,18 +299,24 @@ class _Tally:
         if table is None or not len(self.exposures):
             return
         condition = parse_condition(goal.event, goal.condition) if goal.condition else None
-        first = int(self.exposures.instants.min())
-        for rows in events_between(table, first, self._view.now):
-            places = self.exposures.followed(rows.ordinals, rows.times, goal.within)
-            chosen = places != NONE
-            rows, places = rows.take(chosen), places[chosen]
+        earliest = int(self.exposures.instants.min())
+        for rows in events_between(table, earliest, self._view.now):
+            last = self.exposures.followed(rows.ordinals, rows.times, goal.within)
+            first = self.exposures.followed_first(rows.ordinals, rows.times, goal.within)
+            chosen = (last != NONE) | (first != NONE)
+            rows, last, first = rows.take(chosen), last[chosen], first[chosen]
             if condition is not None:
                 holding = condition.holds(self._view.population, rows, self._view.now)
-                rows, places = rows.take(holding), places[holding]
-            self.followed["converted"][places] = True
-            if goal.value:
-                worth = amounts(table, rows, goal.value)
-                self.revenue += np.bincount(places, weights=worth, minlength=len(self.revenue))
+                rows, last, first = rows.take(holding), last[holding], first[holding]
+            worth = amounts(table, rows, goal.value) if goal.value else np.zeros(len(rows))
+            for places, converted, revenue in (
+                (last, self.followed["converted"], self.revenue),
+                (first, self._converted_from_first, self._revenue_from_first),
+            ):
+                counted = places != NONE
+                converted[places[counted]] = True
+                if goal.value:
+                    revenue += np.bincount(places[counted], weights=worth[counted], minlength=len(revenue))
 
     def among(self, parts: Sequence[int]) -> Flags:
         """Which exposures are of some parts."""
@@ -336,11 +348,13 @@ class _Tally:
         }
 
     def sums(self, metric: Metric, chosen: Flags) -> Sums:
-        """The sufficient statistics of a metric over the users of some exposures."""
-        users = self.exposures.users(chosen)
+        """The sufficient statistics of a metric over the users whose first exposures are among some."""
+        first = chosen & self.exposures.first
+        users = int(np.count_nonzero(first))
         if metric == "revenue":
-            return Sums.of_values(users, self.exposures.per_user(chosen, self.revenue))
-        return Sums.of_count(users, self.exposures.users(chosen & self.followed[metric]))
+            return Sums.of_values(users, self._revenue_from_first[first])
+        having = self._converted_from_first if metric == "converted" else self.followed[metric]
+        return Sums.of_count(users, int(np.count_nonzero(having & first)))
 
 
 def _arm(tally: _Tally, firings: Sequence[Firing], arms: Arms, name: str) -> Arm:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from core.evaluator.match import Row, match
@@ -24,6 +24,9 @@ class Exposed:
     instant: int
     found: set[str]
     revenue: float = 0.0
+    first: bool = False
+    found_from_first: set[str] = field(default_factory=set)
+    revenue_from_first: float = 0.0
 
 
 def exposures(version: Version, definition: MessageDefinition, groups: dict[int, dict[str, set[int]]]) -> list[Exposed]:
@@ -55,6 +58,8 @@ def exposures(version: Version, definition: MessageDefinition, groups: dict[int,
                     soon = word != "opened" or time - one.instant <= OPEN_WINDOW
                     if name == event and about(properties, number) and soon:
                         one.found.add(word)
+        if mine:
+            mine[min(mine, key=lambda number: (mine[number].instant, number))].first = True
         if definition.goal is not None:
             for name, time, properties in events:
                 if name == definition.goal.event and satisfies(definition.goal, properties):
@@ -75,13 +80,18 @@ def satisfies(goal: Goal, properties: dict[str, Any]) -> bool:
 
 
 def credit(goal: Goal, mine: list[Exposed], time: int, properties: dict[str, Any]) -> None:
-    """Count an event for its user's last exposure before it."""
-    before = [one for one in mine if one.instant < time]
-    last = max(before, key=lambda one: one.instant, default=None)
+    """Count an event for its user's last exposure before it, and for the first."""
+    amount = properties.get(goal.value)
+    worth = amount if type(amount) in (int, float) else 0.0
+    before = [one for one in mine if time - one.instant > 0]
+    last = max(reversed(before), key=lambda one: one.instant, default=None)
     if last is not None and time - last.instant <= goal.within:
         last.found.add("converted")
-        amount = properties.get(goal.value)
-        last.revenue += amount if type(amount) in (int, float) else 0.0
+        last.revenue += worth
+    for one in before:
+        if one.first and time - one.instant <= goal.within:
+            one.found_from_first.add("converted")
+            one.revenue_from_first += worth
 
 
 def outcome(found: list[Exposed]) -> dict[str, float]:
@@ -105,11 +115,8 @@ def by_day(found: list[Exposed]) -> dict[int, dict[str, float]]:
 
 
 def per_user(found: list[Exposed], metric: str) -> list[float]:
-    """One number for each user."""
-    users: dict[int, float] = {}
-    for one in found:
-        if metric == "revenue":
-            users[one.ordinal] = users.get(one.ordinal, 0.0) + one.revenue
-        else:
-            users[one.ordinal] = max(users.get(one.ordinal, 0.0), float(metric in one.found))
-    return list(users.values())
+    """One number for each user whose first exposure is among these."""
+    first = [one for one in found if one.first]
+    if metric == "revenue":
+        return [one.revenue_from_first for one in first]
+    return [float(metric in (one.found_from_first if metric == "converted" else one.found)) for one in first]

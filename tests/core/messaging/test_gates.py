@@ -7,6 +7,7 @@ import pytest
 from core import commands
 from core.errors import InvalidInput
 from core.messaging import reading
+from core.messaging.windows import SendWindow
 from core.profiles.records import ProfileChange
 from tests.core.project import DAY, HOOK, HOUR, START, Project, email
 
@@ -177,6 +178,19 @@ def test_explain_tells_when_in_which_group_and_occurrence(project: Project) -> N
     project.move(START + DAY)
     sent = reading.explain_delivery(project.version, "hello", "b")
     assert (sent.state, sent.group, sent.decided_at, sent.sent_at) == ("sent", "", START, START + HOUR)
+
+
+def test_explain_tells_until_when_a_user_is_deferred(project: Project) -> None:
+    project.reach("a")
+    project.message("hi", "true", send_window=SendWindow(9 * 60, 10 * 60))
+    explained = reading.explain_delivery(project.version, "hi", "a")
+    opening = START + 9 * HOUR
+    assert (explained.state, explained.reason, explained.due_at) == ("deferred", "send_window", opening)
+    assert {gate.name: gate.due for gate in explained.gates if gate.due} == {"send_window": opening}
+    project.move(opening)
+    explained = reading.explain_delivery(project.version, "hi", "a")
+    assert (explained.state, explained.due_at) == ("queued", None)
+    assert [gate.name for gate in explained.gates if gate.due] == []
 
 
 def test_a_forecast_counts_without_changing_anything(project: Project) -> None:

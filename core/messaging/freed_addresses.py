@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from core.messaging.address_index import PROPERTY_OF, address_kind
+from core.messaging.address_index import PROPERTY_OF
 from core.messaging.admission import rejudge
 from core.messaging.compiled import compile_message
 from core.messaging.gates import ADDRESS, Asked, through
@@ -15,15 +15,18 @@ def rejudge_freed(work: Work) -> None:
 
     That can be so only where this group wrote to the message's ledgers, or changed or removed an address.
     """
+    moved = {channel for channel, name in PROPERTY_OF.items() if _moved(work, name)}
+    written = work.messages.written
+    if not moved and not written:
+        return
     for definition in work.messages.live():
-        if is_on(definition) and (definition.key in work.messages.written or _moved(work, definition.channel)):
+        if (definition.key in written or definition.channel in moved) and is_on(definition):
             for occurrence, _ in work.messages.occurrences(definition.key).active():
                 _rejudge(work, definition.key, occurrence)
 
 
-def _moved(work: Work, channel: str) -> bool:
-    kind = address_kind(channel)
-    live, late = work.touched.by((PROPERTY_OF[kind],) if kind else (), ())
+def _moved(work: Work, name: str) -> bool:
+    live, late = work.touched.by((name,), ())
     return bool(live or late or work.touched.merged or work.touched.deleted)
 
 

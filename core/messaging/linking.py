@@ -81,9 +81,12 @@ def is_on(settings: Settings) -> bool:
 
 
 def needs_links(definition: MessageDefinition) -> bool:
-    """Whether a message's content has a mark that only a link can stand in for."""
-    content = definition.content
-    return isinstance(content, EmailSource) and (has_marks(content.html) or has_marks(content.text))
+    """Whether any text of a message, in whichever variant or language, has a mark that only a link can stand in for."""
+    contents = [definition.content, *(variant.content for variant in definition.variants)]
+    emails = [content for content in contents if isinstance(content, EmailSource)]
+    texts = [text for one in emails for text in (one.html, one.text)]
+    texts += [text for one in emails for other in one.translations.values() for text in (other.html, other.text)]
+    return any(map(has_marks, texts))
 
 
 def refuse_missing_links(view: View, definition: MessageDefinition) -> None:

@@ -16,6 +16,7 @@ from core.errors import FailedPrecondition, InvalidInput
 from core.messaging import reading
 from core.messaging.link_places import with_clicks, with_marks_filled, with_pixel
 from core.messaging.links import Link, Signer, new_key, read, tag_of
+from core.messaging.translations import EmailTranslation
 from core.settings import Links, Settings
 from tests.core.project import FREE, Project, email
 
@@ -178,6 +179,14 @@ def test_a_mark_without_links_is_refused_at_the_launch(project: Project) -> None
     assert refused.value.code == "LINKS_NOT_SET"
     _open(project)
     project.ask(commands.LaunchMessage("hi", "send"))
+
+
+def test_a_mark_in_a_translation_is_one_too(project: Project) -> None:
+    german = EmailTranslation(html=HTML)
+    project.message("hi", "true", content=replace(email(html="<p>"), translations={"de": german}), launch=None)
+    with pytest.raises(FailedPrecondition) as refused:
+        project.ask(commands.LaunchMessage("hi", "send"))
+    assert refused.value.code == "LINKS_NOT_SET"
 
 
 @pytest.mark.parametrize(

@@ -19,8 +19,9 @@ from core.engine import recover
 from core.errors import FailedPrecondition, MusterError, Unavailable
 from core.messaging import reading
 from core.messaging.address_index import address_key
+from core.messaging.campaign_definitions import CampaignDefinition
 from core.messaging.compiled import compile_message
-from core.messaging.definitions import EmailSource, MessageDefinition, WebhookSource
+from core.messaging.definitions import EmailSource, MessageDefinition, Variant, WebhookSource
 from core.messaging.desk import Offer
 from core.messaging.effects import DeliveryState
 from core.messaging.in_app import shelf
@@ -105,6 +106,8 @@ class World:
             self.move: 12,
             self.work: 20,
             self.launch: 8,
+            self.launch_campaign: 3,
+            self.operate_campaign: 3,
             self.operate: 8,
             self.end: 1,
             self.send: 6,
@@ -219,6 +222,56 @@ class World:
             self.ask(commands.LaunchMessage(key, chance.choice(["send", "send", "skip"])))
         except MusterError as error:
             assert error.code in ("TIME_USE_UNKNOWN", "SCHEDULE_IN_PAST"), error
+
+    def launch_campaign(self) -> None:
+        """A campaign of a few messages, some of which have variants; of entries of every kind."""
+        chance, version = self.chance, self.project.version
+        number = len(version.campaigns.all())
+        keys = [f"c{number}-{place}" for place in range(chance.randrange(1, 4))]
+        try:
+            for key in keys:
+                content = chance.choice([one for one in CONTENT if not isinstance(one, InAppSource)])
+                like = [one for one in CONTENT if type(one) is type(content)]
+                variants = [Variant("b", chance.choice([0, 40, 100]), chance.choice(like))]
+                made = MessageDefinition(
+                    key,
+                    key,
+                    chance.choice(["true", "true", *TARGETING]),
+                    chance.choice([Asap(), Asap(), WhenMet(HOUR), Once(self.project.now + DAY)]),
+                    content,
+                    variants=chance.choice([[], variants]),
+                )
+                self.project.ask(commands.CreateMessage(made))
+            campaign = CampaignDefinition(
+                f"c{number}",
+                "",
+                chance.choice(["true", *(one for one in TARGETING if "$campaign" not in one)]),
+                keys,
+                exit=chance.choice(["", "", 'events["Visit"].size() >= 3']),
+                control_percent=chance.choice([0.0, 40.0]),
+                rate_limit=chance.choice([0, 7 * HOUR]),
+            )
+            self.project.ask(commands.CreateCampaign(campaign))
+            self.ask(commands.LaunchCampaign(campaign.key, chance.choice(["send", "send", "skip"])))
+        except MusterError as error:
+            assert error.code == "TIME_USE_UNKNOWN", error
+
+    def operate_campaign(self) -> None:
+        chance, campaigns = self.chance, list(self.project.version.campaigns.all())
+        if not campaigns:
+            return
+        campaign = chance.choice(campaigns)
+        match chance.randrange(6):
+            case 0 | 1:
+                self.ask(commands.PauseCampaign(campaign.key))
+            case 2 | 3:
+                self.ask(commands.ResumeCampaign(campaign.key))
+            case 4 if chance.random() < 0.4:
+                self.ask(commands.EndCampaign(campaign.key))
+            case _:
+                percent = chance.choice([0.0, 20.0, 80.0])
+                if campaign.state != "ended":
+                    self.ask(commands.UpdateCampaign(campaign.key, {"control_percent": percent}))
 
     def schedule(self) -> Schedule:
         """Of any kind; recurring ones run often."""
@@ -385,7 +438,7 @@ class World:
         key = address_key(version.settings.uid, "email", given.to)
         for (_, why, topic), found in version.consent.suppressions.places():
             assert topic not in ("", definition.topic) or found.since(key) is None, f"{given.to} is {why}"
-        if definition.once_per_address is not False:
+        if definition.once_per_address is not False and not definition.on_send:
             sharing = [other for other, of in self.address_keys().items() if of == key and other != given.ordinal]
             for _, ledger in version.messages.occurrences(definition.key).all():
                 for other in sharing:
@@ -394,7 +447,9 @@ class World:
 
     def drops_repeated(self, definition: MessageDefinition) -> bool:
         """Whether the receiver of a message drops what comes under the same key once more."""
-        return isinstance(definition.content, WebhookSource) and definition.content.idempotent
+        contents = [definition.content, *(variant.content for variant in definition.variants)]
+        urls = {one.url if isinstance(one, WebhookSource) and one.idempotent else "" for one in contents}
+        return len(urls) == 1 and urls != {""}
 
     def look_into_the_inbox(self) -> None:
         """What a sandbox kept counts as handed off and sent."""
@@ -562,8 +617,23 @@ class World:
                 assert counts.queued == counts.deferred == 0
             for occurrence, _ in version.messages.occurrences(message.key).all():
                 self.check_people(message.key, occurrence)
+            if message.campaign:
+                self.check_members(message)
             if message.state == "live" and message.channel == "email":
                 self.check_addresses(message)
+
+    def check_members(self, message: MessageDefinition) -> None:
+        """A campaign's message selects nobody but its members, and sends to none of them who are held out."""
+        version = self.project.version
+        membership = version.campaigns.membership(message.campaign)
+        assert membership.control.issubset(membership.members) and membership.members.issubset(version.population.live)
+        assert not any(users & membership.members for users in membership.left_out.values())
+        state = version.campaigns.get(message.campaign).state
+        assert message.state != "live" or state == "live"
+        for _, ledger in version.messages.occurrences(message.key).all():
+            assert (ledger.selected & version.population.live).issubset(membership.members)
+            variants = [users for name, users in ledger.groups().items() if name.startswith("variant:")]
+            assert sum(map(len, variants)) == len(BitMap.union(*variants)) if variants else True
 
     def check_addresses(self, message: MessageDefinition) -> None:
         """Nobody waits for an address that no other user has in use."""

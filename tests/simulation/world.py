@@ -24,6 +24,8 @@ from core.messaging.compiled import compile_message
 from core.messaging.definitions import EmailSource, MessageDefinition, Variant, WebhookSource
 from core.messaging.desk import Offer
 from core.messaging.effects import DeliveryState
+from core.messaging.entry import audience_of
+from core.messaging.gates import matching
 from core.messaging.in_app import shelf
 from core.messaging.in_app_source import InAppSource
 from core.messaging.keys import idempotency_key, read_key
@@ -613,6 +615,8 @@ class World:
             for one in report.occurrences if message.max_recipients else ():
                 most = message.max_recipients + self.beyond[message.key]
                 assert one.counts.selected - sum(users for *_, users in one.counts.skipped) <= most
+            if isinstance(message.schedule, WhenMet) and message.state == "live":
+                self.check_presence(message)
             if message.state == "ended":
                 assert counts.queued == counts.deferred == 0
             for occurrence, _ in version.messages.occurrences(message.key).all():
@@ -660,6 +664,14 @@ class World:
             if isinstance(address, str):
                 found[ordinal] = address_key(version.settings.uid, "email", address)
         return found
+
+    def check_presence(self, message: MessageDefinition) -> None:
+        """Of a message sent each time, who is inside matches now, and nobody else does."""
+        version = self.project.version
+        holding = matching(version, compile_message(version, message).targeting, None, version.now)
+        presence = version.messages.occurrences(message.key).presence
+        assert presence.inside == holding & audience_of(version, message, version.now)
+        assert presence.waiting.issubset(presence.inside)
 
     def check_people(self, key: str, occurrence: int) -> None:
         """Who waits may be handed off to; who has begun is in somebody's hands; who is said to have it has it."""

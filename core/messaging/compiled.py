@@ -103,7 +103,7 @@ def compile_content(source: Source) -> Content:
         InvalidTemplate: with the field, as `message.email.subject` or `message.email.translations['de'].subject`.
     """
     base = _compiled(source, f"message.{CHANNEL_OF[type(source)]}")
-    if isinstance(source, WebhookSource | InAppSource) or not source.translations:
+    if isinstance(source, WebhookSource) or not source.translations:
         return base
     field = f"message.{CHANNEL_OF[type(source)]}.translations"
     check_tags(source.translations, field)
@@ -146,7 +146,7 @@ def _compiled(source: Source, field: str) -> Content:
             field=field,
         )
     if isinstance(source, InAppSource):
-        return _compile_in_app(source)
+        return _compile_in_app(source, field)
     return compile_webhook(
         url=source.url,
         headers=source.headers,
@@ -156,7 +156,7 @@ def _compiled(source: Source, field: str) -> Content:
     )
 
 
-def _compile_in_app(source: InAppSource) -> Content:
+def _compile_in_app(source: InAppSource, field: str) -> Content:
     return compile_in_app(
         kind=source.kind,
         title=source.title,
@@ -177,7 +177,7 @@ def _compile_in_app(source: InAppSource) -> Content:
             source.image_tint_color,
         ),
         fade_image=source.fade_image,
-        field="message.in_app",
+        field=field,
     )
 
 

@@ -8,6 +8,7 @@ from typing import Final
 from core.codec import record
 from core.errors import InvalidExpression, InvalidInput
 from core.evaluator.one_event import parse_condition
+from core.messaging.translations import InAppTranslation
 from core.render.results import InAppKind
 from core.values import MAX_NAME_BYTES, utf8_length
 
@@ -58,6 +59,7 @@ class InAppSource:
     fade_image: bool = False
     data: dict[str, str] = field(default_factory=dict)
     triggers: list[DisplayTrigger] = field(default_factory=list)
+    translations: dict[str, InAppTranslation] = field(default_factory=dict)
 
 
 def check_triggers(source: InAppSource, field: str) -> None:

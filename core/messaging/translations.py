@@ -26,6 +26,15 @@ class SmsTranslation:
     text: str = ""
 
 
+@record("in_app_translation")
+@dataclass(frozen=True, slots=True)
+class InAppTranslation:
+    """The texts of an in-app message in another language."""
+
+    title: str = ""
+    body: str = ""
+
+
 @record("push_translation")
 @dataclass(frozen=True, slots=True)
 class PushTranslation:

@@ -10,6 +10,7 @@ from typing import Any, Final
 from core.errors import InvalidTemplate
 from core.render.batch import RenderBatch
 from core.render.email_content import EmailContent
+from core.render.in_app_content import InAppContent
 from core.render.locales import LOCALE, lookup, tag_problem
 from core.render.push_content import PushContent
 from core.render.reads import Reader, Reads
@@ -20,7 +21,7 @@ from core.values import Value
 MAX_TRANSLATIONS: Final = 100
 """Languages of one message beside its own."""
 
-Translatable = EmailContent | PushContent | SmsContent
+Translatable = EmailContent | InAppContent | PushContent | SmsContent
 
 
 @dataclass(frozen=True, slots=True)

@@ -116,6 +116,7 @@ _IN_APP: Final[dict[str, type]] = {
     "fade_image": bool,
     "data": dict,
     "triggers": list,
+    "translations": dict,
 }
 _TABLES: Final[dict[tuple[str, str], tuple[dict[str, type], str]]] = {
     ("", "variants"): (
@@ -151,6 +152,7 @@ _TRANSLATIONS: Final[dict[str, dict[str, type]]] = {
     },
     "sms": {"text": str, "text_file": str},
     "push": {"title": str, "body": str, "body_file": str},
+    "in_app": {"title": str, "body": str, "body_file": str},
 }
 """By channel, the fields of the table of a language."""
 _CONTENTS: Final = {"email": _EMAIL, "webhook": _WEBHOOK, "sms": _SMS, "push": _PUSH, "in_app": _IN_APP}

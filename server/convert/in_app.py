@@ -10,6 +10,7 @@ from core.commands import InAppAction, InAppReport, InAppTaken
 from core.errors import InvalidInput
 from core.messaging.in_app import Event, Shelf, Waiting
 from core.messaging.in_app_source import DisplayTrigger, InAppButton, InAppSource
+from core.messaging.translations import InAppTranslation
 from core.render.results import InAppColors, InAppKind, RenderedInApp
 from core.values import check_value
 from server.convert.times import timestamp
@@ -64,6 +65,7 @@ def source(content: message_pb2.InAppContent, field: str) -> InAppSource:
         fade_image=content.fade_image,
         data=dict(content.data),
         triggers=[DisplayTrigger(one.event, one.condition) for one in content.triggers],
+        translations={tag: InAppTranslation(one.title, one.body) for tag, one in content.translations.items()},
     )
 
 
@@ -94,6 +96,9 @@ def content(found: InAppSource) -> message_pb2.InAppContent:
         fade_image=found.fade_image,
         data=found.data,
         triggers=_triggers(found.triggers),
+        translations={
+            tag: message_pb2.InAppTranslation(title=one.title, body=one.body) for tag, one in found.translations.items()
+        },
     )
 
 

@@ -53,6 +53,13 @@ class SmsTranslation(TypedDict, total=False):
     text: str
 
 
+class InAppTranslation(TypedDict, total=False):
+    """The texts of an in-app message in another language; what is left out is the content's own."""
+
+    title: str
+    body: str
+
+
 class PushTranslation(TypedDict, total=False):
     """The texts of a push notification in another language; what is left out is the content's own."""
 
@@ -212,6 +219,7 @@ class InAppContent(TypedDict, total=False):
     fade_image: bool
     data: Mapping[str, str]
     triggers: Sequence[DisplayTrigger]
+    translations: Mapping[str, InAppTranslation]
 
 
 State: TypeAlias = Literal["draft", "live", "paused", "ended"]

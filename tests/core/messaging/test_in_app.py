@@ -4,6 +4,7 @@ the clock's steps make no difference."""
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from core.messaging.definitions import MessageDefinition, Variant
 from core.messaging.in_app import Event, Shelf, shelf, waits
 from core.messaging.in_app_source import DisplayTrigger, InAppButton, InAppSource
 from core.messaging.schedules import OnSend
+from core.messaging.translations import InAppTranslation
 from core.values import MICROS_PER_SECOND
 from tests.core.project import DAY, FREE, HOUR, START, Project, contents
 
@@ -118,6 +120,21 @@ def test_what_cannot_be_rendered_for_a_user_is_not_shown(project: Project) -> No
     project.set("a", name="Ada")
     (found,) = shelf(project.version, "a").messages
     assert found.content.body == "Ada"
+
+
+def test_readers_have_their_own_language(project: Project) -> None:
+    project.set("a", plan="free", **{"$locale": "de-AT"})
+    project.set("b", plan="free")
+    texts = {"de": InAppTranslation("Hallo"), "fr": InAppTranslation("Salut", "Là")}
+    launched(project, content=replace(NOTE, translations=texts))
+    shown = {name: shelf(project.version, name).messages[0].content for name in "ab"}
+    assert {name: (one.title, one.body) for name, one in shown.items()} == {
+        "a": ("Hallo", "There"),
+        "b": ("Hi", "There"),
+    }
+    with pytest.raises(InvalidInput) as caught:
+        launched(project, "bad", content=replace(NOTE, translations={"de": InAppTranslation("{{ x")}))
+    assert caught.value.field == "message.in_app.translations['de'].title"
 
 
 def test_a_sandbox_shows_it_to_those_it_may_send_to_only(tmp_path: Path) -> None:

@@ -45,6 +45,7 @@ WHOLE = message_pb2.InAppContent(
     image_tint_color="#012345",
     fade_image=True,
     data={"screen": "{{ user.name }}"},
+    translations={"de": message_pb2.InAppTranslation(title="Hallo {{ user.name }}", body="Schau")},
 )
 
 

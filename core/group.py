@@ -202,7 +202,9 @@ def _judge_touched(draft: Draft) -> None:
     judge.judge_touched(draft)
     settle(draft)
     rejudge_freed(draft)
-    settle(draft)
+    while draft.pending:  # whom timing gates turn away frees an address in turn
+        settle(draft)
+        rejudge_freed(draft)
 
 
 def check_move(version: Version, to: int) -> None:

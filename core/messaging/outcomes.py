@@ -49,7 +49,9 @@ class Word:
         state, reason = place
         if ack.outcome == "sent":
             possible = ordinal in ledger.doubtful or ordinal in ledger.contested
-            counts = state in ("begun", "ambiguous", "failed") or (state in ("queued", "skipped") and possible)
+            counts = state in ("begun", "ambiguous", "failed") or (
+                state in ("queued", "deferred", "skipped") and possible
+            )
         else:
             named = ledger.known_as(ordinal) == named_as and ledger.attempt(ordinal) == ack.attempt
             settles = ack.outcome == "failed" or (ack.outcome == "not_sent" and ordinal not in ledger.contested)

@@ -17,6 +17,7 @@ from pyroaring import BitMap
 from core import commands
 from core.engine import recover
 from core.errors import FailedPrecondition, MusterError, Unavailable
+from core.limits import FrequencyCap, Throughput
 from core.messaging import reading
 from core.messaging.address_index import address_key
 from core.messaging.campaign_definitions import CampaignDefinition
@@ -29,13 +30,15 @@ from core.messaging.gates import matching
 from core.messaging.in_app import shelf
 from core.messaging.in_app_source import InAppSource
 from core.messaging.keys import idempotency_key, read_key
+from core.messaging.pace import scopes_of
 from core.messaging.render import HandOff, render_users
 from core.messaging.schedules import Asap, Once, OnSend, Recurring, Schedule, WhenMet
 from core.messaging.wall_times import wall_of
+from core.messaging.windows import QuietHours, SendWindow
 from core.profiles.records import EventRecord, Operation, ProfileChange
 from core.storage.faults import Point
 from core.storage.store import Store
-from core.values import from_micros
+from core.values import MICROS_PER_SECOND, from_micros
 from core.version import Version
 from tests.core.project import DAY, HOUR, Project, contents, email
 from tests.core.storage.conftest import FailingDisk
@@ -76,6 +79,8 @@ class World:
 
     def __init__(self, folder: Path, seed: int) -> None:
         self.chance = random.Random(seed)
+        self.other_chance = random.Random(seed + 1_000)
+        """Of timing alone, so that it can change without changing all else that happens."""
         self.folder = folder
         self.disk = FailingDisk()
         self.project = Project(folder / "project", faults=self.disk, sandbox=self.chance.random() < 0.3)
@@ -92,6 +97,8 @@ class World:
         self.beyond: Counter[str] = Counter()
         """Messages by how many were sent of whom it was said only after they had been skipped."""
         self.done: Counter[str] = Counter()
+        self.paced_at = 0
+        """When the project's throughput was last changed: what began by then did so by another."""
         self.ask(commands.SaveAudience("listed", ids=IDS[:5], create_missing=True))
         self.ask(commands.SaveAudience("grown", expression="user.age > 20"))
         self.ask(commands.SaveTopic("news"))
@@ -218,6 +225,7 @@ class World:
                         expires_after=chance.choice([0, DAY]),
                         topic=chance.choice(["", "news"]),
                         once_per_address=chance.choice([None, None, False]),
+                        **self.timing(),
                     )
                 )
             )
@@ -300,6 +308,16 @@ class World:
             some = chance.sample(known, min(len(known), 3))
             self.ask(commands.SendMessage(message.key, some, {"code": 7}, test=message not in on_call))
 
+    def timing(self) -> dict[str, Any]:
+        """When a message may go out, how fast, and who is held out."""
+        chance = self.other_chance
+        return {
+            "control_percent": chance.choice([0.0, 0.0, 30.0]),
+            "send_window": chance.choice([None, None, SendWindow(9 * 60, 17 * 60, [1, 3, 5])]),
+            "quiet_hours": chance.choice([None, None, QuietHours(22 * 60, 7 * 60)]),
+            "throughput": chance.choice([None, None, Throughput(2)]),
+        }
+
     def operate(self) -> None:
         messages = self.project.version.messages.all()
         if not messages:
@@ -369,6 +387,11 @@ class World:
         chance = self.chance
         addresses = [*chance.sample([f"{one}@example.com" for one in IDS], 3), "https://example.com/hook"]
         self.ask(commands.UpdateSettings(sandbox=chance.random() < 0.2, allowed_addresses=addresses))
+        chance = self.other_chance
+        caps = chance.choice([[], [FrequencyCap(2, 3)], [FrequencyCap(1, 1, "email"), FrequencyCap(3, 7)]])
+        self.ask(commands.UpdateSettings(frequency_caps=caps, holdout_percent=chance.choice([0.0, 10.0])))
+        self.paced_at = self.project.now
+        self.ask(commands.UpdateSettings(throughput=chance.choice([[], [Throughput(3)], [Throughput(1, "email")]])))
 
     def consent(self) -> None:
         """Somebody unsubscribes, or comes back; a provider's word suppresses an address."""
@@ -548,6 +571,9 @@ class World:
             taken = self.project.ask(commands.ReportInApp(told))
             assert (taken.accepted, taken.unknown) == (len(told), 0)
         for late in chance.sample(sorted(self.fetched), min(len(self.fetched), chance.randrange(3))):
+            named = read_key(late, version.settings.uid)
+            if named is None or version.users.survivor(named[2]) not in self.project.version.population.live:
+                continue  # what is heard of who is deleted is kept nowhere, and so taken each time
             if self._state_of(late) == "skipped":
                 self.beyond[self.fetched[late]] += 1
             told.append(commands.InAppReport(late, chance.choice(ACTIONS)))
@@ -612,7 +638,7 @@ class World:
             parts += counts.failed + counts.ambiguous + sum(users for *_, users in counts.skipped)
             assert report.reconciled, report.problems
             assert counts.selected == parts == sum(users for _, users in report.per_day)
-            for one in report.occurrences if message.max_recipients else ():
+            for one in report.occurrences if message.max_recipients and not message.on_send else ():
                 most = message.max_recipients + self.beyond[message.key]
                 assert one.counts.selected - sum(users for *_, users in one.counts.skipped) <= most
             if isinstance(message.schedule, WhenMet) and message.state == "live":
@@ -625,6 +651,19 @@ class World:
                 self.check_members(message)
             if message.state == "live" and message.channel == "email":
                 self.check_addresses(message)
+            self.check_timing(message)
+
+    def check_timing(self, message: MessageDefinition) -> None:
+        """Whoever is deferred is so for a reason, and, while the message goes on, until later; nobody is in a hurry."""
+        version = self.project.version
+        for _, ledger in version.messages.occurrences(message.key).all():
+            assert "" not in dict(ledger.reasons("deferred"))
+            due = ledger.next_due()
+            assert due is None or due > version.now or message.state != "live"
+        for scope in scopes_of(version, message, version.now):
+            begun = [one for one in version.messages.begun if scope.has(one.key, one.channel)]
+            lately = [one.users for one in begun if one.at > max(version.now - MICROS_PER_SECOND, self.paced_at)]
+            assert sum(lately) <= scope.most
 
     def check_members(self, message: MessageDefinition) -> None:
         """A campaign's message selects nobody but its members, and sends to none of them who are held out."""

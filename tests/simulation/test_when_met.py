@@ -221,3 +221,18 @@ def test_far_and_fine_moves_open_the_same(tmp_path: Path, seed: int) -> None:
         for name in STEPS:
             assert found[name][key] == of_it, (name, key)
     assert any(definition.state == "paused" for definition, *_ in found["once"].values())
+
+
+def test_a_merge_opens_nothing_for_who_was_inside(tmp_path: Path) -> None:
+    with Project(tmp_path / "project") as project:
+        for name in "ab":
+            project.set(name, plan="free")
+        project.message("free", 'user.plan == "free"', content=HOOK, schedule=WhenMet())
+        project.merge("a", "b")
+        project.set("a", plan="free")
+        project.set("b", plan="free", age=3)
+        states = [(row.occurrence, row.state) for rows in reading.deliveries(project.version, "free") for row in rows]
+        assert sorted(states) == [(0, "queued"), (0, "skipped")]
+        project.set("a", plan="paid")
+        project.set("a", plan="free")
+        assert len(project.version.messages.ledger("free", 1).selected) == 1

@@ -342,7 +342,7 @@ max_recipients = 10000
 # expires_after = "72h"
 # So many of a hundred are held out, by chance, to compare with: they pass every gate and are sent nothing. 0: nobody.
 # control_percent = 5
-# A topic that people may unsubscribe from on its own; `muster consent topics` lists them.
+# A topic that people may unsubscribe from on its own; `muster consent topic list` lists them.
 # topic = "news"
 # Of users who share an address, only one gets it.
 # once_per_address = true
@@ -487,7 +487,7 @@ schedule = "asap"
 max_recipients = 10000
 # Who waits longer than this, for its time or in the queue, is skipped.
 # expires_after = "4h"
-# A topic that people may unsubscribe from on its own; `muster consent topics` lists them.
+# A topic that people may unsubscribe from on its own; `muster consent topic list` lists them.
 # topic = "news"
 # Of users who share a number, only one gets it.
 # once_per_address = true

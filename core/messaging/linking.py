@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -10,6 +11,7 @@ from core.messaging.address_index import folded_key
 from core.messaging.definitions import EmailSource, MessageDefinition
 from core.messaging.link_places import has_marks, with_clicks, with_marks_filled, with_pixel
 from core.messaging.links import Link, LinkKind, Signer
+from core.messaging.snippets import whole
 from core.messaging.work import View
 from core.settings import Settings
 
@@ -80,13 +82,23 @@ def is_on(settings: Settings) -> bool:
     return bool(settings.links.base_url and settings.link_keys)
 
 
-def needs_links(definition: MessageDefinition) -> bool:
-    """Whether any text of a message, in whichever variant or language, has a mark that only a link can stand in for."""
+def needs_links(view: View, definition: MessageDefinition) -> bool:
+    """Whether any text of a message, in whichever variant or language, snippets and layout included, has a mark that only
+    a link can stand in for.
+
+    Raises:
+        InvalidTemplate: for a snippet that there is not.
+    """
     contents = [definition.content, *(variant.content for variant in definition.variants)]
-    emails = [content for content in contents if isinstance(content, EmailSource)]
-    texts = [text for one in emails for text in (one.html, one.text)]
-    texts += [text for one in emails for other in one.translations.values() for text in (other.html, other.text)]
+    emails = [whole(one, view.settings.snippets, "message.email") for one in contents if isinstance(one, EmailSource)]
+    texts = [text for one in emails if isinstance(one, EmailSource) for text in _texts(one)]
     return any(map(has_marks, texts))
+
+
+def _texts(email: EmailSource) -> Iterator[str]:
+    yield from (email.html, email.text)
+    for other in email.translations.values():
+        yield from (other.html, other.text)
 
 
 def refuse_missing_links(view: View, definition: MessageDefinition) -> None:
@@ -95,7 +107,7 @@ def refuse_missing_links(view: View, definition: MessageDefinition) -> None:
     Raises:
         FailedPrecondition: LINKS_NOT_SET.
     """
-    if not is_on(view.settings) and needs_links(definition):
+    if not is_on(view.settings) and needs_links(view, definition):
         raise FailedPrecondition(
             "the content has a link to unsubscribe, and the project does not say where its links lead",
             field="message.email",

@@ -189,6 +189,20 @@ def test_a_mark_in_a_translation_is_one_too(project: Project) -> None:
     assert refused.value.code == "LINKS_NOT_SET"
 
 
+def test_a_mark_in_a_layout_is_one_too_and_is_filled(project: Project) -> None:
+    project.ask(commands.SaveSnippet("frame", '<body>{{ content }}<a href="<< unsub >>">No more</a></body>'))
+    project.reach("ann")
+    project.message("hi", "true", content=replace(email(html="<p>Hello"), layout="frame"), launch=None)
+    with pytest.raises(FailedPrecondition) as refused:
+        project.ask(commands.LaunchMessage("hi", "send"))
+    assert refused.value.code == "LINKS_NOT_SET"
+    _open(project)
+    project.ask(commands.LaunchMessage("hi", "send"))
+    offer = project.desk.offer("email", 1)
+    assert offer is not None
+    assert f'<a href="{offer.recipients[0].unsubscribe_url}">No more</a></body>' in offer.recipients[0].html
+
+
 @pytest.mark.parametrize(
     "url", ["mail.example.com", "ftp://x.example", "https://", "https://a.example/?q", 'https://a"b']
 )

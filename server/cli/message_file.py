@@ -364,6 +364,9 @@ from = "The shop <hello@example.com>"
 subject = 'We miss you, {{ ${First name} | default("friend") }}'
 preheader = "Your favourites have new neighbours"
 
+# A snippet that the html stands in, with {{ content }} where; `muster snippet list` has them.
+# layout = "page"
+
 # At least one of html and text. A long one may lie in a file beside this one: html_file = "welcome.html"
 text = '''
 Dear {{ ${First name} | default("friend") }},

@@ -89,5 +89,5 @@ def _tagged(url: str, pairs: Pairs, own: str) -> str:
     added = "&".join(f"{name}={quote(value, safe='')}" for name, value in pairs if name not in present)
     if not added:
         return url
-    joint = "?" if "?" not in before else "" if before.endswith(("?", "&")) else "&"
+    joint = "?" if "?" not in before else "" if not query or query.endswith("&") else "&"
     return f"{before}{joint}{added}{sign}{fragment}"

@@ -55,9 +55,9 @@ def purchases(bought: Sequence[Purchase]) -> Iterator[muster.Record]:
         )
 
 
-def reports(client: muster.Client) -> Reports:
+def reports(client: muster.Client, keys: Sequence[str] = story.KEYS) -> Reports:
     """What became of everybody, message by message, as of now."""
-    return {key: client.messages.report(key) for key in story.KEYS}
+    return {key: client.messages.report(key) for key in keys}
 
 
 def under_way(found: Reports) -> int:
@@ -65,16 +65,19 @@ def under_way(found: Reports) -> int:
     return sum(report.counts.queued + report.counts.begun for report in found.values())
 
 
-def deliver(client: muster.Client, watch: Callable[[], None] = lambda: None) -> Reports:
+def deliver(
+    client: muster.Client, watch: Callable[[], None] = lambda: None, keys: Sequence[str] = story.KEYS
+) -> Reports:
     """Wait until nothing is queued or under way.
 
     Arguments:
+        keys: of the messages that are waited for.
         watch: called at every look, and may stop the server and start it again.
 
     Returns:
         The reports then.
     """
-    while under_way(found := reports(client)):
+    while under_way(found := reports(client, keys)):
         watch()
         time.sleep(_POLL_SECONDS)
     return found

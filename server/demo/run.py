@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.progress import Progress, TaskID
 
 from core.errors import InvalidInput
-from server.demo import cdnow, play, show, story, truth
+from server.demo import campaign, cdnow, play, show, show_campaign, story, truth
 from server.demo.accounts import Account, settle
 from server.demo.processes import Receiver, Server
 
@@ -70,6 +70,7 @@ class Outcome:
     events: int
     kills: int
     accounts: dict[str, Account] = field(default_factory=dict)
+    course: campaign.Course | None = None
 
     @property
     def reconciled(self) -> bool:
@@ -79,6 +80,8 @@ class Outcome:
     @property
     def kept(self) -> bool:
         """Whether the demo showed what it promises."""
+        if self.course is None or not self.course.equal:
+            return False
         return self.reconciled and self.kills > 0 and not any(a.duplicates for a in self.accounts.values())
 
     def line(self) -> str:
@@ -88,6 +91,7 @@ class Outcome:
                 "profiles": self.profiles,
                 "events": self.events,
                 "messages": {key: account.figures() for key, account in self.accounts.items()},
+                "campaign": None if self.course is None else self.course.figures(),
                 "reconciled": self.reconciled,
                 "kills": self.kills,
             }
@@ -133,6 +137,7 @@ def run(store: Path, cache: Path, step: story.Step, console: Console) -> Outcome
     with ExitStack() as stack:
         mails = stack.enter_context(Receiver("smtp", store / "mails.ndjson"))
         hooks = stack.enter_context(Receiver("http", store / "webhooks.ndjson", "--secret", secret))
+        letters = stack.enter_context(Receiver("http", store / "campaign.ndjson", "--secret", secret))
         options = {
             "smtp_host": mails.host,
             "smtp_port": mails.port,
@@ -143,6 +148,7 @@ def run(store: Path, cache: Path, step: story.Step, console: Console) -> Outcome
         server = stack.enter_context(Server(store, store / "server.log", options))
         client = stack.enter_context(muster.Client(server.target, project=story.PROJECT, timeout=120.0))
         play.prepare(client, f"http://{hooks.host}:{hooks.port}/best-customers")
+        campaign.launch(client, f"http://{letters.host}:{letters.port}/first-record")
         _import(client, people, purchases, console)
         killer = Killer(server, mails, console)
         _play(client, step, killer, console)
@@ -154,6 +160,8 @@ def run(store: Path, cache: Path, step: story.Step, console: Console) -> Outcome
             story.WINBACK: settle(client, story.WINBACK, mails),
             story.BEST: settle(client, story.BEST, hooks),
         }
+        outcome.course = campaign.simulate(client)
+        show_campaign.course(console, outcome.course)
         show.received(console, mails.stop(), hooks.stop())
         show.mail(console, next(mails.records())["raw"])
         show.accounts(console, outcome.accounts)
@@ -189,7 +197,7 @@ def _play(client: muster.Client, step: story.Step, killer: Killer, console: Cons
         selected = client.messages.report(story.WINBACK).counts.selected
         killer.arm(selected - before)
         before = selected
-        months.told(moment, play.deliver(client, killer.look))
+        months.told(moment, play.deliver(client, killer.look, (*story.KEYS, *campaign.KEYS)))
 
 
 def _audience(client: muster.Client, file: Path) -> show.Comparison:

@@ -93,12 +93,26 @@ def test_the_store_it_leaves_is_sound(played: Played) -> None:
     assert verify(played.store / "projects" / story.PROJECT) == []
 
 
+def test_the_campaign_was_simulated_as_it_was(played: Played, cdnow_file: Path) -> None:
+    people, _ = cdnow.load(cdnow_file)
+    found = played.result["campaign"]
+    assert found["simulation_equal"] is True
+    assert found["entered"] == len(people)
+    assert found["control"] == pytest.approx(len(people) / 10, rel=0.1)
+    for message in found["messages"].values():
+        assert message["selected"] == message["sent"] + message["held_out"] + message["skipped"]
+    assert found["messages"]["thank-you"]["held_out"] == found["control"]
+    told = played.keys("campaign.ndjson")
+    assert len(told) == sum(message["sent"] for message in found["messages"].values())
+
+
 def test_it_shows_what_it_promises(played: Played) -> None:
     for part in (
         "customers",
         "DuckDB",
         "kill -9",
         "distinct idempotency keys, twice: 0",
+        "every count is equal",
         "one mail as received",
         "Next",
     ):

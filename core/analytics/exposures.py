@@ -115,13 +115,17 @@ class Exposures:
         found[self._starts[:-1]] = True
         return found
 
-    def followed_first(self, ordinals: Ordinals, times: Instants, within: int) -> Index:
-        """As `followed`, of the user's first exposure whatever came after it."""
+    def followed_first(self, ordinals: Ordinals, times: Instants, within: int, since: Instants) -> Index:
+        """As `followed`, of the user's first exposure whatever came after it.
+
+        Arguments:
+            since: int64[n] in micros: from when on each exposure counts.
+        """
         if not len(self):
             return np.full(len(ordinals), NONE, np.int64)
         first, end = self._spans(ordinals)
-        since = times - self.instants[np.minimum(first, len(self) - 1)]
-        return np.where((end > first) & (since > 0) & (since <= within), first, NONE)
+        later = times - since[np.minimum(first, len(self) - 1)]
+        return np.where((end > first) & (later > 0) & (later <= within), first, NONE)
 
     def users(self, chosen: Flags) -> int:
         """How many users the chosen of the exposures (bool[n]) are of."""

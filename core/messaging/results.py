@@ -21,6 +21,7 @@ from core.analytics.event_reading import amounts, events_about, events_between, 
 from core.analytics.exposures import NONE, Exposures
 from core.analytics.sample_ratio import SampleRatio, sample_ratio
 from core.analytics.sums import Sums
+from core.bitmaps.cells import bitmap_of
 from core.evaluator.one_event import parse_condition
 from core.messaging.arms import MAIN, SENT, Arms, Firing, is_variant
 from core.messaging.definitions import MessageDefinition
@@ -111,8 +112,8 @@ class Arm:
 class Compared:
     """One number of an arm's users beside the same of another's.
 
-    A user is of the arm of the first exposure and is looked at from there on, for as long as the goal's window: alike in
-    all arms, however many messages followed.
+    A user is of the arm of the first exposure, and is looked at from when it was decided to be sent on, for as long as the
+    goal's window: alike in all arms, however late the hand-off was and however many messages followed.
     """
 
     metric: Metric
@@ -245,6 +246,7 @@ class _Tally:
         spans = [span for firing in firings if (span := firing.ledger.span()) is not None]
         self._after = min((first for first, _ in spans), default=view.now) - 1
         self.exposures = self._exposed(firings)
+        self._since = self._let_through(firings)
         self.parts = arms.parts_of(self.exposures.ordinals, self.exposures.things)
         nothing = np.zeros(len(self.exposures), bool)
         self.followed: dict[str, Flags] = {name: self._heard(name, event) for name, event in FEEDBACK.items()}
@@ -282,6 +284,21 @@ class _Tally:
         known = things != NONE
         return Exposures(ordinals[known], things[known], instants[known])
 
+    def _let_through(self, firings: Sequence[Firing]) -> NDArray[np.int64]:
+        """Since when the user of each exposure would have had the message but for the time that a hand-off takes.
+
+        Those held out are exposed at that very moment. Were those sent to looked at from the hand-off only, what they did
+        until then would count for nobody, and the message would seem to do harm by as much as it was late.
+        """
+        found = self.exposures.instants.copy()
+        for number, firing in enumerate(firings):
+            users = bitmap_of(self.exposures.ordinals[self.exposures.things == number])
+            ordinals, instants = firing.ledger.joined(users)
+            places = self.exposures.of_pairs(ordinals, np.full(len(ordinals), number, np.int64))
+            known = places != NONE
+            found[places[known]] = np.minimum(found[places[known]], instants[known])
+        return found
+
     def _heard(self, name: str, event: str) -> Flags:
         found = np.zeros(len(self.exposures), bool)
         for ordinals, firings, times in self._about(event):
@@ -299,10 +316,10 @@ class _Tally:
         if table is None or not len(self.exposures):
             return
         condition = parse_condition(goal.event, goal.condition) if goal.condition else None
-        earliest = int(self.exposures.instants.min())
+        earliest = int(self._since.min())
         for rows in events_between(table, earliest, self._view.now):
             last = self.exposures.followed(rows.ordinals, rows.times, goal.within)
-            first = self.exposures.followed_first(rows.ordinals, rows.times, goal.within)
+            first = self.exposures.followed_first(rows.ordinals, rows.times, goal.within, self._since)
             chosen = (last != NONE) | (first != NONE)
             rows, last, first = rows.take(chosen), last[chosen], first[chosen]
             if condition is not None:

@@ -22,6 +22,7 @@ class Exposed:
     ordinal: int
     arm: str
     instant: int
+    since: int
     found: set[str]
     revenue: float = 0.0
     first: bool = False
@@ -47,11 +48,11 @@ def exposures(version: Version, definition: MessageDefinition, groups: dict[int,
             ]
             place = ledger.place(ordinal)
             if sent:
-                mine[number] = Exposed(ordinal, group, min(sent), set())
+                mine[number] = Exposed(ordinal, group, min(sent), min(*sent, ledger.joined_at(ordinal)), set())
             elif place is not None and place[0] == "held_out":
                 instant = ledger.decided_at(ordinal)
                 assert instant is not None
-                mine[number] = Exposed(ordinal, group, instant, set())
+                mine[number] = Exposed(ordinal, group, instant, instant, set())
         for number, one in mine.items():
             for word, event in FEEDBACK.items():
                 for name, time, properties in events:
@@ -80,7 +81,7 @@ def satisfies(goal: Goal, properties: dict[str, Any]) -> bool:
 
 
 def credit(goal: Goal, mine: list[Exposed], time: int, properties: dict[str, Any]) -> None:
-    """Count an event for its user's last exposure before it, and for the first."""
+    """Count an event for its user's last exposure before it, and for the first from when it was let through."""
     amount = properties.get(goal.value)
     worth = amount if type(amount) in (int, float) else 0.0
     before = [one for one in mine if time - one.instant > 0]
@@ -88,8 +89,8 @@ def credit(goal: Goal, mine: list[Exposed], time: int, properties: dict[str, Any
     if last is not None and time - last.instant <= goal.within:
         last.found.add("converted")
         last.revenue += worth
-    for one in before:
-        if one.first and time - one.instant <= goal.within:
+    for one in mine:
+        if one.first and 0 < time - one.since <= goal.within:
             one.found_from_first.add("converted")
             one.revenue_from_first += worth
 

@@ -45,12 +45,14 @@ class Course:
 
     Arguments:
         entered, control: how many entered, and how many of them are of the control group.
+        left_out: how many never will: they had bought before the import, which starts no campaign.
         simulated_entered, simulated_control: the same, simulated over the same past.
         seconds: that the simulation took.
     """
 
     entered: int
     control: int
+    left_out: int
     simulated_entered: int
     simulated_control: int
     messages: tuple[Told, ...]
@@ -68,6 +70,7 @@ class Course:
         return {
             "entered": self.entered,
             "control": self.control,
+            "left_out": self.left_out,
             "messages": {told.key: dict(zip(FIGURES, told.real, strict=True)) for told in self.messages},
             "simulation_equal": self.equal,
         }
@@ -104,6 +107,7 @@ def simulate(client: muster.Client) -> Course:
     return Course(
         counted.entered,
         counted.control,
+        sum(one.users for one in counted.left_out),
         entry.entered,
         entry.control,
         tuple(_told(client, key, simulated) for key in KEYS),

@@ -24,6 +24,7 @@ from rich.tree import Tree
 
 from server.demo import story
 from server.demo.accounts import Account
+from server.demo.campaign import CAMPAIGN
 from server.demo.play import Reports
 from server.demo.processes import Tally
 
@@ -237,13 +238,14 @@ def accounts(console: Console, found: Mapping[str, Account]) -> None:
 
 
 def next_steps(console: Console, store: Path, customer: str) -> None:
-    """Four commands to try on the store that is left."""
+    """Commands to try on the store that is left."""
     _title(console, "Next, on the store this leaves")
     program = _program()
     muster = f"{program} --project {story.PROJECT}"
     for command in (
         f"{program} serve --store {store} &",
         f"{muster} message report {story.WINBACK}",
+        f"{muster} campaign report {CAMPAIGN}",
         f"{muster} message explain {story.WINBACK} {customer}",
         f"{muster} audience count 'events[\"Purchase\"].size() > 10'",
     ):

@@ -17,6 +17,8 @@ from server.demo import cdnow, story
 from tests.promises import expected
 from tests.promises.conftest import CACHE
 
+pytestmark = pytest.mark.timeout(1_000)
+
 
 @dataclass(frozen=True)
 class Played:
@@ -36,7 +38,7 @@ class Played:
 def played(tmp_path_factory: pytest.TempPathFactory, cdnow_file: Path) -> Played:
     store = tmp_path_factory.mktemp("demo") / "store"
     command = [sys.executable, "-m", "server.cli", "demo", "--store", str(store), "--cache", str(CACHE)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=280, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=900, check=False)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     return Played(store, done.stdout, json.loads(done.stdout.strip().splitlines()[-1]))
 
@@ -97,7 +99,8 @@ def test_the_campaign_was_simulated_as_it_was(played: Played, cdnow_file: Path) 
     people, _ = cdnow.load(cdnow_file)
     found = played.result["campaign"]
     assert found["simulation_equal"] is True
-    assert found["entered"] == len(people)
+    assert found["entered"] + found["left_out"] == len(people)
+    assert found["left_out"] < 500  # who bought on the very first day, before the import came
     assert found["control"] == pytest.approx(len(people) / 10, rel=0.1)
     for message in found["messages"].values():
         assert message["selected"] == message["sent"] + message["held_out"] + message["skipped"]

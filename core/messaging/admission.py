@@ -247,6 +247,8 @@ def leave(
     Who no longer matches, cannot be reached or has waited longer than `expires_after` leaves the queue with the reason;
     who may not be sent to at this time of day is deferred. Who would be rendered otherwise by now than `bases` tell
     stays in it, to be offered anew; and so does, where hand-offs are `paced`, who is one too many for this second.
+    What goes to an inbox is not `paced`: it comes there once a far move of the clock is over, which is nobody's
+    delay, so neither time nor pace has a say in it again.
     """
     if definition.state != "live":
         return BitMap()
@@ -256,8 +258,9 @@ def leave(
     compiled = compile_message(work, definition)
     asked = Asked(work, definition, compiled, occurrence, "leave", work.now)
     stops = through(asked, queued, (*MATCH, *STANDING))
-    stops += deferrals(asked, queued - stopped(stops))
-    stops += expired(asked, queued - stopped(stops))
+    if paced:
+        stops += deferrals(asked, queued - stopped(stops))
+        stops += expired(asked, queued - stopped(stops))
     for stop in stops:
         reason = stop.reason if stop.due else lasting(stop.reason, at_send=definition.on_send)
         stop = Stop(reason, stop.users, stop.due)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -230,3 +231,18 @@ def test_a_text_that_is_no_time_of_day_is_refused(text: str) -> None:
 
 def test_times_of_day_are_read_as_they_are_written() -> None:
     assert [text_of(minute_of(text, "from")) for text in ("00:00", "09:05", "24:00")] == ["00:00", "09:05", "24:00"]
+
+
+def test_what_a_sandbox_took_up_within_a_window_is_not_put_off_by_the_length_of_a_move(tmp_path: Path) -> None:
+    ends = {}
+    for name, steps in (("far", [7 * 24]), ("fine", list(range(1, 7 * 24 + 1)))):
+        with Project(tmp_path / name, sandbox=True) as project:
+            for number in range(5):
+                project.set(f"u{number}", plan="free")
+            project.message("hi", FREE, content=HOOK, send_window=SendWindow(10 * 60, 12 * 60))
+            for hours in steps:
+                project.move(START + hours * HOUR)
+                project.desk.drain_sandbox()
+            ends[name] = project.places("hi"), project.instants("hi")
+    assert ends["far"] == ends["fine"]
+    assert set(ends["far"][0].values()) == {"sent"}

@@ -355,6 +355,10 @@ def test_the_example_of_each_method_runs(muster_server: TestServer, tmp_path: Pa
         client.messages.launch("welcome", existing="send")
     if name == "resume":
         client.messages.pause("welcome")
+    if name == "send":
+        receipt = {**MAIL, "text": "{{ data.order }}: {{ data.total }}"}
+        client.messages.create("receipt", schedule="on_send", email=receipt)  # type: ignore[typeddict-item]
+        client.messages.launch("receipt")
     client.flush()
     if "shop" in code:
         shop = f"shop-{uuid.uuid4().hex[:8]}"

@@ -563,7 +563,7 @@ class Messages(Service[Way]):
 
         Example::
 
-            client.messages.test_send("welcome", "me")
+            client.messages.test_send("welcome", "u1")
         """
         request = message_pb2.TestSendRequest(
             project=self._project,

@@ -128,7 +128,8 @@ def test_the_demo_is_wired(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> N
     monkeypatch.setattr(demo, "run", play)
     answer = run("demo", "--store", tmp_path / "s", "--cache", tmp_path / "c", "--step", "week", "--json")
     assert asked == [tmp_path / "s", tmp_path / "c", "week"]
-    assert json.loads(answer.out) == {"profiles": 1, "events": 2, "messages": {}, "reconciled": True, "kills": 0}
+    played = {"profiles": 1, "events": 2, "messages": {}, "campaign": None, "reconciled": True, "kills": 0}
+    assert json.loads(answer.out) == played
     assert answer.status == 1  # no kill was shown
     assert cli.commands["demo"].params
 

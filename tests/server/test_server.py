@@ -43,6 +43,7 @@ NAMES = (
     "Project",
     "Results",
     "Simulation",
+    "Snippet",
 )
 SERVICES = [f"muster.v1.{name}Service" for name in NAMES]
 SERVING = health_pb2.HealthCheckResponse.SERVING

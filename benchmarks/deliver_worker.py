@@ -13,7 +13,7 @@ import time
 from dataclasses import asdict, dataclass
 
 from muster.v1 import delivery_pb2
-from muster.worker import Worker
+from muster.worker import Batch, Worker
 
 from benchmarks.people import PROJECT
 
@@ -47,14 +47,14 @@ async def carry(task: Task) -> Delivered:
     started, busy = time.perf_counter(), time.process_time()
     async with Worker(task.address, channel="webhook", project=PROJECT, credit=task.credit, tls=False) as worker:
 
-        async def deliver(batch: object) -> None:
+        async def deliver(batch: Batch) -> None:
             nonlocal count
-            recipients = batch.recipients  # type: ignore[attr-defined]
-            for index in await batch.begin(range(len(recipients))):  # type: ignore[attr-defined]
+            recipients = batch.recipients
+            for index in await batch.begin(range(len(recipients))):
                 key = recipients[index].idempotency_key
                 keys.add(key)
                 count += 1
-                await batch.acknowledge(key, delivery_pb2.OUTCOME_SENT)  # type: ignore[attr-defined]
+                await batch.acknowledge(key, delivery_pb2.OUTCOME_SENT)
 
         async with asyncio.TaskGroup() as group:
             offered = 0

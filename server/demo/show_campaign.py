@@ -31,6 +31,9 @@ def course(console: Console, found: Course) -> None:
     console.print(table)
     verdict = ("every count is equal", "green") if found.equal else ("the two differ", "bold red")
     console.print(Text.assemble("  ", verdict, f"; simulating 18 months took {found.seconds:.1f} s, and sent nothing"))
+    console.print(
+        Text(f"  {found.left_out:,} more had bought before the import, which starts no campaign", style="dim")
+    )
     _results(console, found.results)
 
 
